@@ -1,0 +1,34 @@
+VENV := .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint coverage clean
+
+help:      ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: $(VENV)/ready  ## make .venv from requirements.txt
+
+demo: setup  ## run the whole pipeline on phantoms, in the folder demo/
+	@$(BIN)/python -m tools.demo
+
+test: setup  ## run the tests
+	@$(BIN)/python -m pytest -n 2
+
+lint: setup  ## style, types and the layers of the architecture
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+coverage: setup  ## run the tests and list the lines they leave out
+	@$(BIN)/python -m pytest -n 2 --cov=superres --cov=stages --cov-report=term-missing
+
+clean:  ## remove .venv and demo/
+	rm -rf $(VENV) demo
+
+$(VENV)/ready: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "error: Python 3.11 or newer is needed; say which with make PYTHON=python3.11")'
+	@echo "Setting up $(VENV): a few minutes, once"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@$(BIN)/python -m tools.plots_page
+	@touch $@

@@ -1,0 +1,67 @@
+"""Draw where each method errs: composed panels of chosen test images, and mean error maps."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from superres import dataset, figures, params
+from superres.degrade import Degrade, low_resolution, to_levels
+from superres.device import choose_device
+from superres.errormaps import ErrorMaps, choose
+from superres.errors import one_line_errors
+from superres.files import replacing_folder
+from superres.restoration import MODELS, Restorers
+from superres.runtime import Runtime
+
+PARAMS = Path("params.yaml")
+IMAGES, TABLE, SPLIT = Path("data/images.npy"), Path("data/images.csv"), Path("data/split.csv")
+SRCNN, VDSR = Path("models/srcnn.safetensors"), Path("models/vdsr.safetensors")
+PER_IMAGE, ERRORS = Path("plots/per_image.csv"), Path("data/mean_errors.npz")
+PANELS = Path("plots/errormaps")
+
+
+def run(workspace: Path) -> None:
+    """Draw the panels of `workspace` into a folder that replaces the one of an earlier run."""
+    settings = params.read(workspace / PARAMS, "errormaps", ErrorMaps)
+    scales = params.read(workspace / PARAMS, "degrade", Degrade).scales
+    device = choose_device(params.read(workspace / PARAMS, "runtime", Runtime).device)
+    data = dataset.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
+    restorers = Restorers(workspace / SRCNN, workspace / VDSR, scales, device)
+    per_image = pd.read_csv(workspace / PER_IMAGE, dtype={"image": str, "patient": str})
+    scores = {
+        tuple(key): (float(psnr), float(ssim))
+        for *key, psnr, ssim in per_image[["image", "scale", "model", "psnr", "ssim"]].itertuples(index=False)
+    }
+    with replacing_folder(workspace / PANELS) as folder, np.load(workspace / ERRORS, allow_pickle=False) as errors:
+        for scale in tqdm(scales, "errormaps", unit="scale", disable=None):
+            for number, (rule, image) in enumerate(choose(per_image, f"x{scale}", settings.panels), start=1):
+                row = int(np.flatnonzero(data.table["id"] == image)[0])
+                truth, restored = restorers.restore(data.images[row], scale)
+                low = to_levels(low_resolution(truth.float() / 255, scale))
+                described = data.table.iloc[row]
+                panel = figures.error_panel(
+                    truth[0, 0].cpu().numpy(),
+                    low[0, 0].cpu().numpy(),
+                    {model: restored[model][0, 0].cpu().numpy() for model in MODELS},
+                    {model: scores[image, f"x{scale}", model] for model in MODELS},
+                    scale,
+                    f"{described['source']}: {rule} gain of VDSR over bicubic",
+                    settings.ceiling,
+                    settings.inset,
+                )
+                figures.save(panel, folder / f"x{scale}_{number}_{rule}.png")
+            averages = {model: errors[f"{model}_x{scale}"] for model in MODELS}
+            figure = figures.mean_error_maps(averages, scale, per_image["image"].nunique(), None)
+            figures.save(figure, folder / f"x{scale}_mean.png")
+
+
+def main() -> None:
+    """Run in the current folder."""
+    run(Path())
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()

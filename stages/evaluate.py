@@ -1,0 +1,75 @@
+"""Measure bicubic interpolation, SRCNN and VDSR on the test split."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from superres import dataset, params
+from superres.degrade import Degrade
+from superres.device import choose_device
+from superres.errors import one_line_errors
+from superres.files import replacing, write_json, write_table
+from superres.quality import psnr, ssim
+from superres.restoration import MODELS, Restorers
+from superres.runtime import Runtime
+from superres.statistics import gains, means, table
+
+PARAMS = Path("params.yaml")
+IMAGES, TABLE, SPLIT = Path("data/images.npy"), Path("data/images.csv"), Path("data/split.csv")
+SRCNN, VDSR = Path("models/srcnn.safetensors"), Path("models/vdsr.safetensors")
+PER_IMAGE = Path("plots/per_image.csv")
+CHARTS = {"psnr": Path("plots/psnr.csv"), "ssim": Path("plots/ssim.csv")}
+ERRORS = Path("data/mean_errors.npz")
+METRICS, STATISTICS = Path("metrics/evaluate.json"), Path("metrics/statistics.json")
+
+
+def run(workspace: Path) -> None:
+    """Evaluate the models of `workspace` on its test split, and write metrics, tables and mean error maps."""
+    scales = params.read(workspace / PARAMS, "degrade", Degrade).scales
+    device = choose_device(params.read(workspace / PARAMS, "runtime", Runtime).device)
+    data = dataset.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
+    restorers = Restorers(workspace / SRCNN, workspace / VDSR, scales, device)
+    rows = data.rows("test")
+    measured: list[dict[str, str | float]] = []
+    errors: dict[str, np.ndarray] = {}
+    for row in tqdm(rows, "evaluate", unit="image", disable=None):
+        described = data.table.iloc[row]
+        for scale in scales:
+            truth, restored = restorers.restore(data.images[row], scale)
+            for model, image in restored.items():
+                error = (image.float() - truth.float()).abs()[0, 0].cpu().numpy() / len(rows)
+                errors[f"{model}_x{scale}"] = errors.get(f"{model}_x{scale}", 0) + error
+                measured.append(
+                    {
+                        "image": described["id"],
+                        "class": described["class"],
+                        "patient": described["patient"],
+                        "model": model,
+                        "scale": f"x{scale}",
+                        "psnr": psnr(image, truth, scale).item(),
+                        "ssim": ssim(image, truth, scale).item(),
+                    }
+                )
+    per_image = pd.DataFrame(measured)
+    quality = means(per_image, MODELS)
+    write_table(workspace / PER_IMAGE, per_image)
+    for metric, path in CHARTS.items():
+        bars = [{"scale": s, "model": m, metric: q[metric]} for m, by_scale in quality.items() for s, q in by_scale.items()]
+        write_table(workspace / path, bars)
+    with replacing(workspace / ERRORS) as partial:
+        np.savez(partial, allow_pickle=False, **errors)
+    write_json(workspace / STATISTICS, gains(per_image))
+    write_json(workspace / METRICS, {**quality, "test_set": dataset.digest(data.images, rows)[:12]})
+    print(table(per_image))
+
+
+def main() -> None:
+    """Run in the current folder."""
+    run(Path())
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()

@@ -1,0 +1,45 @@
+"""Pack the usable radiographs into one array, and say what became of the rest."""
+
+from pathlib import Path
+
+import numpy as np
+
+from superres import params
+from superres.errors import one_line_errors
+from superres.files import write_json, write_table
+from superres.preprocess import Preprocess, pack
+from superres.runtime import Runtime
+
+PARAMS = Path("params.yaml")
+RAW = Path("data/raw")
+IMAGES = Path("data/images.npy")
+TABLE = Path("data/images.csv")
+REJECTED = Path("data/rejected.csv")
+METRICS = Path("metrics/preprocess.json")
+CONTACT_SHEET = Path("plots/contact_sheet.png")
+
+
+def run(workspace: Path) -> None:
+    """Write IMAGES, TABLE, REJECTED, METRICS and CONTACT_SHEET of `workspace` from its RAW."""
+    # Workers import this module too: without matplotlib they start in half the time.
+    from superres import figures  # noqa: PLC0415
+
+    settings = params.read(workspace / PARAMS, "preprocess", Preprocess)
+    runtime = params.read(workspace / PARAMS, "runtime", Runtime)
+    packed = pack(workspace / RAW, workspace / IMAGES, settings, runtime.processes)
+    write_table(workspace / TABLE, packed.table)
+    write_table(workspace / REJECTED, packed.rejected)
+    write_json(workspace / METRICS, packed.counts)
+    sheet = figures.contact_sheet(np.load(workspace / IMAGES, mmap_mode="r"), packed.table)
+    figures.save(sheet, workspace / CONTACT_SHEET)
+    print("; ".join(f"{what.replace('_', ' ')} {sum(by_class.values())}" for what, by_class in packed.counts.items()))
+
+
+def main() -> None:
+    """Run the stage in the current folder."""
+    run(Path())
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()

@@ -1,0 +1,49 @@
+"""Train VDSR, one network for all scales together, as published."""
+
+from pathlib import Path
+
+from superres import dataset, modelfile, params
+from superres.checkpoint import locked
+from superres.degrade import Degrade
+from superres.errors import one_line_errors
+from superres.files import write_table
+from superres.models.vdsr import VDSR, start_from_bicubic
+from superres.patches import Augment
+from superres.runtime import Runtime
+from superres.training import Trainer, Training
+
+PARAMS = Path("params.yaml")
+IMAGES, TABLE, SPLIT = Path("data/images.npy"), Path("data/images.csv"), Path("data/split.csv")
+MODEL = Path("models/vdsr.safetensors")
+CURVES = Path("plots/train_vdsr.csv")
+CHECKPOINTS = Path("checkpoints")
+
+
+def run(workspace: Path) -> None:
+    """Train on the training split of `workspace`, choose on its validation split, and write the model and its curves."""
+    path = workspace / PARAMS
+    settings = params.read(path, "train_vdsr", Training)
+    scales = params.read(path, "degrade", Degrade).scales
+    augment, runtime = params.read(path, "augment", Augment), params.read(path, "runtime", Runtime)
+    data = dataset.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
+    with locked(workspace / CHECKPOINTS, "train_vdsr"):
+        trainer = Trainer(data, settings, augment, runtime, workspace / CHECKPOINTS)
+        network = VDSR()
+        start_from_bicubic(network, settings.seed)
+        fitted = trainer.fit("vdsr", network, scales)
+        description = {"network": "vdsr", "scales": scales, "best_step": fitted.best_step, **trainer.description}
+        modelfile.write(workspace / MODEL, {"vdsr": fitted.weights}, description)
+        write_table(workspace / CURVES, fitted.curves)
+        trainer.forget()
+    for row in fitted.curves[-len(scales) :]:
+        print(f"VDSR {row['scale']}: {row['gain']:+.2f} dB over bicubic on the validation crops")
+
+
+def main() -> None:
+    """Run in the current folder."""
+    run(Path())
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()

@@ -1,0 +1,1 @@
+"""What the stages are made of: data, degradation, networks, training, measurement and figures."""

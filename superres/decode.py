@@ -1,0 +1,162 @@
+"""Any radiograph file as an array of grey levels."""
+
+import os
+import struct
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+Grey = NDArray[np.uint8] | NDArray[np.uint16]
+Kind = Literal["damaged", "too small", "duplicate"]
+
+MAX_PIXELS = 100_000_000
+"""The largest radiographs have some 20 million pixels; a small file that claims more than this is made to fill the memory."""
+
+_FORMATS = ("BMP", "JPEG", "PNG", "TIFF")
+_LOUD = {"PNG", "TIFF"}
+_GREY_16 = ("I;16", "I;16B", "I;16L", "I;16N")
+
+# TIFF tags
+_BITS, _PHOTOMETRIC, _ORIENTATION, _PLANAR = 258, 262, 274, 284
+_WHITE_IS_ZERO, _RGB, _SEPARATE_PLANES = 0, 2, 2
+
+# How to bring an image upright from each value of the orientation tag (TIFF 6.0, and Exif after it).
+_UPRIGHT: dict[int, Callable[[Any], Any]] = {
+    2: np.fliplr,
+    3: lambda pixels: np.rot90(pixels, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: np.rot90(pixels, 2).T,
+    8: np.rot90,
+}
+
+
+class Unusable(Exception):  # noqa: N818 - a property of the file, no fault of the program
+    """A file that cannot become a ground-truth image: `kind` for tables, `reason` in one line."""
+
+    def __init__(self, kind: Kind, reason: str) -> None:
+        super().__init__(kind, reason)
+        self.kind, self.reason = kind, reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+def decode(path: Path) -> Grey:
+    """Return the first image of a JPEG, PNG, TIFF or BMP file as grey levels of shape (height, width), upright.
+
+    uint8, or uint16 for files of 16 bits a channel: 0 is black and the greatest value of the dtype white, also where the
+    file stores white as 0. Colour becomes BT.601 luma, 0.299 R + 0.587 G + 0.114 B, which leaves RGB-coded grey as it is.
+    Alpha is ignored: the levels under it are what was measured, and a file does not say on what to lay them.
+    Raises Unusable("damaged") for what cannot be read, or has more than MAX_PIXELS pixels; OSError when the file cannot
+    be opened.
+    """
+    # Opened here, not by Pillow: from a path, Pillow 13 maps uncompressed TIFFs lying on their side with the wrong width.
+    with path.open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if not os.fstat(file.fileno()).st_size:
+            raise Unusable("damaged", "the file is empty")
+        try:
+            # libtiff, OpenCV and libpng report to the process's standard error themselves.
+            with Image.open(file, formats=_FORMATS) as image, _silence() if image.format in _LOUD else nullcontext():
+                return _grey(image, file)
+        except Unusable:
+            raise
+        except UnidentifiedImageError:
+            raise Unusable("damaged", f"not a readable {', '.join(_FORMATS)} file") from None
+        except Image.DecompressionBombError:
+            raise Unusable("damaged", f"more than {MAX_PIXELS:,} pixels") from None
+        except Exception as error:
+            # Broken bytes lead decoders astray anywhere: OSError, SyntaxError, KeyError, struct.error, ...
+            raise Unusable("damaged", " ".join(str(error).split()) or type(error).__name__) from error
+
+
+def _grey(image: Any, file: IO[bytes]) -> Grey:
+    if image.width * image.height > MAX_PIXELS:
+        raise Unusable("damaged", f"more than {MAX_PIXELS:,} pixels")
+    bits = _bits(image)
+    tags = image.tag_v2 if image.format == "TIFF" else {}
+    if image.mode in {"I", "F"} or (image.mode in _GREY_16 and bits != 16):
+        raise Unusable("damaged", f"{bits} bits a pixel, signed or of unusual depth; save it with 8 or 16, unsigned")
+    if bits > 8 and image.mode not in _GREY_16:
+        # Pillow would keep 8 of the 16 bits.
+        return _deep_colour(image, tags, file)
+    white_is_zero = tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    image.load()
+    if image.mode in _GREY_16:
+        levels = np.asarray(image).astype(np.uint16)
+        # Pillow turns white-is-zero the right way round at 8 bits, but not at 16.
+        return _upright(np.invert(levels) if white_is_zero else levels, _orientation(image))
+    colour = image.convert("RGB") if image.mode in {"P", "PA"} else image
+    return _upright(np.asarray(colour.convert("L")), _orientation(image))
+
+
+def _deep_colour(image: Any, tags: Any, file: IO[bytes]) -> Grey:
+    """Return the luma of 16-bit colour, and of 16-bit grey with alpha."""
+    if tags and (tags.get(_PHOTOMETRIC) != _RGB or tags.get(_PLANAR) == _SEPARATE_PLANES):
+        raise Unusable("damaged", "16-bit TIFF neither grey nor RGB with its channels together; save it as one of these")
+    orientation = _orientation(image)
+    file.seek(0)
+    encoded = bytearray(file.read())
+    if tags and orientation != 1:
+        _lay_flat(encoded)
+    pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
+        raise Unusable("damaged", "16-bit colour that cannot be decoded")
+    blue, green, red = (pixels[..., channel].astype(np.uint32) for channel in range(3))
+    # Pillow's own integer weights, which add up to 1 << 16 exactly.
+    luma = (red * 19595 + green * 38470 + blue * 7471 + (1 << 15)) >> 16
+    return _upright(luma.astype(np.uint16), orientation)
+
+
+def _lay_flat(tiff: bytearray) -> None:
+    """Set the orientation in the first directory of `tiff` to 1: OpenCV 5 fails on TIFFs that lie on their side."""
+    order = "<" if tiff[:2] == b"II" else ">"
+    version, directory = struct.unpack_from(f"{order}HI", tiff, 2)
+    if version != 42:
+        raise Unusable("damaged", "a turned BigTIFF with 16-bit colour; save it upright")
+    (entries,) = struct.unpack_from(f"{order}H", tiff, directory)
+    for entry in range(directory + 2, directory + 2 + 12 * entries, 12):
+        if struct.unpack_from(f"{order}H", tiff, entry)[0] == _ORIENTATION:
+            struct.pack_into(f"{order}H", tiff, entry + 8, 1)
+
+
+def _bits(image: Any) -> int:
+    if image.format == "TIFF":
+        return int(max(image.tag_v2.get(_BITS, (1,))))
+    return 16 if any(";16" in str(tile.args) for tile in image.tile) else 8
+
+
+def _orientation(image: Any) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # broken Exif data come as any exception, and the pixels are good without them
+        return 1
+
+
+def _upright(pixels: Any, orientation: int) -> Grey:
+    upright: Grey = np.ascontiguousarray(_UPRIGHT.get(orientation, np.asarray)(pixels))
+    return upright
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Send what C libraries of this process write to its standard error nowhere."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -1,0 +1,65 @@
+"""Outputs that appear whole or not at all, and that equal inputs fill with equal bytes."""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a hidden path beside `path`, with its suffix, for a file that takes the place of `path` when the block ends well.
+
+    Folders on the way are made. When the block raises, the half-made file is removed and `path` stays as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = _partial(path)
+    partial.unlink(missing_ok=True)
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `path` that takes the place of the folder `path`, if there is one, when the block ends well.
+
+    When the block raises, the half-made folder is removed and `path` stays as it was.
+    """
+    partial = _partial(path)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        if path.exists():
+            shutil.rmtree(path)
+        partial.replace(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` as UTF-8 with newlines as they are, in one step."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` to `path` as JSON: indented by two, keys in the order given. Raises ValueError for NaN and infinity."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_table(path: Path, table: pd.DataFrame | Sequence[Mapping[str, Any]]) -> None:
+    """Write `table`, a frame or a list of rows, to `path` as CSV with a header, in one step; floats with seven digits."""
+    write_text(path, pd.DataFrame(table).to_csv(index=False, lineterminator="\n", float_format="%.7g"))
+
+
+def _partial(path: Path) -> Path:
+    # Always the same name, so that a killed run leaves one file that the next run replaces, not a heap of them.
+    return path.with_name(f".{path.stem}.partial{path.suffix}")

@@ -1,0 +1,53 @@
+"""VDSR: Kim, Lee and Lee, "Accurate Image Super-Resolution Using Very Deep Convolutional Networks", CVPR 2016."""
+
+from itertools import pairwise
+from typing import cast
+
+import torch
+from torch import Generator, Tensor, nn
+
+DEPTH = 20
+WIDTH = 64
+
+
+class VDSR(nn.Module):
+    """Twenty 3x3 layers of 64 filters that learn what the bicubic image lacks (section 3.1): 665,921 parameters.
+
+    Takes and returns float32 (N, 1, H, W) in [0, 1]; the input is the bicubically enlarged image. One network for all
+    scales. Zero padding keeps the size.
+    """
+
+    halo = DEPTH
+    """Pixels to each side that an output pixel depends on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = [1, *[WIDTH] * (DEPTH - 1), 1]
+        layers = [nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(widths)]
+        for layer in layers:
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")  # section 5.2, as He et al.
+            nn.init.zeros_(cast(Tensor, layer.bias))
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the enhanced images."""
+        features = images
+        for layer in self.layers[:-1]:
+            features = torch.relu(layer(features))
+        # Autocast may have made the residual bfloat16. It is small, so its 8 bits of mantissa suffice, but the sum's do not.
+        residual: Tensor = self.layers[-1](features)
+        return images + residual.float()
+
+
+@torch.no_grad()
+def start_from_bicubic(network: VDSR, seed: int) -> None:
+    """Draw the first weights from `seed`, and let the untrained network return its input, the bicubic image.
+
+    He initialisation as published, but for the last layer, which starts at zero: He's would add a residual as strong as
+    the image, and a short run would spend its best steps on taking that back.
+    """
+    generator = Generator().manual_seed(seed)
+    layers = [layer for layer in network.layers if isinstance(layer, nn.Conv2d)]
+    for layer in layers[:-1]:
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+    nn.init.zeros_(layers[-1].weight)

@@ -1,0 +1,147 @@
+"""Training crops: drawn at random, augmented, and only then degraded, as whole batches on the training device."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from superres.dataset import Images
+from superres.degrade import MARGIN, observe
+from superres.errors import UserError
+from superres.params import between
+
+# Crops start on multiples of this and have sides that are multiples of it, so that for every scale they lie on the grid of
+# the low-resolution pixels of the whole image.
+GRID = 12
+
+# Turning by a small angle interpolates, which blurs at native resolution; shrinking to this or less brings the sharpness
+# back, so that a turned crop is as crisp a ground truth as any.
+CRISP = 0.8
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Section `augment` of params.yaml."""
+
+    flip: bool
+    zoom: Annotated[float, between(0.25, 1)]
+    rotation: Annotated[float, between(0, 45)]
+    warped: Annotated[float, between(0, 1)]
+
+
+class Crops:
+    """A function from a step's number to its batch of crops, so that a resumed run sees what an undisturbed one would."""
+
+    def __init__(
+        self,
+        images: Images,
+        rows: npt.NDArray[np.intp],
+        augment: Augment,
+        patch: int,
+        batch: int,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        """Draw `batch` crops of `patch` pixels a side from `rows` of `images` (N, S, S), a memory map or an array.
+
+        Raises UserError when the images are too small for a crop with its margin, or there is no row.
+        """
+        side = images.shape[1]
+        if side < patch + 2 * MARGIN:
+            raise UserError(
+                f"images of {side} pixels are too small for patches of {patch} with a margin of {MARGIN} on each side; "
+                f"raise preprocess.size to at least {patch + 2 * MARGIN} or lower patch"
+            )
+        if len(rows) == 0:
+            raise UserError("there is no image to train on; give more images or a larger split.train")
+        self.images, self.rows, self.augment, self.device = images, rows, augment, device
+        self.patch, self.batch, self.seed = patch, batch, seed
+
+    def draw(self, step: int) -> Tensor:
+        """Return the ground truth of a step with its margin, float32 (batch, 1, P, P) in [0, 1], P = patch + 2 MARGIN."""
+        generator = _generator(self.seed, step)
+        side = self.patch + 2 * MARGIN
+        if _uniform(generator, 0, 1) < self.augment.warped:
+            crops = self._warped(side, generator)
+        else:
+            crops = self._cut(side, GRID, generator)
+        return _turn_and_flip(crops, self.augment.flip, generator)
+
+    def _warped(self, side: int, generator: Generator) -> Tensor:
+        """Return crops shrunk by one factor and, if that is enough, turned by one small angle, with no corner filled in."""
+        zoom = _uniform(generator, self.augment.zoom, 1)
+        rotation = self.augment.rotation if zoom <= CRISP else 0.0
+        angle = math.radians(_uniform(generator, -rotation, rotation))
+        turned = round(side / zoom)
+        # The upright square around a turned one, and a pixel and a half to each side for the interpolation.
+        around = math.ceil(turned * (math.cos(angle) + math.sin(abs(angle)))) + 3
+        if around > self.images.shape[1]:  # a small image has no room for this much: take what there is
+            return self._cut(side, GRID, generator)
+        if angle == 0:
+            crops = self._cut(turned, 1, generator)
+        else:
+            crops = _turned_inside(self._cut(around, 1, generator), angle, turned)
+        return F.interpolate(crops, (side, side), mode="bicubic", antialias=True).clamp(0, 1)
+
+    def _cut(self, side: int, grid: int, generator: Generator) -> Tensor:
+        positions = (self.images.shape[1] - side) // grid + 1
+        pick = torch.randint(len(self.rows), (self.batch,), generator=generator).numpy()
+        top, left = (torch.randint(positions, (2, self.batch), generator=generator) * grid).numpy()
+        crops = cut(self.images, self.rows[pick], top, left, side)
+        return torch.from_numpy(crops).to(self.device).unsqueeze(1).float() / 255
+
+
+def _turned_inside(crops: Tensor, angle: float, side: int) -> Tensor:
+    """Return the central squares of `side` pixels of `crops` (N, 1, H, H) after a turn by `angle` radians."""
+    rotation = torch.tensor([[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0]])
+    theta = (rotation * side / crops.shape[-1]).to(crops.device).expand(len(crops), 2, 3)
+    grid = F.affine_grid(theta, [len(crops), 1, side, side], align_corners=False)
+    return F.grid_sample(crops, grid, mode="bicubic", align_corners=False).clamp(0, 1)
+
+
+def cut(
+    images: Images, rows: npt.NDArray[np.intp], top: npt.NDArray[np.int64], left: npt.NDArray[np.int64], side: int
+) -> Images:
+    """Return the squares (len(rows), side, side) of `images` (N, S, S) whose first pixels are at `top`, `left`."""
+    span = np.arange(side)
+    crops: Images = images[rows[:, None, None], (top[:, None] + span)[:, :, None], (left[:, None] + span)[:, None, :]]
+    return crops
+
+
+def pairs(crops: Tensor, scales: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return network inputs and ground truths (N, 1, p, p) for `crops` (N, 1, p + 2 MARGIN, ...), without the margin.
+
+    The batch is dealt out to `scales` in turn: crop i is degraded at scale i mod len(scales).
+    """
+    inputs = torch.empty_like(crops)
+    for i, scale in enumerate(scales):
+        inputs[i :: len(scales)] = observe(crops[i :: len(scales)], scale)
+    inner = (..., slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
+    return inputs[inner], crops[inner]
+
+
+def _turn_and_flip(crops: Tensor, flip: bool, generator: Generator) -> Tensor:
+    """Turn each crop by its own number of quarter turns; mirror each with probability one half if `flip`."""
+    quarters = torch.randint(4, (len(crops),), generator=generator).to(crops.device)
+    mirrored = torch.randint(2, (len(crops),), generator=generator).to(crops.device)
+    turned = torch.empty_like(crops)
+    for quarter in range(4):
+        turned[quarters == quarter] = crops[quarters == quarter].rot90(quarter, (2, 3))
+    return torch.where((mirrored == 1).view(-1, 1, 1, 1), turned.flip(3), turned) if flip else turned
+
+
+def _generator(seed: int, step: int) -> Generator:
+    # Hashed, because neighbouring seeds of a generator must not give shifted copies of one sequence of batches.
+    digest = hashlib.sha256(f"{seed} {step}".encode()).digest()
+    return Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))
+
+
+def _uniform(generator: Generator, low: float, high: float) -> float:
+    return low + (high - low) * torch.rand((), generator=generator).item()

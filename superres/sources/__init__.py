@@ -1,0 +1,1 @@
+"""Ways to the same folder of radiographs, one file each."""

@@ -1,0 +1,242 @@
+"""Radiographs of the user's own: a zip in Kaggle's layout, or a folder with a sub-folder per class.
+
+In both, an image's class is the name of the folder it lies in, however deep. Each image is taken once, though Kaggle's zip
+holds its tree twice.
+"""
+
+import hashlib
+import lzma
+import os
+import stat
+import struct
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Literal, NamedTuple
+
+from tqdm import tqdm
+
+from superres.errors import UserError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
+
+_CHUNK = 1 << 20  # bytes
+# What zipfile and the decompressors behind it raise for bytes that are not what the zip's directory says.
+_BROKEN_ZIP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    NotImplementedError,  # a compression method that Python does not know
+    RuntimeError,
+    ValueError,
+    OSError,
+)
+
+
+@dataclass(frozen=True)
+class Download:
+    """Section `download` of params.yaml: where the radiographs come from."""
+
+    source: Literal["phantom", "local", "kaggle"]
+    path: str
+
+    def __post_init__(self) -> None:
+        if self.source == "local" and not self.path.strip():
+            raise UserError("download.path is empty; with download.source local it names a zip or a folder")
+
+
+class Fetched(NamedTuple):
+    """What a source held."""
+
+    images: dict[str, int]
+    """Images taken, by class."""
+    copies: int
+    """Further copies, with identical bytes, of images taken."""
+    ignored: int
+    """Files that are no images, macOS litter included."""
+    sha256: str
+    """Of the zip; of a folder, of what `sha256sum` prints for its images in the order of their paths."""
+
+
+def fetch(source: Path, folder: Path) -> Fetched:
+    """Copy each image of `source`, a zip or a folder, once to `folder`/CLASS/NAME, bytes and names unchanged.
+
+    Images are files that end in one of SUFFIXES. Raises UserError when `source` is missing, damaged, encrypted, unsafe to
+    unpack or without images; when an image lies in no class's folder; and when two different images have the same class and
+    name (upper and lower case count as equal, since some file systems cannot hold both).
+    """
+    if source.is_dir():
+        return _fetch_folder(source, folder)
+    if source.is_file():
+        return _fetch_zip(source, folder)
+    raise UserError(f"download.path is {source}: no such file or folder; give a zip or a folder with one sub-folder per class")
+
+
+def survey(folder: Path) -> Fetched:
+    """Return what `folder`/CLASS/NAME holds. Its fingerprint equals that of a source with the same paths and bytes."""
+    names, ignored = _list(folder)
+    digest = hashlib.sha256()
+    for name in names:
+        with (folder / name).open("rb") as file:
+            digest.update(_line(name, hashlib.file_digest(file, "sha256").hexdigest()))
+    counts = Counter(PurePosixPath(name).parent.name for name in names)
+    return Fetched(dict(sorted(counts.items())), 0, ignored, digest.hexdigest())
+
+
+def _fetch_folder(source: Path, folder: Path) -> Fetched:
+    if folder.resolve().is_relative_to(source.resolve()):
+        raise UserError(f"download.path is {source}, which holds this workspace's own data; give the folder of images alone")
+    names, ignored = _list(source)
+    _refuse_classless(source, names)
+    shelf = _Shelf(source, folder)
+    digest = hashlib.sha256()
+    total = sum((source / name).stat().st_size for name in names)
+    with _bar("copying", total) as bar:
+        for name in names:
+            try:
+                with (source / name).open("rb") as file:
+                    digest.update(_line(name, shelf.put(name, _chunks(file, bar))))
+            except PermissionError as error:
+                raise UserError(f"{source}: cannot read {name}: {error.strerror}") from None
+    return shelf.fetched(ignored, digest.hexdigest())
+
+
+def _fetch_zip(source: Path, folder: Path) -> Fetched:
+    try:
+        archive = zipfile.ZipFile(source)
+    except PermissionError as error:
+        raise UserError(f"{source}: {error.strerror}") from None
+    except _BROKEN_ZIP as error:
+        raise UserError(f"{source}: not a whole zip ({_told(error)}); download it again, or give a folder") from None
+    with archive:
+        shelf = _Shelf(source, folder)
+        members = [entry for entry in archive.infolist() if not entry.is_dir()]
+        images = [(_safe(source, entry), entry) for entry in members if _is_image(_slashes(entry.filename))]
+        _refuse_classless(source, [name for name, _ in images])
+        with _bar("unpacking", sum(entry.file_size for _, entry in images)) as bar:
+            for name, entry in images:
+                shelf.put(name, _unpacked(source, archive, entry, bar))
+    with source.open("rb") as file, _bar("hashing", source.stat().st_size) as bar:
+        digest = hashlib.sha256()
+        for chunk in _chunks(file, bar):
+            digest.update(chunk)
+    return shelf.fetched(len(members) - len(images), digest.hexdigest())
+
+
+class _Shelf:
+    """The folder that images are put on, each once."""
+
+    def __init__(self, source: Path, folder: Path) -> None:
+        self.source, self.folder = source, folder
+        self.held: dict[str, tuple[str, str]] = {}  # "class/name" in lower case: SHA-256, and where it lay in the source
+        self.counts: Counter[str] = Counter()
+        self.copies = 0
+
+    def put(self, origin: str, chunks: Iterable[bytes]) -> str:
+        """Write `chunks`, the bytes of the image `origin`, unless they are there already; return their SHA-256 in hex."""
+        path = PurePosixPath(origin)
+        key = f"{path.parent.name}/{path.name}".casefold()
+        digest = hashlib.sha256()
+        if key in self.held:
+            for chunk in chunks:
+                digest.update(chunk)
+            sha256, first = self.held[key]
+            if sha256 != digest.hexdigest():
+                raise UserError(f"{self.source}: {first} and {origin} are two images of one class and name; rename one")
+            self.copies += 1
+            return sha256
+        target = self.folder / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as file:
+            for chunk in chunks:
+                digest.update(chunk)
+                file.write(chunk)
+        self.held[key] = digest.hexdigest(), origin
+        self.counts[path.parent.name] += 1
+        return digest.hexdigest()
+
+    def fetched(self, ignored: int, sha256: str) -> Fetched:
+        return Fetched(dict(sorted(self.counts.items())), self.copies, ignored, sha256)
+
+
+def _list(folder: Path) -> tuple[list[str], int]:
+    """Return the images below `folder`, as sorted posix paths relative to it, and how many other files there are."""
+    images, others = [], 0
+
+    def stop(error: OSError) -> None:
+        raise UserError(f"{error.filename}: {error.strerror}")
+
+    # Links are followed, since data sets are often links to a larger disk, but not up to a folder that holds them.
+    for root, folders, names in os.walk(folder, onerror=stop, followlinks=True):
+        here = Path(root)
+        real = here.resolve()
+        folders[:] = [name for name in folders if not real.is_relative_to((here / name).resolve())]
+        for name in names:
+            path = (here / name).relative_to(folder).as_posix()
+            if _is_image(path) and (here / name).is_file():
+                images.append(path)
+            else:
+                others += 1
+    return sorted(images), others
+
+
+def _is_image(name: str) -> bool:
+    path = PurePosixPath(name)
+    litter = "__MACOSX" in path.parts or any(part.startswith(".") and part != ".." for part in path.parts)
+    return path.suffix.lower() in SUFFIXES and not litter
+
+
+def _refuse_classless(source: Path, names: list[str]) -> None:
+    if not names:
+        raise UserError(f"{source}: no images in it ({', '.join(SUFFIXES)}); expected them in one folder per class")
+    for name in names:
+        if "/" not in name:
+            raise UserError(f"{source}: {name} lies in no class's folder; expected a path such as NORMAL/{name}")
+
+
+def _slashes(name: str) -> str:
+    return name.replace("\\", "/")  # some packers on Windows write their own separator
+
+
+def _safe(source: Path, entry: zipfile.ZipInfo) -> str:
+    """Return the entry's path with forward slashes. Raises UserError when it is encrypted or points outside the zip."""
+    name = _slashes(entry.filename)
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+        raise UserError(f"{source}: the entry {entry.filename!r} points outside the zip; do not trust it")
+    if stat.S_ISLNK(entry.external_attr >> 16):
+        raise UserError(f"{source}: the entry {entry.filename!r} is a link, not an image; pack the files themselves")
+    if entry.flag_bits & 0x1:
+        raise UserError(f"{source}: the entry {entry.filename!r} is encrypted; unpack it yourself and give the folder")
+    return path.as_posix()
+
+
+def _unpacked(source: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, bar: Any) -> Iterator[bytes]:
+    try:
+        with archive.open(entry) as file:
+            yield from _chunks(file, bar)
+    except _BROKEN_ZIP as error:
+        raise UserError(f"{source}: the entry {entry.filename!r} is damaged ({_told(error)}); download the zip again") from None
+
+
+def _chunks(file: IO[bytes], bar: Any) -> Iterator[bytes]:
+    while chunk := file.read(_CHUNK):
+        bar.update(len(chunk))
+        yield chunk
+
+
+def _bar(what: str, total: int) -> Any:
+    return tqdm(total=total, desc=what, unit="B", unit_scale=True, unit_divisor=1024, disable=None)
+
+
+def _line(name: str, sha256: str) -> bytes:
+    return os.fsencode(f"{sha256}  {name}\n")
+
+
+def _told(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,236 @@
+"""Training a super-resolution network: loop, schedule, precision, validation, checkpoints, progress."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from superres.checkpoint import Checkpoint
+from superres.dataset import Dataset, Images, digest
+from superres.degrade import MARGIN, to_levels
+from superres.device import choose_device
+from superres.errors import UserError
+from superres.params import Must, at_least
+from superres.patches import GRID, Augment, Crops, cut, pairs
+from superres.quality import psnr, ssim
+from superres.runtime import Runtime
+
+WARM_UP = 0.02  # share of the steps in which the learning rate rises from nothing
+CLIP = 0.5  # largest norm of a gradient; a batch of hard crops must not throw the network back
+VALIDATION_IMAGES = 64  # a network is chosen on one window of this many validation images,
+VALIDATION_SIDE = 96  # of so many pixels a side: whole images would cost more time than they add certainty
+VALIDATION_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Training:
+    """Sections `train_srcnn` and `train_vdsr` of params.yaml."""
+
+    steps: Annotated[int, at_least(1)]
+    batch: Annotated[int, at_least(1)]
+    patch: Annotated[int, Must(f"that is a multiple of {GRID}", lambda patch: patch > 0 and patch % GRID == 0)]
+    learning_rate: Annotated[float, Must("above 0", lambda rate: rate > 0)]
+    validations: Annotated[int, at_least(1)]
+    precision: Literal["auto", "float32", "bfloat16"]
+    seed: Annotated[int, at_least(0)]
+
+
+Row = dict[str, str | int | float]
+"""One line of the training curves: step, scale, learning_rate, loss, psnr (dB), ssim, gain over bicubic (dB)."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The weights that were best on the validation windows, the step they are from, and how training went."""
+
+    weights: dict[str, Tensor]
+    best_step: int
+    curves: list[Row]
+
+
+class Trainer:
+    """What the networks of one training stage share: data, settings, hardware and a folder for checkpoints."""
+
+    def __init__(self, data: Dataset, settings: Training, augment: Augment, runtime: Runtime, checkpoints: Path) -> None:
+        """Choose device and precision. Raises UserError when the device that `runtime` asks for is not there."""
+        self.data, self.settings, self.augment = data, settings, augment
+        self.device = choose_device(runtime.device)
+        self.precision = choose_precision(settings.precision, self.device)
+        self.checkpoints, self.checkpoint_seconds = checkpoints, 60 * runtime.checkpoint_minutes
+        self.description: dict[str, Any] = {
+            "settings": asdict(settings),
+            "augment": asdict(augment),
+            "data": {part: digest(data.images, data.rows(part)) for part in ("train", "val")},
+            "device": self.device.type,
+            "precision": str(self.precision).removeprefix("torch."),
+            "torch": torch.__version__,
+        }
+        self._written: list[Checkpoint] = []
+
+    def fit(self, name: str, network: nn.Module, scales: Sequence[int]) -> Fitted:
+        """Train `network` for `scales` together and return what was best on the validation windows.
+
+        Adam (Kingma and Ba, ICLR 2015) on the mean absolute error, its rate raised linearly and lowered to zero along a
+        cosine (Loshchilov and Hutter, ICLR 2017). A checkpoint that an interrupted run has left is taken up; a network that
+        was finished before its stage was interrupted comes back from its checkpoint at once.
+        Raises UserError when there are too few or too small images.
+        """
+        images, settings = self.data.images, self.settings
+        crops = Crops(images, self.data.rows("train"), self.augment, settings.patch, settings.batch, settings.seed, self.device)
+        validation = Validation(images, self.data.rows("val"), scales, self.device)
+        network = nn.utils.convert_conv2d_weight_memory_format(network.to(self.device), torch.channels_last)
+        run = _Run(network, settings, scales, self.precision)
+        checkpoint = Checkpoint(self.checkpoints, name, {**self.description, "scales": list(scales)})
+        self._written.append(checkpoint)
+        if state := checkpoint.load():
+            run.load_state(state)
+        saved = time.monotonic()
+        steps = range(run.step, settings.steps)
+        with (
+            tqdm(steps, name, total=settings.steps, initial=run.step, unit="step", disable=None) as progress,
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
+        ):
+            for step in progress:
+                run.learn(*pairs(crops.draw(step), scales))
+                if run.step in run.marks:
+                    run.judge(validation)
+                    progress.set_postfix_str(run.standing())
+                if run.step == settings.steps or time.monotonic() - saved >= self.checkpoint_seconds:
+                    checkpoint.save(run.state())
+                    saved = time.monotonic()
+        return Fitted(run.best["weights"], run.best["step"], run.curves)
+
+    def forget(self) -> None:
+        """Remove the checkpoints: what they led to has been written."""
+        for checkpoint in self._written:
+            checkpoint.remove()
+
+
+class Validation:
+    """Windows of validation images, always the same, by which a network is measured and chosen."""
+
+    def __init__(self, images: Images, rows: npt.NDArray[np.intp], scales: Sequence[int], device: torch.device) -> None:
+        """Take one window from each of at most VALIDATION_IMAGES of `rows` of `images` (N, S, S), evenly spaced.
+
+        Raises UserError when there is no row.
+        """
+        if len(rows) == 0:
+            raise UserError("there is no image to validate on; give more images or a larger split.val")
+        size = images.shape[1]
+        side = min(VALIDATION_SIDE, (size - 2 * MARGIN) // GRID * GRID)
+        chosen = rows[np.linspace(0, len(rows) - 1, min(len(rows), VALIDATION_IMAGES)).round().astype(int)]
+        positions = (size - side - 2 * MARGIN) // GRID + 1
+        top, left = np.random.default_rng(0).integers(positions, size=(2, len(chosen))) * GRID
+        crops = torch.from_numpy(cut(images, chosen, top, left, side + 2 * MARGIN)).to(device).unsqueeze(1).float() / 255
+        self.windows = {scale: pairs(crops, [scale]) for scale in scales}
+        self.bicubic = self.measure(lambda images: images)
+
+    @torch.inference_mode()
+    def measure(self, restore: Callable[[Tensor], Tensor]) -> dict[int, tuple[float, float]]:
+        """Return by scale the mean PSNR (dB) and SSIM of what `restore` makes of the windows."""
+        quality = {}
+        for scale, (inputs, truth) in self.windows.items():
+            levels = to_levels(torch.cat([restore(batch) for batch in torch.split(inputs, VALIDATION_BATCH)]))
+            measured = (measure(levels, to_levels(truth), scale).mean().item() for measure in (psnr, ssim))
+            quality[scale] = next(measured), next(measured)
+        return quality
+
+
+class _Run:
+    """One network under training: all that a checkpoint must hold for it to go on as if nothing had happened."""
+
+    def __init__(self, network: nn.Module, settings: Training, scales: Sequence[int], precision: torch.dtype) -> None:
+        self.network, self.settings, self.scales, self.precision = network, settings, scales, precision
+        self.optimizer = torch.optim.Adam(network.parameters())
+        self.marks = {math.ceil(settings.steps * i / settings.validations) for i in range(1, settings.validations + 1)}
+        self.step = 0
+        self.best: dict[str, Any] = {"score": -math.inf}
+        self.curves: list[Row] = []
+        self.losses = torch.zeros(len(scales), device=next(network.parameters()).device)
+        self.interval = 0
+
+    def learn(self, inputs: Tensor, truth: Tensor) -> None:
+        """Take one optimiser step on a batch (N, 1, P, P) whose crop i is of scale i mod len(scales)."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate()
+        errors = (self._restore(inputs) - truth).abs().mean(dim=(1, 2, 3))
+        self.optimizer.zero_grad()
+        torch.autograd.backward(errors.mean())
+        nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
+        self.optimizer.step()
+        self.losses += torch.stack([errors[i :: len(self.scales)].detach().mean() for i in range(len(self.scales))])
+        self.interval += 1
+        self.step += 1
+
+    def judge(self, validation: Validation) -> None:
+        """Measure the network on the validation windows, note it in the curves, and keep the weights if they are the best."""
+        quality = validation.measure(self._restore)
+        for scale, loss in zip(self.scales, (self.losses / self.interval).tolist(), strict=True):
+            (value, similarity), (bicubic, _) = quality[scale], validation.bicubic[scale]
+            self.curves.append(
+                {
+                    "step": self.step,
+                    "scale": f"x{scale}",
+                    "learning_rate": self._learning_rate(),
+                    "loss": loss,
+                    "psnr": value,
+                    "ssim": similarity,
+                    "gain": value - bicubic,
+                }
+            )
+        self.losses.zero_()
+        self.interval = 0
+        score = sum(value for value, _ in quality.values()) / len(quality)
+        if score > self.best["score"]:
+            self.best = {"score": score, "step": self.step, "weights": _copy(self.network)}
+
+    def standing(self) -> str:
+        """Return the last measured gain over bicubic by scale, for the eye."""
+        return ", ".join(f"{row['scale']} {row['gain']:+.2f} dB" for row in self.curves[-len(self.scales) :])
+
+    def state(self) -> dict[str, Any]:
+        """Return what `load_state` needs to go on from here."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            **{name: getattr(self, name) for name in ("step", "best", "curves", "losses", "interval")},
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.best, self.curves, self.interval = (state[name] for name in ("step", "best", "curves", "interval"))
+        self.losses = state["losses"].to(self.losses.device)
+
+    def _restore(self, images: Tensor) -> Tensor:
+        with torch.autocast(images.device.type, self.precision, enabled=self.precision != torch.float32):
+            restored: Tensor = self.network(images)
+        return restored
+
+    def _learning_rate(self) -> float:
+        steps = self.settings.steps
+        rising = (self.step + 1) / max(1, round(WARM_UP * steps))
+        return self.settings.learning_rate * min(rising, 0.5 * (1 + math.cos(math.pi * self.step / steps)))
+
+
+def choose_precision(wish: Literal["auto", "float32", "bfloat16"], device: torch.device) -> torch.dtype:
+    """Return the type to multiply in: for `auto` bfloat16 where the hardware has it, else float32."""
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported()
+    else:
+        has = torch.cpu.get_capabilities()
+        fast = bool(has.get("amx_bf16") or has.get("avx512_bf16"))
+    return torch.bfloat16 if wish == "bfloat16" or (wish == "auto" and fast) else torch.float32
+
+
+def _copy(network: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
