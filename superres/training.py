@@ -18,6 +18,7 @@ from superres.dataset import Dataset, Images, digest
 from superres.degrade import MARGIN, to_levels
 from superres.device import choose_device
 from superres.errors import UserError
+from superres.muon import Muon, hidden_weights
 from superres.params import Must, at_least
 from superres.patches import GRID, Augment, Crops, cut, pairs
 from superres.quality import psnr, ssim
@@ -37,6 +38,7 @@ class Training:
     steps: Annotated[int, at_least(1)]
     batch: Annotated[int, at_least(1)]
     patch: Annotated[int, Must(f"that is a multiple of {GRID}", lambda patch: patch > 0 and patch % GRID == 0)]
+    optimizer: Literal["adam", "muon"]
     learning_rate: Annotated[float, Must("above 0", lambda rate: rate > 0)]
     validations: Annotated[int, at_least(1)]
     precision: Literal["auto", "float32", "bfloat16"]
@@ -78,8 +80,8 @@ class Trainer:
     def fit(self, name: str, network: nn.Module, scales: Sequence[int]) -> Fitted:
         """Train `network` for `scales` together and return what was best on the validation windows.
 
-        Adam (Kingma and Ba, ICLR 2015) on the mean absolute error, its rate raised linearly and lowered to zero along a
-        cosine (Loshchilov and Hutter, ICLR 2017). A checkpoint that an interrupted run has left is taken up; a network that
+        The loss is the mean absolute error; the learning rate rises linearly and falls to nothing along a cosine (Loshchilov
+        and Hutter, ICLR 2017). A checkpoint that an interrupted run has left is taken up; a network that
         was finished before its stage was interrupted comes back from its checkpoint at once.
         Raises UserError when there are too few or too small images.
         """
@@ -149,7 +151,7 @@ class _Run:
 
     def __init__(self, network: nn.Module, settings: Training, scales: Sequence[int], precision: torch.dtype) -> None:
         self.network, self.settings, self.scales, self.precision = network, settings, scales, precision
-        self.optimizer = torch.optim.Adam(network.parameters())
+        self.optimizers = make_optimizers(network, settings)
         self.marks = {math.ceil(settings.steps * i / settings.validations) for i in range(1, settings.validations + 1)}
         self.step = 0
         self.best: dict[str, Any] = {"score": -math.inf}
@@ -159,13 +161,15 @@ class _Run:
 
     def learn(self, inputs: Tensor, truth: Tensor) -> None:
         """Take one optimiser step on a batch (N, 1, P, P) whose crop i is of scale i mod len(scales)."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate()
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * self._schedule()
         errors = (self._restore(inputs) - truth).abs().mean(dim=(1, 2, 3))
-        self.optimizer.zero_grad()
+        self.network.zero_grad()
         torch.autograd.backward(errors.mean())
         nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         self.losses += torch.stack([errors[i :: len(self.scales)].detach().mean() for i in range(len(self.scales))])
         self.interval += 1
         self.step += 1
@@ -179,7 +183,7 @@ class _Run:
                 {
                     "step": self.step,
                     "scale": f"x{scale}",
-                    "learning_rate": self._learning_rate(),
+                    "learning_rate": self.settings.learning_rate * self._schedule(),
                     "loss": loss,
                     "psnr": value,
                     "ssim": similarity,
@@ -200,14 +204,15 @@ class _Run:
         """Return what `load_state` needs to go on from here."""
         return {
             "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             **{name: getattr(self, name) for name in ("step", "best", "curves", "losses", "interval")},
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from what `state` returned."""
         self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         self.step, self.best, self.curves, self.interval = (state[name] for name in ("step", "best", "curves", "interval"))
         self.losses = state["losses"].to(self.losses.device)
 
@@ -216,10 +221,24 @@ class _Run:
             restored: Tensor = self.network(images)
         return restored
 
-    def _learning_rate(self) -> float:
+    def _schedule(self) -> float:
+        """Return the share of the peak learning rate at which the next step is taken."""
         steps = self.settings.steps
         rising = (self.step + 1) / max(1, round(WARM_UP * steps))
-        return self.settings.learning_rate * min(rising, 0.5 * (1 + math.cos(math.pi * self.step / steps)))
+        return min(rising, 0.5 * (1 + math.cos(math.pi * self.step / steps)))
+
+
+def make_optimizers(network: nn.Module, settings: Training) -> list[torch.optim.Optimizer]:
+    """Return what steps `network`'s parameters, each group with its `peak` learning rate.
+
+    `adam`: Adam (Kingma and Ba, ICLR 2015) for all. `muon`: Muon for the hidden layers, and for the first layer, the last one
+    and the biases, which Muon is not made for, Adam at a tenth of the rate.
+    """
+    peak = settings.learning_rate
+    if settings.optimizer == "adam":
+        return [torch.optim.Adam([{"params": list(network.parameters()), "peak": peak}])]
+    hidden, others = hidden_weights(network)
+    return [Muon([{"params": hidden, "peak": peak}], peak), torch.optim.Adam([{"params": others, "peak": peak / 10}])]
 
 
 def choose_precision(wish: Literal["auto", "float32", "bfloat16"], device: torch.device) -> torch.dtype:

@@ -1,0 +1,33 @@
+"""A tiny run of the pipeline, in process, that tests of single stages share."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import TINY, write_params
+
+from stages import check, download, errormaps, evaluate, preprocess, split, train_srcnn, train_vdsr
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # the tests themselves run in parallel
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a workspace in which every stage has run; for reading only."""
+    workspace = tmp_path_factory.mktemp("finished")
+    write_params(workspace, TINY)
+    for stage in (check, download, preprocess, split, train_srcnn, train_vdsr, evaluate, errormaps):
+        stage.run(workspace)
+    return workspace
+
+
+@pytest.fixture
+def workspace(finished: Path, tmp_path: Path) -> Path:
+    """Return a copy of the finished workspace that a test may change."""
+    copy = tmp_path / "workspace"
+    shutil.copytree(finished, copy)
+    return copy

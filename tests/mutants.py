@@ -1,0 +1,176 @@
+"""Break the code on purpose, one line at a time, and see the test that names the mistake fail: `make mutants`.
+
+Each mutant is a mistake that the field makes. A mutant that lives means a test that cannot fail.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+
+
+class Mutant(NamedTuple):
+    """A mistake: in `file`, `right` becomes `wrong`; `test` must notice."""
+
+    mistake: str
+    file: str
+    right: str
+    wrong: str
+    test: str
+
+
+MUTANTS = [
+    Mutant(
+        "the border is shaved one pixel too narrow",
+        "superres/quality.py",
+        "inner = (..., slice(shave, height - shave), slice(shave, width - shave))",
+        "inner = (..., slice(shave - 1, height - shave + 1), slice(shave - 1, width - shave + 1))",
+        "tests/test_quality.py::test_the_shaved_border_is_exactly_as_wide_as_said",
+    ),
+    Mutant(
+        "grey levels are cut off instead of rounded",
+        "superres/degrade.py",
+        "(images * 255 + 0.5 + TIE).floor()",
+        "(images * 255).floor()",
+        "tests/test_degrade.py::test_levels_are_clipped_and_rounded",
+    ),
+    Mutant(
+        "grey levels are not clipped",
+        "superres/degrade.py",
+        ".floor().clamp(0, 255).to(torch.uint8)",
+        ".floor().to(torch.int64).remainder(256).to(torch.uint8)",
+        "tests/test_degrade.py::test_levels_are_clipped_and_rounded",
+    ),
+    Mutant(
+        "the low-resolution image is not antialiased",
+        "superres/degrade.py",
+        'mode="bicubic", antialias=True',
+        'mode="bicubic", antialias=False',
+        "tests/test_degrade.py::test_low_resolution_is_matlab_imresize_rounded_to_8_bits",
+    ),
+    Mutant(
+        "the split is by image, not by patient",
+        "superres/split.py",
+        'kfold.split(table, table["class"], table["patient"])',
+        'kfold.split(table, table["class"], table["id"])',
+        "tests/test_split.py::test_split_keeps_patients_together_and_shares_and_classes_in_proportion",
+    ),
+    Mutant(
+        "crops are degraded before they are augmented",
+        "superres/patches.py",
+        "return _turn_and_flip(crops, self.augment.flip, generator)",
+        "return _turn_and_flip(observe(crops, 2), self.augment.flip, generator)",
+        "tests/test_patches.py::test_unaugmented_crops_are_quarter_turns_of_windows_on_the_grid",
+    ),
+    Mutant(
+        "crops are degraded without their margin",
+        "superres/patches.py",
+        "inputs[i :: len(scales)] = observe(crops[i :: len(scales)], scale)",
+        "inputs[i :: len(scales), :, MARGIN:-MARGIN, MARGIN:-MARGIN] = "
+        "observe(crops[i :: len(scales), :, MARGIN:-MARGIN, MARGIN:-MARGIN], scale)",
+        "tests/test_patches.py::test_a_training_input_is_the_window_of_the_degraded_image",
+    ),
+    Mutant(
+        "test rows are read in training",
+        "superres/training.py",
+        'self.data.rows("train"), self.augment',
+        "np.arange(len(images)), self.augment",
+        "tests/test_training.py::test_test_rows_change_nothing",
+    ),
+    Mutant(
+        "the best checkpoint is chosen on the test split",
+        "superres/training.py",
+        'Validation(images, self.data.rows("val"), scales, self.device)',
+        'Validation(images, self.data.rows("test"), scales, self.device)',
+        "tests/test_training.py::test_test_rows_change_nothing",
+    ),
+    Mutant(
+        "the last weights are kept, not the best",
+        "superres/training.py",
+        'if score > self.best["score"]:',
+        "if True:",
+        "tests/test_training.py::test_the_best_weights_on_validation_are_kept_not_the_last",
+    ),
+    Mutant(
+        "SRCNN is evaluated at the wrong scale",
+        "superres/restoration.py",
+        "enhance(self.srcnn[scale], bicubic)",
+        "enhance(self.srcnn[max(self.srcnn)], bicubic)",
+        "tests/test_evaluate.py::test_every_test_image_is_measured_as_scikit_image_does",
+    ),
+    Mutant(
+        "PSNR is computed against the bicubic input",
+        "stages/evaluate.py",
+        '"psnr": psnr(image, truth, scale).item()',
+        '"psnr": psnr(image, restored["bicubic"], scale).item()',
+        "tests/test_evaluate.py::test_every_test_image_is_measured_as_scikit_image_does",
+    ),
+    Mutant(
+        "all images are evaluated, not the test split's",
+        "stages/evaluate.py",
+        'rows = data.rows("test")',
+        'rows = data.rows("val")',
+        "tests/test_evaluate.py::test_every_test_image_is_measured_as_scikit_image_does",
+    ),
+    Mutant(
+        "intervals are bootstrapped by image, not by patient",
+        "superres/statistics.py",
+        'groupby("patient")["value"]',
+        'groupby(level=0)["value"]',
+        "tests/test_statistics.py::test_copies_of_an_image_of_one_patient_add_no_certainty",
+    ),
+    Mutant(
+        "a network's output is not clipped",
+        "superres/inference.py",
+        "restored.clamp(0, 1)",
+        "restored",
+        "tests/test_inference.py::test_the_result_is_clipped",
+    ),
+]
+
+
+def passes(test: str, root: Path) -> bool:
+    """Run `test` on the code in `root`."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test]
+    done = subprocess.run(
+        command, cwd=root, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True, check=False
+    )
+    if done.returncode not in {0, 1}:  # neither passed nor failed: not found, or could not be collected
+        raise RuntimeError(done.stdout.decode())
+    return done.returncode == 0
+
+
+def main() -> None:
+    """Try each mutant in a copy of the project; exit with 1 when one lives."""
+    alive = 0
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "project"
+        kept = ("superres", "stages", "tools", "tests", ".dvc/plots")
+        for name in kept:
+            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("pyproject.toml", "params.yaml", "demo.yaml", "dvc.yaml"):
+            shutil.copy2(ROOT / name, root / name)
+        for test in sorted({mutant.test for mutant in MUTANTS}):
+            if not passes(test, root):
+                sys.exit(f"{test} fails on the code as it is")
+        for mutant in MUTANTS:
+            path = root / mutant.file
+            text = path.read_text()
+            if text.count(mutant.right) != 1:
+                sys.exit(f"{mutant.file} does not hold exactly once: {mutant.right}")
+            path.write_text(text.replace(mutant.right, mutant.wrong))
+            lives = passes(mutant.test, root)
+            path.write_text(text)
+            alive += lives
+            print(f"{'LIVES' if lives else 'killed'}: {mutant.mistake} ({mutant.test.partition('::')[2]})", flush=True)
+    print(f"{len(MUTANTS) - alive} of {len(MUTANTS)} mutants killed")
+    sys.exit(1 if alive else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""The stages evaluate and errormaps on a finished tiny run, against scikit-image and SciPy."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from skimage.io import imread
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from stages import errormaps, evaluate
+from superres import modelfile
+from superres.degrade import observe
+from superres.errors import UserError
+from superres.models.srcnn import SRCNN
+from superres.models.vdsr import VDSR
+from superres.restoration import Restorers
+
+SCALES = (2, 3, 4)
+
+
+def networks(workspace):
+    srcnn, _ = modelfile.read(workspace / "models/srcnn.safetensors")
+    vdsr, _ = modelfile.read(workspace / "models/vdsr.safetensors")
+    shared = VDSR()
+    shared.load_state_dict(vdsr["vdsr"])
+    loaded = {}
+    for scale in SCALES:
+        loaded["srcnn", scale] = SRCNN()
+        loaded["srcnn", scale].load_state_dict(srcnn[f"x{scale}"])
+        loaded["vdsr", scale] = shared
+        loaded["bicubic", scale] = torch.nn.Identity()
+    return loaded
+
+
+def truths(workspace):
+    """Return the test images by id, read from the tables by hand."""
+    images = np.load(workspace / "data/images.npy")
+    table = pd.read_csv(workspace / "data/images.csv", dtype=str)
+    parts = pd.read_csv(workspace / "data/split.csv", dtype=str).set_index("id")["split"]
+    return {row.id: images[i] for i, row in enumerate(table.itertuples()) if parts[row.id] == "test"}
+
+
+@pytest.fixture(scope="module")
+def by_hand(finished):
+    """Return PSNR, SSIM and mean |error| by (image, model, scale), restored here and measured by scikit-image."""
+    measured, errors = {}, {}
+    for (model, scale), network in networks(finished).items():
+        for image, truth in truths(finished).items():
+            cropped = truth[: len(truth) // scale * scale, : len(truth) // scale * scale]
+            with torch.no_grad():
+                out = network(observe(torch.from_numpy(cropped.copy())[None, None].float() / 255, scale))[0, 0].numpy()
+            levels = np.clip(np.floor(out * 255 + 0.5 + 1e-3), 0, 255).astype(np.uint8)
+            inner = (slice(scale, -scale), slice(scale, -scale))
+            measured[image, model, f"x{scale}"] = (
+                peak_signal_noise_ratio(cropped[inner], levels[inner], data_range=255),
+                structural_similarity(
+                    cropped[inner], levels[inner], data_range=255, gaussian_weights=True, use_sample_covariance=False
+                ),
+            )
+            errors.setdefault(f"{model}_x{scale}", []).append(np.abs(levels.astype(float) - cropped))
+    return measured, {name: np.mean(each, axis=0) for name, each in errors.items()}
+
+
+def test_every_test_image_is_measured_as_scikit_image_does(finished, by_hand):
+    table = pd.read_csv(finished / "plots/per_image.csv", dtype={"image": str})
+    got = {(row.image, row.model, row.scale): (row.psnr, row.ssim) for row in table.itertuples()}
+    assert got.keys() == by_hand[0].keys()
+    for key, expected in by_hand[0].items():
+        assert got[key] == pytest.approx(expected, abs=2e-4), key
+
+
+def test_the_metrics_are_the_means_over_the_test_images(finished, by_hand):
+    metrics = json.loads((finished / "metrics/evaluate.json").read_text())
+    assert list(metrics) == ["bicubic", "srcnn", "vdsr", "test_set"]
+    for model in ("bicubic", "srcnn", "vdsr"):
+        for scale in ("x2", "x3", "x4"):
+            psnr, ssim = np.mean([value for (_, m, s), value in by_hand[0].items() if (m, s) == (model, scale)], axis=0)
+            assert metrics[model][scale] == {"psnr": pytest.approx(psnr, abs=6e-4), "ssim": pytest.approx(ssim, abs=6e-5)}
+
+
+def test_the_charts_show_the_metrics(finished):
+    metrics = json.loads((finished / "metrics/evaluate.json").read_text())
+    for metric in ("psnr", "ssim"):
+        rows = pd.read_csv(finished / f"plots/{metric}.csv")
+        assert len(rows) == 9
+        for row in rows.itertuples():
+            assert getattr(row, metric) == metrics[row.model][row.scale][metric]
+
+
+def test_mean_error_maps_are_means_over_the_test_images(finished, by_hand):
+    with np.load(finished / "data/mean_errors.npz") as maps:
+        assert set(maps) == set(by_hand[1])
+        for name, expected in by_hand[1].items():
+            np.testing.assert_allclose(maps[name], expected, atol=0.5)  # a pixel or two may round to the other side
+            assert np.abs(maps[name] - expected).mean() < 0.01
+
+
+def test_the_test_set_is_named_by_its_pixels(workspace):
+    name = json.loads((workspace / "metrics/evaluate.json").read_text())["test_set"]
+    images = np.load(workspace / "data/images.npy", mmap_mode="r+")
+    parts = pd.read_csv(workspace / "data/split.csv", dtype=str)["split"]
+    images[int(np.flatnonzero(parts == "train")[0]), 5, 5] ^= 1
+    evaluate.run(workspace)
+    assert json.loads((workspace / "metrics/evaluate.json").read_text())["test_set"] == name
+    images[int(np.flatnonzero(parts == "test")[0]), 5, 5] ^= 1
+    evaluate.run(workspace)
+    assert json.loads((workspace / "metrics/evaluate.json").read_text())["test_set"] != name
+
+
+def test_an_image_without_error_stays_out_of_the_json_as_infinity(workspace):
+    images = np.load(workspace / "data/images.npy", mmap_mode="r+")
+    images[:] = 128
+    evaluate.run(workspace)
+    metrics = json.loads((workspace / "metrics/evaluate.json").read_text())
+    assert metrics["bicubic"]["x2"] == {"psnr": 100.0, "ssim": 1.0}
+    assert all(math.isfinite(value["psnr"]) for model in ("srcnn", "vdsr") for value in metrics[model].values())
+    errormaps.run(workspace)
+
+
+def test_panels_and_mean_maps_are_drawn_for_every_scale(finished):
+    names = sorted(path.name for path in (finished / "plots/errormaps").iterdir())
+    expected = [f"x{scale}_{rest}.png" for scale in SCALES for rest in ("1_worst", "2_median", "3_best", "mean")]
+    images = pd.read_csv(finished / "plots/per_image.csv")["image"].nunique()
+    assert images >= 3
+    assert names == expected
+    assert all(imread(finished / "plots/errormaps" / name).std() > 10 for name in names)
+
+
+def test_panels_of_an_earlier_run_do_not_stay(workspace):
+    (workspace / "plots/errormaps/x9_9_worst.png").write_bytes(b"old")
+    errormaps.run(workspace)
+    assert not (workspace / "plots/errormaps/x9_9_worst.png").exists()
+
+
+def test_an_srcnn_file_without_the_scale_asked_for_is_refused(workspace):
+    path = workspace / "models/srcnn.safetensors"
+    weights, description = modelfile.read(path)
+    modelfile.write(path, {"x2": weights["x2"]}, description)
+    with pytest.raises(UserError, match=r"srcnn\.safetensors has no network for scale 3"):
+        Restorers(path, workspace / "models/vdsr.safetensors", (2, 3), torch.device("cpu"))
+
+
+def test_a_vdsr_file_trained_for_other_scales_is_refused(workspace):
+    path = workspace / "models/vdsr.safetensors"
+    weights, description = modelfile.read(path)
+    modelfile.write(path, weights, {**description, "scales": [2]})
+    with pytest.raises(UserError, match=r"vdsr\.safetensors was not trained for scale 3"):
+        Restorers(workspace / "models/srcnn.safetensors", path, (2, 3), torch.device("cpu"))

@@ -1,0 +1,135 @@
+import numpy as np
+import pytest
+import torch
+from scipy.signal import correlate2d
+from torch import nn
+
+from superres.models import srcnn, vdsr
+from superres.models.srcnn import SRCNN
+from superres.models.vdsr import VDSR
+
+NETWORKS = [SRCNN, VDSR]
+STARTS = [(SRCNN, srcnn.start_from_bicubic), (VDSR, vdsr.start_from_bicubic)]
+
+
+def convolutions(network: nn.Module) -> list[nn.Conv2d]:
+    return [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+
+
+def by_hand(layers: list[nn.Conv2d], image: np.ndarray) -> np.ndarray:
+    """Run the layers with SciPy in float64: zero-padded correlation, bias, ReLU between layers."""
+    maps = [image.astype(float)]
+    for i, layer in enumerate(layers):
+        weight, bias = layer.weight.detach().double().numpy(), layer.bias.detach().double().numpy()
+        outputs = [
+            bias[o] + sum(correlate2d(maps[j], weight[o, j], mode="same") for j in range(len(maps))) for o in range(len(bias))
+        ]
+        maps = outputs if i == len(layers) - 1 else [np.maximum(output, 0) for output in outputs]
+    return maps[0]
+
+
+@pytest.mark.parametrize(("network", "parameters"), [(SRCNN, 57_281), (VDSR, 665_921)])
+def test_parameters_are_as_published(network, parameters):
+    assert sum(parameter.numel() for parameter in network().parameters()) == parameters
+
+
+def test_the_layers_are_those_of_the_papers_in_order():
+    shapes = [(c.in_channels, c.out_channels, c.kernel_size[0], c.bias is not None) for c in convolutions(SRCNN())]
+    assert shapes == [(1, 64, 9, True), (64, 32, 5, True), (32, 1, 5, True)]
+    shapes = [(c.in_channels, c.out_channels, c.kernel_size[0], c.bias is not None) for c in convolutions(VDSR())]
+    assert shapes == [(1, 64, 3, True), *[(64, 64, 3, True)] * 18, (64, 1, 3, True)]
+
+
+def test_srcnn_starts_as_published():
+    torch.manual_seed(0)
+    for layer in convolutions(SRCNN()):
+        assert layer.weight.std().item() == pytest.approx(0.001, rel=0.1)
+        assert not layer.bias.any()
+
+
+def test_vdsr_starts_as_he_proposed():
+    torch.manual_seed(0)
+    for layer in convolutions(VDSR()):
+        assert layer.weight.std().item() == pytest.approx((2 / (9 * layer.in_channels)) ** 0.5, rel=0.1)
+        assert not layer.bias.any()
+
+
+def test_srcnn_computes_what_scipy_computes():
+    torch.manual_seed(0)
+    network = SRCNN()
+    for layer in convolutions(network):
+        nn.init.normal_(layer.weight, std=0.05)
+        nn.init.normal_(layer.bias, std=0.05)
+    image = torch.rand(1, 1, 13, 11)
+    np.testing.assert_allclose(network(image)[0, 0].detach(), by_hand(convolutions(network), image[0, 0].numpy()), atol=1e-5)
+
+
+def test_vdsr_adds_what_scipy_computes_to_its_input():
+    torch.manual_seed(0)
+    network = VDSR()
+    image = torch.rand(1, 1, 8, 7)
+    expected = image[0, 0].numpy() + by_hand(convolutions(network), image[0, 0].numpy())
+    np.testing.assert_allclose(network(image)[0, 0].detach(), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("network", "start"), STARTS)
+def test_an_untrained_network_returns_the_bicubic_image(network, start):
+    untrained = network()
+    start(untrained, seed=1)
+    image = torch.rand(2, 1, 30, 30)
+    torch.testing.assert_close(untrained(image), image)
+
+
+@pytest.mark.parametrize(("network", "start"), STARTS)
+def test_every_layer_learns_from_the_start(network, start):
+    untrained = network()
+    start(untrained, seed=1)
+    optimizer = torch.optim.SGD(untrained.parameters(), lr=0.1)
+    image = torch.rand(2, 1, 30, 30)
+    for _ in range(2):  # behind a last layer of zeros the others have no gradient in the very first step
+        optimizer.zero_grad()
+        (untrained(image) - image.square()).square().mean().backward()
+        optimizer.step()
+    assert all(layer.weight.grad.abs().sum() > 0 for layer in convolutions(untrained))
+
+
+@pytest.mark.parametrize(("network", "start"), STARTS)
+def test_the_start_is_a_function_of_its_seed(network, start):
+    first, again, other = network(), network(), network()
+    start(first, seed=1)
+    start(again, seed=1)
+    start(other, seed=2)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_halo_is_as_far_as_an_output_pixel_sees(network):
+    torch.manual_seed(0)
+    untrained = network()
+    for layer in convolutions(untrained):  # positive, so that ReLU hides no path
+        nn.init.constant_(layer.weight, 0.01)
+    size = 2 * untrained.halo + 5
+    image = torch.ones(1, 1, size, size, requires_grad=True)
+    untrained(image)[0, 0, size // 2, size // 2].backward()
+    seen = image.grad[0, 0].nonzero()
+    assert (seen - size // 2).abs().max().item() == untrained.halo
+
+
+def test_srcnn_makes_its_image_in_float32_even_under_autocast():
+    network = SRCNN()
+    srcnn.start_from_bicubic(network, seed=0)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert network(torch.rand(1, 1, 20, 20)).dtype == torch.float32
+
+
+def test_vdsr_loses_nothing_visible_under_autocast():
+    torch.manual_seed(0)
+    network = VDSR()
+    nn.init.normal_(convolutions(network)[-1].weight, std=0.001)
+    image = torch.rand(1, 1, 40, 40)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = network(image)
+    exact = network(image)
+    assert (exact - image).abs().max() > 2 / 255  # there is a residual to lose
+    assert (rough - exact).abs().max() < 0.25 / 255

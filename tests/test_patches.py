@@ -1,0 +1,176 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from superres import patches
+from superres.degrade import MARGIN, observe
+from superres.errors import UserError
+from superres.patches import GRID, Augment, Crops, cut, pairs
+
+PLAIN = Augment(flip=False, zoom=1.0, rotation=0.0, warped=0.0)
+SIDE = 24 + 2 * MARGIN
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    # Every pixel tells its image (0 or 10 thousands), row and column apart, modulo what 8 bits can hold.
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (5, 144, 144), dtype=np.uint8)
+
+
+def crops_of(images: np.ndarray, augment: Augment, rows=(0, 1, 2, 3, 4), batch=6, seed=0) -> Crops:
+    return Crops(images, np.array(rows), augment, 24, batch, seed, CPU)
+
+
+def windows(images: np.ndarray, rows) -> dict[bytes, tuple[int, int, int]]:
+    """Return every window of `rows` that starts on the grid, by its bytes."""
+    places = range(0, images.shape[1] - SIDE + 1, GRID)
+    return {
+        images[row, top : top + SIDE, left : left + SIDE].tobytes(): (row, top, left)
+        for row in rows
+        for top in places
+        for left in places
+    }
+
+
+def levels(crops: torch.Tensor) -> np.ndarray:
+    return (crops[:, 0] * 255).round().to(torch.uint8).numpy()
+
+
+def test_unaugmented_crops_are_quarter_turns_of_windows_on_the_grid(images):
+    known = windows(images, range(5))
+    found, turns = set(), set()
+    for step in range(60):
+        for crop in levels(crops_of(images, PLAIN).draw(step)):
+            hits = [(known[turned.tobytes()], k) for k in range(4) if (turned := np.rot90(crop, -k)).tobytes() in known]
+            assert len(hits) == 1
+            found.add(hits[0][0])
+            turns.add(hits[0][1])
+    assert turns == {0, 1, 2, 3}
+    assert len(found) > 0.6 * len(known)  # 360 draws of 5 x 7 x 7 places
+
+
+def test_flip_mirrors_about_half_of_the_crops(images):
+    known = windows(images, range(5))
+    flip = Augment(flip=True, zoom=1.0, rotation=0.0, warped=0.0)
+    crops = [crop for step in range(50) for crop in levels(crops_of(images, flip).draw(step))]
+    straight = sum(any(np.rot90(crop, k).tobytes() in known for k in range(4)) for crop in crops)
+    mirrored = sum(any(np.rot90(crop[:, ::-1], k).tobytes() in known for k in range(4)) for crop in crops)
+    assert straight + mirrored == len(crops)
+    assert 0.35 < mirrored / len(crops) < 0.65
+
+
+def test_only_the_rows_given_are_read(images):
+    poisoned = images.copy()
+    poisoned[[0, 2, 4]] = 255
+    for warped in (0.0, 1.0):
+        augment = Augment(flip=True, zoom=0.6, rotation=5.0, warped=warped)
+        for step in range(10):
+            expected = crops_of(images, augment, rows=(1, 3)).draw(step)
+            assert torch.equal(crops_of(poisoned, augment, rows=(1, 3)).draw(step), expected)
+
+
+def test_a_batch_is_a_function_of_seed_and_step(images):
+    augment = Augment(flip=True, zoom=0.6, rotation=5.0, warped=0.5)
+    crops = crops_of(images, augment)
+    first = crops.draw(7)
+    crops.draw(8)
+    assert torch.equal(crops.draw(7), first)
+    assert not torch.equal(crops.draw(8), first)
+    assert not torch.equal(crops_of(images, augment, seed=1).draw(7), first)
+
+
+def test_warped_crops_have_no_filled_corners_and_keep_their_size():
+    white = np.full((1, 200, 200), 255, np.uint8)
+    crops = crops_of(white, Augment(flip=True, zoom=0.6, rotation=20.0, warped=1.0), rows=(0,))
+    for step in range(40):
+        crop = crops.draw(step)
+        assert crop.shape == (6, 1, SIDE, SIDE)
+        torch.testing.assert_close(crop, torch.ones_like(crop), rtol=0, atol=1e-5)
+
+
+def test_zoom_shrinks_as_pillows_antialiased_bicubic_does(images, monkeypatch):
+    image = np.random.default_rng(1).integers(0, 256, (2 * SIDE, 2 * SIDE), dtype=np.uint8)
+    crops = Crops(image[None], np.array([0]), Augment(False, 0.5, 0.0, 1.0), 24, 1, 0, CPU)
+    monkeypatch.setattr(patches, "_uniform", lambda _, low, high: low)  # zoom by exactly one half: only one crop is possible
+    small = Image.fromarray(image.astype(np.float32)).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    expected = np.clip(np.asarray(small) / 255, 0, 1)
+    drawn = crops.draw(0)[0, 0].numpy()
+    assert min(np.abs(np.rot90(drawn, k) - expected).max() for k in range(4)) < 1e-5
+
+
+def test_turned_crops_are_turned():
+    # A ramp's gradient turns with the crop: its angle to the axes is the angle drawn, up to quarter turns.
+    ramp = np.tile(np.linspace(0, 255, 256).astype(np.uint8), (256, 1))[None]
+    crops = crops_of(ramp, Augment(False, 0.6, 10.0, 1.0), rows=(0,), batch=1)
+    angles = []
+    for step in range(60):
+        image = crops.draw(step)[0, 0].numpy()
+        down, right = (gradient[5:-5, 5:-5].mean() for gradient in np.gradient(image))
+        angles.append((np.degrees(np.arctan2(down, right)) + 45) % 90 - 45)
+    assert np.abs(angles).max() <= 10.3
+    assert np.abs(angles).max() > 7
+    assert min(angles) < 0 < max(angles)
+    assert np.mean(np.abs(angles) < 0.3) > 0.2  # shrunk too little to be turned
+
+
+def test_warped_and_plain_steps_come_in_the_share_asked_for(images):
+    known = windows(images, range(5))
+    crops = crops_of(images, Augment(False, 0.6, 5.0, 0.25), batch=1)
+    plain = sum(
+        any(np.rot90(crop, k).tobytes() in known for k in range(4)) for s in range(200) for crop in levels(crops.draw(s))
+    )
+    assert 0.65 < plain / 200 < 0.85
+
+
+def test_an_image_with_no_room_to_warp_gives_plain_crops():
+    image = np.random.default_rng(0).integers(0, 256, (1, SIDE, SIDE), dtype=np.uint8)
+    crops = crops_of(image, Augment(False, 0.6, 5.0, 1.0), rows=(0,), batch=1)
+    for step in range(5):
+        crop = levels(crops.draw(step))[0]
+        assert any(np.array_equal(np.rot90(crop, k), image[0]) for k in range(4))
+
+
+def test_crops_are_augmented_first_and_degraded_after(images):
+    crops = crops_of(images, Augment(True, 0.6, 5.0, 1.0)).draw(0)
+    inputs, truth = pairs(crops, [2, 3, 4])
+    inner = slice(MARGIN, -MARGIN)
+    for i, scale in enumerate([2, 3, 4, 2, 3, 4]):
+        expected = observe(crops[i : i + 1], scale)[0, :, inner, inner]
+        torch.testing.assert_close(inputs[i], expected, rtol=0, atol=2e-6)
+        assert torch.equal(truth[i], crops[i, :, inner, inner])
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_a_training_input_is_the_window_of_the_degraded_image(images, scale):
+    whole = observe(torch.from_numpy(images)[:, None].float() / 255, scale)
+    known = windows(images, range(5))
+    for step in range(10):
+        drawn = crops_of(images, PLAIN).draw(step)
+        inputs, _ = pairs(drawn, [scale])
+        for crop, seen in zip(levels(drawn), inputs, strict=True):
+            if crop.tobytes() in known:  # no quarter turn was drawn
+                row, top, left = known[crop.tobytes()]
+                window = whole[row, :, top + MARGIN : top + MARGIN + 24, left + MARGIN : left + MARGIN + 24]
+                torch.testing.assert_close(seen, window, rtol=0, atol=2e-6)
+
+
+def test_cut_returns_the_windows_asked_for(images):
+    rows, top, left = np.array([4, 0]), np.array([3, 100]), np.array([50, 0])
+    cuts = cut(images, rows, top, left, 20)
+    assert np.array_equal(cuts[0], images[4, 3:23, 50:70])
+    assert np.array_equal(cuts[1], images[0, 100:120, 0:20])
+
+
+def test_images_too_small_for_a_crop_are_refused():
+    with pytest.raises(
+        UserError, match=r"images of 71 pixels are too small for patches of 24.*preprocess\.size to at least 72"
+    ):
+        crops_of(np.zeros((1, 71, 71), np.uint8), PLAIN, rows=(0,))
+
+
+def test_no_image_to_train_on_is_refused(images):
+    with pytest.raises(UserError, match="no image to train on"):
+        crops_of(images, PLAIN, rows=np.array([], int))

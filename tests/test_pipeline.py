@@ -1,0 +1,187 @@
+"""The whole pipeline under DVC, on a tiny run, in a git repository of its own."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny import ROOT, TINY, write_params
+
+ENVIRONMENT = {
+    **os.environ,
+    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+    "OMP_NUM_THREADS": "1",
+    "DVC_NO_ANALYTICS": "1",
+}
+
+
+def call(folder: Path, *command: str, fails: bool = False) -> str:
+    done = subprocess.run(
+        command, cwd=folder, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
+    assert (done.returncode != 0) == fails, done.stdout
+    return done.stdout
+
+
+def ran(output: str) -> list[str]:
+    """Return the stages that `dvc repro` ran, in order."""
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage '")]
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Return a committed workspace after its first `dvc repro`, and what that printed."""
+    workspace = tmp_path_factory.mktemp("first")
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "superres", "stages", ".dvc", "dvc.yaml", ".gitignore", ".dvcignore"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout.split()  # fmt: skip
+    for name in listed:
+        if (ROOT / name).is_file():
+            (workspace / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, workspace / name)
+    write_params(workspace, TINY)
+    call(workspace, "git", "init", "--quiet", "--initial-branch=main")
+    for key, value in {"user.name": "test", "user.email": "test@localhost", "commit.gpgsign": "false"}.items():
+        call(workspace, "git", "config", key, value)
+    output = call(workspace, "dvc", "repro")
+    call(workspace, "git", "add", "--all")
+    call(workspace, "git", "commit", "--quiet", "--message", "first run")
+    return workspace, output
+
+
+@pytest.fixture
+def workspace(first: tuple[Path, str], tmp_path: Path) -> Path:
+    copy = tmp_path / "workspace"
+    shutil.copytree(first[0], copy, symlinks=True)
+    return copy
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+def test_the_first_run_runs_every_stage_in_order(first):
+    assert ran(first[1]) == ["check", "download", "preprocess", "split", "train_srcnn", "train_vdsr", "evaluate", "errormaps"]
+
+
+def test_git_holds_text_results_but_no_picture_image_or_model(first):
+    tracked = call(first[0], "git", "ls-files").split()
+    assert {name for name in tracked if name.startswith("metrics/")} == {
+        f"metrics/{name}.json" for name in ("download", "preprocess", "split", "evaluate", "statistics")
+    }
+    assert not [name for name in tracked if name.startswith(("data/", "models/", "plots/"))]
+
+
+def test_nothing_written_tells_where_or_when(first):
+    workspace = first[0]
+    private = [str(workspace).encode(), str(Path.home()).encode(), os.uname().nodename.encode()]
+    for folder in ("data", "models", "metrics", "plots"):
+        for path in (workspace / folder).rglob("*"):
+            if path.is_file():
+                assert not [text for text in private if text in path.read_bytes()], path
+
+
+def test_a_second_run_does_nothing(workspace):
+    begun = time.monotonic()
+    output = call(workspace, "dvc", "repro")
+    assert "Data and pipelines are up to date." in output
+    assert ran(output) == []
+    assert time.monotonic() - begun < 60  # a hang; the 3 seconds that a user sees are measured by hand
+    assert call(workspace, "git", "status", "--porcelain") == ""
+
+
+def test_a_forced_run_changes_nothing(workspace):
+    assert len(ran(call(workspace, "dvc", "repro", "--force"))) == 8
+    assert call(workspace, "git", "status", "--porcelain") == ""
+
+
+def test_editing_vdsr_reruns_what_uses_it_and_not_srcnn(workspace):
+    edit(workspace / "superres/models/vdsr.py", "DEPTH = 20", "DEPTH = 19")
+    assert ran(call(workspace, "dvc", "repro")) == ["train_vdsr", "evaluate", "errormaps"]
+
+
+def test_errormaps_parameters_rerun_errormaps_alone(workspace):
+    write_params(workspace, TINY, {"errormaps": {"ceiling": 20}})
+    assert ran(call(workspace, "dvc", "repro")) == ["check", "errormaps"]
+
+
+def test_vdsrs_parameters_do_not_make_srcnn_stale(workspace):
+    write_params(workspace, TINY, {"train_vdsr": {"steps": 2}})
+    assert ran(call(workspace, "dvc", "repro")) == ["check", "train_vdsr", "evaluate", "errormaps"]
+
+
+def test_runtime_reruns_nothing_but_the_check(workspace):
+    write_params(workspace, TINY, {"runtime": {"workers": 2}})
+    assert ran(call(workspace, "dvc", "repro")) == ["check"]
+
+
+def test_changing_a_parameter_back_retrains_nothing(workspace):
+    write_params(workspace, TINY, {"train_vdsr": {"steps": 2}})
+    call(workspace, "dvc", "repro")
+    write_params(workspace, TINY)
+    output = call(workspace, "dvc", "repro")
+    assert "train_vdsr" not in ran(output)
+    assert call(workspace, "git", "status", "--porcelain") == ""
+
+
+def test_a_typo_in_the_last_section_stops_before_the_download_in_one_line(workspace):
+    edit(workspace / "params.yaml", "  checkpoint_minutes:", "  checkpoint_minuts:")
+    output = call(workspace, "dvc", "repro", "--force", fails=True)
+    assert ran(output) == ["check"]
+    errors = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert errors == ["error: params.yaml: runtime.checkpoint_minuts is unknown; did you mean checkpoint_minutes?"]
+    assert "Traceback" not in output
+
+
+def test_kaggle_says_in_one_line_that_it_is_not_there(workspace):
+    write_params(workspace, TINY, {"download": {"source": "kaggle"}})
+    output = call(workspace, "dvc", "repro", fails=True)
+    errors = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert "kaggle is not there yet" in errors[0]
+    assert "Traceback" not in output
+
+
+def test_noise_over_every_test_row_changes_no_byte_of_any_model(workspace):
+    models = [workspace / f"models/{name}.safetensors" for name in ("srcnn", "vdsr")]
+    before = [path.read_bytes() for path in models]
+    parts = pd.read_csv(workspace / "data/split.csv", dtype=str)["split"]
+    images = np.load(workspace / "data/images.npy")
+    images[parts == "test"] = np.random.default_rng(0).integers(0, 256, images[parts == "test"].shape)
+    (workspace / "data/images.npy").unlink()
+    np.save(workspace / "data/images.npy", images)
+    for name in ("train_srcnn", "train_vdsr"):
+        call(workspace, "python", "-m", f"stages.{name}")
+    assert [path.read_bytes() for path in models] == before
+
+
+def test_a_queued_experiment_runs_the_code_it_was_queued_with(workspace):
+    source = workspace / "stages/errormaps.py"
+    line = '    """Draw the panels of `workspace` into a folder that replaces the one of an earlier run."""\n'
+    edit(source, line, line + '    Path("metrics/evaluate.json").write_text("{\\"queued\\": 1}")\n')
+    call(workspace, "dvc", "exp", "run", "--queue", "--name", "queued", "-S", "errormaps.ceiling=7")
+    edit(source, '\\"queued\\": 1', '\\"queued\\": 2')
+    call(workspace, "dvc", "exp", "run", "--run-all")
+    assert json.loads(call(workspace, "git", "show", "queued:metrics/evaluate.json")) == {"queued": 1}
+
+
+def test_metrics_diff_compares_branches_in_a_clone_without_a_remote(workspace, tmp_path):
+    call(workspace, "git", "switch", "--quiet", "-c", "other")
+    write_params(workspace, TINY, {"split": {"seed": 1}})
+    call(workspace, "dvc", "repro")
+    call(workspace, "git", "commit", "--quiet", "--all", "--message", "another split")
+    call(tmp_path, "git", "clone", "--quiet", str(workspace), "clone")
+    call(tmp_path / "clone", "git", "branch", "--quiet", "main", "origin/main")
+    table = json.loads(call(tmp_path / "clone", "dvc", "metrics", "diff", "--json", "main", "other"))
+    changed = table["metrics/evaluate.json"]
+    assert changed["vdsr.x2.psnr"]["diff"] != 0
+    assert changed["test_set"]["old"] != changed["test_set"]["new"]

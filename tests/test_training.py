@@ -1,0 +1,192 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from superres import training
+from superres.dataset import Dataset
+from superres.degrade import to_levels
+from superres.errors import UserError
+from superres.models import srcnn, vdsr
+from superres.models.srcnn import SRCNN
+from superres.models.vdsr import VDSR
+from superres.patches import Augment, Crops
+from superres.runtime import Runtime
+from superres.sources.phantom import draw
+from superres.training import Fitted, Trainer, Training, Validation, choose_precision
+
+AUGMENT = Augment(flip=True, zoom=0.6, rotation=5.0, warped=0.25)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    images = np.stack([draw(0, index, 108).pixels for index in range(10)])
+    table = pd.DataFrame({"id": [str(i) for i in range(10)], "split": ["train"] * 6 + ["val"] * 2 + ["test"] * 2})
+    return Dataset(images, table)
+
+
+def settings(**changes) -> Training:
+    defaults = {"steps": 6, "batch": 3, "patch": 24, "optimizer": "muon", "learning_rate": 0.003, "validations": 3, "seed": 0}
+    return Training(**{**defaults, "precision": "float32", **changes})
+
+
+def trainer(data: Dataset, folder: Path, minutes: float = 1000, **changes) -> Trainer:
+    return Trainer(data, settings(**changes), AUGMENT, Runtime(1, "cpu", minutes), folder)
+
+
+def fit(data: Dataset, folder: Path, network: str = "vdsr", minutes: float = 1000, **changes) -> Fitted:
+    fresh = SRCNN() if network == "srcnn" else VDSR()
+    start = srcnn.start_from_bicubic if network == "srcnn" else vdsr.start_from_bicubic
+    start(fresh, 0)
+    if network == "srcnn":
+        changes = {"optimizer": "adam", "learning_rate": 0.0003, **changes}
+    return trainer(data, folder, minutes, **changes).fit(network, fresh, [2, 3, 4] if network == "vdsr" else [2])
+
+
+def equal(a: Fitted, b: Fitted) -> bool:
+    same_weights = all(torch.equal(a.weights[name], b.weights[name]) for name in a.weights)
+    return same_weights and a.curves == b.curves and a.best_step == b.best_step
+
+
+@pytest.mark.parametrize(("network", "steps"), [("srcnn", 60), ("vdsr", 40)])
+def test_a_short_run_already_beats_bicubic(data, tmp_path, network, steps):
+    fitted = fit(data, tmp_path, network, steps=steps, batch=6, patch=36)
+    assert fitted.best_step > 0
+    best = max(
+        np.mean([row["gain"] for row in fitted.curves if row["step"] == step]) for step in {r["step"] for r in fitted.curves}
+    )
+    assert best > 0.03
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_two_runs_are_equal_bit_for_bit(data, tmp_path, precision):
+    assert equal(fit(data, tmp_path / "a", precision=precision), fit(data, tmp_path / "b", precision=precision))
+
+
+def test_another_seed_gives_another_run(data, tmp_path):
+    assert not equal(fit(data, tmp_path / "a"), fit(data, tmp_path / "b", seed=1))
+
+
+@pytest.mark.parametrize("network", ["srcnn", "vdsr"])
+@pytest.mark.parametrize("interrupted_at", [1, 3, 4])
+def test_an_interrupted_run_ends_as_an_undisturbed_one(data, tmp_path, monkeypatch, network, interrupted_at):
+    undisturbed = fit(data, tmp_path / "undisturbed", network)
+    drawn: list[int] = []
+    draw_crops = Crops.draw
+
+    def fail(crops: Crops, step: int) -> torch.Tensor:
+        drawn.append(step)
+        if step == interrupted_at:
+            raise KeyboardInterrupt
+        return draw_crops(crops, step)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Crops, "draw", fail)
+        with pytest.raises(KeyboardInterrupt):
+            fit(data, tmp_path / "resumed", network, minutes=0)
+
+    drawn.clear()
+    monkeypatch.setattr(Crops, "draw", lambda crops, step: drawn.append(step) or draw_crops(crops, step))
+    assert equal(fit(data, tmp_path / "resumed", network, minutes=0), undisturbed)
+    assert drawn == list(range(interrupted_at, 6))  # what was done is not done again
+
+
+def test_a_finished_network_comes_back_from_its_checkpoint_until_that_is_forgotten(data, tmp_path, monkeypatch):
+    first = trainer(data, tmp_path)
+    network = VDSR()
+    fitted = first.fit("vdsr", network, [2, 3, 4])
+    monkeypatch.setattr(Crops, "draw", lambda *_: pytest.fail("trained again"))
+    assert equal(trainer(data, tmp_path).fit("vdsr", VDSR(), [2, 3, 4]), fitted)
+    first.forget()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"steps": 7}, {"learning_rate": 0.002}])
+def test_a_checkpoint_of_other_settings_is_not_taken_up(data, tmp_path, monkeypatch, change):
+    fit(data, tmp_path, minutes=0)
+    steps: list[int] = []
+    draw_crops = Crops.draw
+    monkeypatch.setattr(Crops, "draw", lambda crops, step: steps.append(step) or draw_crops(crops, step))
+    fit(data, tmp_path, **change)
+    assert steps[0] == 0
+
+
+def test_a_checkpoint_of_other_pixels_is_not_taken_up(data, tmp_path, monkeypatch):
+    fit(data, tmp_path, minutes=0)
+    images = data.images.copy()
+    images[6, 0, 0] ^= 1  # one bit of a validation image
+    steps: list[int] = []
+    draw_crops = Crops.draw
+    monkeypatch.setattr(Crops, "draw", lambda crops, step: steps.append(step) or draw_crops(crops, step))
+    fit(Dataset(images, data.table), tmp_path)
+    assert steps[0] == 0
+
+
+def test_test_rows_change_nothing(data, tmp_path):
+    images = data.images.copy()
+    images[8:] = np.random.default_rng(0).integers(0, 256, images[8:].shape)
+    assert equal(fit(Dataset(images, data.table), tmp_path / "a"), fit(data, tmp_path / "b"))
+
+
+def test_the_best_weights_on_validation_are_kept_not_the_last(data, tmp_path, monkeypatch):
+    values = iter([30.0, 30.0, 30.0, 33.0, 31.0])  # bicubic, then five validations
+    monkeypatch.setattr(Validation, "measure", lambda self, _: dict.fromkeys(self.windows, (next(values), 0.9)))
+    fitted = fit(data, tmp_path / "a", "srcnn", steps=4, validations=4)
+    assert fitted.best_step == 3
+    assert [row["gain"] for row in fitted.curves] == [0, 0, 3, 1]
+
+
+def test_curves_have_a_row_for_each_validation_and_scale(data, tmp_path):
+    curves = pd.DataFrame(fit(data, tmp_path, steps=100 // 10, validations=5).curves)
+    assert list(curves.columns) == ["step", "scale", "learning_rate", "loss", "psnr", "ssim", "gain"]
+    assert list(curves["step"]) == [step for step in (2, 4, 6, 8, 10) for _ in range(3)]
+    assert list(curves["scale"]) == ["x2", "x3", "x4"] * 5
+    assert (curves["loss"] > 0).all()
+
+
+def test_the_learning_rate_rises_and_then_falls_to_nothing_along_a_cosine():
+    network = torch.nn.Conv2d(1, 1, 1)
+    run = training._Run(network, settings(steps=1000), [2], torch.float32)
+    rates = []
+    for run.step in range(1000):
+        rates.append(run._schedule())
+    assert rates[0] == pytest.approx(1 / 20)
+    assert rates[9] == pytest.approx(1 / 2)
+    for step in (30, 500, 900):
+        assert rates[step] == pytest.approx((1 + math.cos(math.pi * step / 1000)) / 2)
+    assert rates[-1] < 1e-5
+
+
+def test_validation_measures_bicubic_as_scikit_image_does(data):
+    validation = Validation(data.images, data.rows("val"), [2], CPU)
+    inputs, truth = (to_levels(images)[:, 0, 2:-2, 2:-2].numpy() for images in validation.windows[2])
+    psnrs = [peak_signal_noise_ratio(t, i, data_range=255) for i, t in zip(inputs, truth, strict=True)]
+    ssims = [
+        structural_similarity(t, i, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+        for i, t in zip(inputs, truth, strict=True)
+    ]
+    assert validation.bicubic[2] == pytest.approx((np.mean(psnrs), np.mean(ssims)), abs=1e-6)
+
+
+def test_validation_reads_only_validation_rows(data):
+    images = np.zeros_like(data.images)
+    images[6:8] = data.images[6:8]
+    assert Validation(images, data.rows("val"), [3], CPU).bicubic == Validation(data.images, data.rows("val"), [3], CPU).bicubic
+
+
+def test_no_validation_image_is_refused(data):
+    with pytest.raises(UserError, match="no image to validate on"):
+        Validation(data.images, np.array([], int), [2], CPU)
+
+
+@pytest.mark.parametrize("has", ["amx_bf16", "avx512_bf16", None])
+def test_precision_follows_the_hardware_unless_told(monkeypatch, has):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {has: True, "avx2": True})
+    assert choose_precision("auto", CPU) == (torch.bfloat16 if has else torch.float32)
+    assert choose_precision("float32", CPU) == torch.float32
+    assert choose_precision("bfloat16", CPU) == torch.bfloat16

@@ -1,0 +1,30 @@
+"""A tiny run of the pipeline: its parameters."""
+
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parent.parent
+
+# Patches and sizes are as small as margins allow; budgets are a few steps.
+TINY: dict[str, dict[str, Any]] = {
+    "download": {"source": "phantom"},
+    "phantom": {"images": 24, "size": 112, "seed": 0},
+    "preprocess": {"size": 96},
+    "train_srcnn": {"steps": 3, "batch": 3, "patch": 24, "validations": 1, "precision": "float32"},
+    "train_vdsr": {"steps": 3, "batch": 3, "patch": 24, "validations": 1, "precision": "float32"},
+    "errormaps": {"inset": 16},
+    "runtime": {"workers": 1, "device": "cpu"},
+}
+
+
+def write_params(workspace: Path, *changes: dict[str, dict[str, Any]]) -> None:
+    """Write the committed params.yaml with `changes` to `workspace`."""
+    yaml = YAML()
+    document = yaml.load(ROOT / "params.yaml")
+    for change in changes:
+        for section, keys in change.items():
+            document[section].update(keys)
+    with (workspace / "params.yaml").open("w") as file:
+        yaml.dump(document, file)
