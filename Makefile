@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint coverage clean
+.PHONY: help setup demo test lint coverage mutants clean
 
 help:      ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -21,6 +21,9 @@ lint: setup  ## style, types and the layers of the architecture
 
 coverage: setup  ## run the tests and list the lines they leave out
 	@$(BIN)/python -m pytest -n 2 --cov=superres --cov=stages --cov-report=term-missing
+
+mutants: setup  ## break the code on purpose and see the tests notice
+	@$(BIN)/python -m tests.mutants
 
 clean:  ## remove .venv and demo/
 	rm -rf $(VENV) demo

@@ -95,24 +95,30 @@ def _near(name: str, known: Mapping[str, Any]) -> str:
 
 
 def _typed(value: Any, kind: Any, where: str) -> Any:
-    if get_origin(kind) is Annotated:
-        base, *musts = get_args(kind)
-        typed = _typed(value, base, where)
+    if _is_of(value, kind):
+        base, *musts = get_args(kind) if get_origin(kind) is Annotated else (kind,)
+        typed = _items(value, base, where) if get_origin(base) is tuple else float(value) if base is float else value
         if all(must.test(typed) for must in musts):
             return typed
-    elif get_origin(kind) is tuple:
-        kinds = get_args(kind)
-        if isinstance(value, list) and (kinds[-1] is Ellipsis or len(value) == len(kinds)):
-            item_kinds = [kinds[0]] * len(value) if kinds[-1] is Ellipsis else kinds
-            items = zip(value, item_kinds, strict=True)
-            return tuple(_typed(item, item_kind, f"{where}[{i}]") for i, (item, item_kind) in enumerate(items))
-    elif _is_plainly(value, kind):
-        return float(value) if kind is float else value
     raise UserError(f"{where} is {value!r}; expected {_describe(kind)}")
 
 
-def _is_plainly(value: Any, kind: Any) -> bool:
-    if get_origin(kind) is Literal:
+def _items(values: list[Any], kind: Any, where: str) -> tuple[Any, ...]:
+    kinds = get_args(kind)
+    item_kinds = [kinds[0]] * len(values) if kinds[-1] is Ellipsis else kinds
+    return tuple(
+        _typed(item, item_kind, f"{where}[{i}]") for i, (item, item_kind) in enumerate(zip(values, item_kinds, strict=True))
+    )
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    """Tell whether `value` is of `kind`, whatever else it must be; the items of a list are not looked at."""
+    origin = get_origin(kind)
+    if origin is Annotated:
+        return _is_of(value, get_args(kind)[0])
+    if origin is tuple:
+        return isinstance(value, list) and (get_args(kind)[-1] is Ellipsis or len(value) == len(get_args(kind)))
+    if origin is Literal:
         return any(type(value) is type(choice) and value == choice for choice in get_args(kind))
     if kind is float:
         return type(value) is int or (type(value) is float and math.isfinite(value))

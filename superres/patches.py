@@ -80,14 +80,13 @@ class Crops:
         rotation = self.augment.rotation if zoom <= CRISP else 0.0
         angle = math.radians(_uniform(generator, -rotation, rotation))
         turned = round(side / zoom)
-        # The upright square around a turned one, and a pixel and a half to each side for the interpolation.
-        around = math.ceil(turned * (math.cos(angle) + math.sin(abs(angle)))) + 3
+        # For a turn: the upright square around a turned one, and a pixel and a half to each side for the interpolation.
+        around = turned if angle == 0 else math.ceil(turned * (math.cos(angle) + math.sin(abs(angle)))) + 3
         if around > self.images.shape[1]:  # a small image has no room for this much: take what there is
             return self._cut(side, GRID, generator)
-        if angle == 0:
-            crops = self._cut(turned, 1, generator)
-        else:
-            crops = _turned_inside(self._cut(around, 1, generator), angle, turned)
+        crops = self._cut(around, 1, generator)
+        if angle != 0:
+            crops = _turned_inside(crops, angle, turned)
         return F.interpolate(crops, (side, side), mode="bicubic", antialias=True).clamp(0, 1)
 
     def _cut(self, side: int, grid: int, generator: Generator) -> Tensor:

@@ -385,7 +385,7 @@ def vessel_tree(random: np.random.Generator, root: tuple[float, float], side: in
     trunks = 5
     position = np.array(root) + random.normal(0, 5, (trunks, 2))
     heading = np.linspace(-1.25, 1.35, trunks) + random.normal(0, 0.12, trunks)  # from sideways, positive downwards
-    radius = random.uniform(2.0, 3.8, trunks)
+    radius = random.uniform(3.2, 5.6, trunks)
     radii, lines = [], []
     while len(radius):
         count = len(radius)
@@ -403,7 +403,7 @@ def vessel_tree(random: np.random.Generator, root: tuple[float, float], side: in
         heading = np.concatenate([heading - 0.12 * turn, heading + turn * random.uniform(0.4, 1.0, count)])
         visible = radius > 0.42
         radius, heading, position = radius[visible], heading[visible], np.tile(line[-1], (2, 1))[visible]
-    calibres = np.geomspace(0.4, 4.2, 14)
+    calibres = np.geomspace(0.4, 6.0, 16)
     which = np.digitize(np.concatenate(radii), calibres)
     for calibre in np.unique(which):
         yield float(calibres[calibre - 1] * 1.09), np.concatenate(lines)[which == calibre]
