@@ -40,14 +40,15 @@ def run(workspace: Path) -> None:
                 row = int(np.flatnonzero(data.table["id"] == image)[0])
                 truth, restored = restorers.restore(data.images[row], scale)
                 low = to_levels(low_resolution(truth.float() / 255, scale))
-                described = data.table.iloc[row]
+                source = data.table["source"].iloc[row]
+                gain = scores[image, f"x{scale}", "vdsr"][0] - scores[image, f"x{scale}", "bicubic"][0]
                 panel = figures.error_panel(
                     truth[0, 0].cpu().numpy(),
                     low[0, 0].cpu().numpy(),
                     {model: restored[model][0, 0].cpu().numpy() for model in MODELS},
                     {model: scores[image, f"x{scale}", model] for model in MODELS},
                     scale,
-                    f"{described['source']}: {rule} gain of VDSR over bicubic",
+                    f"{source}: {rule} gain of VDSR over bicubic, {gain:+.2f} dB",
                     settings.ceiling,
                     settings.inset,
                 )
