@@ -190,3 +190,11 @@ def test_precision_follows_the_hardware_unless_told(monkeypatch, has):
     assert choose_precision("auto", CPU) == (torch.bfloat16 if has else torch.float32)
     assert choose_precision("float32", CPU) == torch.float32
     assert choose_precision("bfloat16", CPU) == torch.bfloat16
+
+
+def test_networks_are_judged_in_float32_as_they_are_evaluated(data, tmp_path):
+    fitted = fit(data, tmp_path, "srcnn", precision="bfloat16", validations=1)
+    network = SRCNN()
+    network.load_state_dict(fitted.weights)
+    value, similarity = Validation(data.images, data.rows("val"), [2], CPU).measure(network)[2]
+    assert (fitted.curves[-1]["psnr"], fitted.curves[-1]["ssim"]) == pytest.approx((value, similarity), abs=1e-4)
