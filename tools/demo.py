@@ -31,8 +31,8 @@ Now try, by copy and paste:
   dvc repro                                           # nothing has changed, so nothing runs
 
   git switch -c short                                 # an experiment on a branch: VDSR with a quarter of the steps
-  dvc exp run -S train_vdsr.steps=500
-  git commit -am "VDSR, 500 steps"
+  dvc exp run -S train_vdsr.steps=200
+  git commit -am "VDSR, 200 steps"
   dvc metrics diff main short                         # PSNR and SSIM of both branches, and the difference
   dvc plots diff main short                           # charts and error maps of both, side by side
 """
