@@ -56,8 +56,8 @@ MUTANTS = [
     Mutant(
         "the split is by image, not by patient",
         "superres/split.py",
-        'kfold.split(table, table["class"], table["patient"])',
-        'kfold.split(table, table["class"], table["id"])',
+        'kfold.split(table, strata, table["patient"])',
+        'kfold.split(table, strata, table["id"])',
         "tests/test_split.py::test_split_keeps_patients_together_and_shares_and_classes_in_proportion",
     ),
     Mutant(
