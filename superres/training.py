@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from superres.checkpoint import Checkpoint
@@ -18,12 +19,13 @@ from superres.dataset import Dataset, Images, digest
 from superres.degrade import MARGIN, to_levels
 from superres.device import choose_device
 from superres.errors import UserError
-from superres.muon import Muon, hidden_weights
 from superres.params import Must, at_least
 from superres.patches import GRID, Augment, Crops, cut, pairs
 from superres.quality import psnr, ssim
 from superres.runtime import Runtime
+from superres.soap import SOAP
 
+AVERAGE = 0.99  # share of the running mean of the weights that each step keeps: it is this mean that is judged and kept
 WARM_UP = 0.02  # share of the steps in which the learning rate rises from nothing
 CLIP = 0.5  # largest norm of a gradient; a batch of hard crops must not throw the network back
 VALIDATION_IMAGES = 64  # a network is chosen on one window of this many validation images,
@@ -38,7 +40,7 @@ class Training:
     steps: Annotated[int, at_least(1)]
     batch: Annotated[int, at_least(1)]
     patch: Annotated[int, Must(f"that is a multiple of {GRID}", lambda patch: patch > 0 and patch % GRID == 0)]
-    optimizer: Literal["adam", "muon"]
+    optimizer: Literal["adam", "soap"]
     learning_rate: Annotated[float, Must("above 0", lambda rate: rate > 0)]
     validations: Annotated[int, at_least(1)]
     precision: Literal["auto", "float32", "bfloat16"]
@@ -151,7 +153,9 @@ class _Run:
 
     def __init__(self, network: nn.Module, settings: Training, scales: Sequence[int], precision: torch.dtype) -> None:
         self.network, self.settings, self.scales, self.precision = network, settings, scales, precision
-        self.optimizers = make_optimizers(network, settings)
+        self.averaged = AveragedModel(network, multi_avg_fn=_average)
+        make = {"adam": torch.optim.Adam, "soap": SOAP}[settings.optimizer]
+        self.optimizer: torch.optim.Optimizer = make(network.parameters(), lr=settings.learning_rate)
         self.marks = {math.ceil(settings.steps * i / settings.validations) for i in range(1, settings.validations + 1)}
         self.step = 0
         self.best: dict[str, Any] = {"score": -math.inf}
@@ -161,23 +165,22 @@ class _Run:
 
     def learn(self, inputs: Tensor, truth: Tensor) -> None:
         """Take one optimiser step on a batch (N, 1, P, P) whose crop i is of scale i mod len(scales)."""
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * self._schedule()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * self._schedule()
         errors = (self._restore(inputs) - truth).abs().mean(dim=(1, 2, 3))
         self.network.zero_grad()
         torch.autograd.backward(errors.mean())
         nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
-        for optimizer in self.optimizers:
-            optimizer.step()
+        self.optimizer.step()
+        self.averaged.update_parameters(self.network)
         self.losses += torch.stack([errors[i :: len(self.scales)].detach().mean() for i in range(len(self.scales))])
         self.interval += 1
         self.step += 1
 
     def judge(self, validation: Validation) -> None:
-        """Measure the network on the validation windows, note it in the curves, and keep the weights if they are the best."""
-        # In float32, as the network is evaluated: bfloat16 would hide half of SRCNN's gain, since its layers carry the image.
-        quality = validation.measure(self.network)
+        """Measure the averaged weights on the validation windows, note it in the curves, and keep them if they are the best."""
+        # In float32, as the network is evaluated.
+        quality = validation.measure(self.averaged.module)
         for scale, loss in zip(self.scales, (self.losses / self.interval).tolist(), strict=True):
             (value, similarity), (bicubic, _) = quality[scale], validation.bicubic[scale]
             self.curves.append(
@@ -195,7 +198,7 @@ class _Run:
         self.interval = 0
         score = sum(value for value, _ in quality.values()) / len(quality)
         if score > self.best["score"]:
-            self.best = {"score": score, "step": self.step, "weights": _copy(self.network)}
+            self.best = {"score": score, "step": self.step, "weights": _copy(self.averaged.module)}
 
     def standing(self) -> str:
         """Return the last measured gain over bicubic by scale, for the eye."""
@@ -205,15 +208,16 @@ class _Run:
         """Return what `load_state` needs to go on from here."""
         return {
             "network": self.network.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "averaged": self.averaged.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
             **{name: getattr(self, name) for name in ("step", "best", "curves", "losses", "interval")},
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from what `state` returned."""
         self.network.load_state_dict(state["network"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.best, self.curves, self.interval = (state[name] for name in ("step", "best", "curves", "interval"))
         self.losses = state["losses"].to(self.losses.device)
 
@@ -229,19 +233,6 @@ class _Run:
         return min(rising, 0.5 * (1 + math.cos(math.pi * self.step / steps)))
 
 
-def make_optimizers(network: nn.Module, settings: Training) -> list[torch.optim.Optimizer]:
-    """Return what steps `network`'s parameters, each group with its `peak` learning rate.
-
-    `adam`: Adam (Kingma and Ba, ICLR 2015) for all. `muon`: Muon for the hidden layers, and for the first layer, the last one
-    and the biases, which Muon is not made for, Adam at a tenth of the rate.
-    """
-    peak = settings.learning_rate
-    if settings.optimizer == "adam":
-        return [torch.optim.Adam([{"params": list(network.parameters()), "peak": peak}])]
-    hidden, others = hidden_weights(network)
-    return [Muon([{"params": hidden, "peak": peak}], peak), torch.optim.Adam([{"params": others, "peak": peak / 10}])]
-
-
 def choose_precision(wish: Literal["auto", "float32", "bfloat16"], device: torch.device) -> torch.dtype:
     """Return the type to multiply in: for `auto` bfloat16 where the hardware has it, else float32."""
     if device.type == "cuda":
@@ -250,6 +241,12 @@ def choose_precision(wish: Literal["auto", "float32", "bfloat16"], device: torch
         has = torch.cpu.get_capabilities()
         fast = bool(has.get("amx_bf16") or has.get("avx512_bf16"))
     return torch.bfloat16 if wish == "bfloat16" or (wish == "auto" and fast) else torch.float32
+
+
+def _average(means: Any, current: Any, steps: Tensor | int) -> None:
+    """Take the weights `current` into their exponential moving `means`, faster in the first steps, which are soon outdated."""
+    keep = min(AVERAGE, (1 + int(steps)) / (10 + int(steps)))
+    torch._foreach_lerp_(means, current, 1 - keep)
 
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from torch import nn
 from superres.models import srcnn, vdsr
 from superres.models.srcnn import SRCNN
 from superres.models.vdsr import VDSR
+from superres.sources.phantom import draw
 
 NETWORKS = [SRCNN, VDSR]
 STARTS = [(SRCNN, srcnn.start_from_bicubic), (VDSR, vdsr.start_from_bicubic)]
@@ -16,13 +17,15 @@ def convolutions(network: nn.Module) -> list[nn.Conv2d]:
     return [module for module in network.modules() if isinstance(module, nn.Conv2d)]
 
 
-def by_hand(layers: list[nn.Conv2d], image: np.ndarray) -> np.ndarray:
-    """Run the layers with SciPy in float64: zero-padded correlation, bias, ReLU between layers."""
+def by_hand(layers: list[nn.Conv2d], image: np.ndarray, border: str) -> np.ndarray:
+    """Run the layers with SciPy in float64: correlation with a `border` of zeros or copies, bias, ReLU between layers."""
     maps = [image.astype(float)]
     for i, layer in enumerate(layers):
         weight, bias = layer.weight.detach().double().numpy(), layer.bias.detach().double().numpy()
+        padded = [np.pad(one, layer.kernel_size[0] // 2, mode=border) for one in maps]
         outputs = [
-            bias[o] + sum(correlate2d(maps[j], weight[o, j], mode="same") for j in range(len(maps))) for o in range(len(bias))
+            bias[o] + sum(correlate2d(padded[j], weight[o, j], mode="valid") for j in range(len(maps)))
+            for o in range(len(bias))
         ]
         maps = outputs if i == len(layers) - 1 else [np.maximum(output, 0) for output in outputs]
     return maps[0]
@@ -61,14 +64,16 @@ def test_srcnn_computes_what_scipy_computes():
         nn.init.normal_(layer.weight, std=0.05)
         nn.init.normal_(layer.bias, std=0.05)
     image = torch.rand(1, 1, 13, 11)
-    np.testing.assert_allclose(network(image)[0, 0].detach(), by_hand(convolutions(network), image[0, 0].numpy()), atol=1e-5)
+    np.testing.assert_allclose(
+        network(image)[0, 0].detach(), by_hand(convolutions(network), image[0, 0].numpy(), "edge"), atol=1e-5
+    )
 
 
 def test_vdsr_adds_what_scipy_computes_to_its_input():
     torch.manual_seed(0)
     network = VDSR()
     image = torch.rand(1, 1, 8, 7)
-    expected = image[0, 0].numpy() + by_hand(convolutions(network), image[0, 0].numpy())
+    expected = image[0, 0].numpy() + by_hand(convolutions(network), image[0, 0].numpy(), "constant")
     np.testing.assert_allclose(network(image)[0, 0].detach(), expected, atol=1e-4)
 
 
@@ -116,11 +121,39 @@ def test_the_halo_is_as_far_as_an_output_pixel_sees(network):
     assert (seen - size // 2).abs().max().item() == untrained.halo
 
 
-def test_srcnn_makes_its_image_in_float32_even_under_autocast():
+def busy_srcnn() -> SRCNN:
+    """Return a network that carries the image and whose other filters, some of them silenced by ReLU, add to it."""
     network = SRCNN()
     srcnn.start_from_bicubic(network, seed=0)
+    generator = torch.Generator().manual_seed(1)
+    for layer in convolutions(network)[:2]:
+        nn.init.normal_(layer.bias, std=0.1, generator=generator)
+    with torch.no_grad():
+        convolutions(network)[-1].weight[:, 1:] = 0.01 * torch.randn(1, 31, 5, 5, generator=generator)
+    return network
+
+
+def test_srcnn_around_its_level_is_the_same_network():
+    network, image = busy_srcnn(), torch.rand(2, 1, 21, 26, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(network._around_level(image, torch.float32), network(image), atol=1e-5, rtol=0)
+    gradients = []
+    for answer in (network._around_level(image, torch.float32), network(image)):
+        network.zero_grad()
+        answer.square().mean().backward()
+        gradients.append([parameter.grad for parameter in network.parameters()])
+    for ours, plain in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-3, atol=1e-5)
+
+
+def test_srcnn_loses_nothing_visible_of_a_radiograph_under_autocast():
+    network = busy_srcnn()
+    image = torch.from_numpy(draw(0, 0, 96).pixels)[None, None].float() / 255
     with torch.autocast("cpu", torch.bfloat16):
-        assert network(torch.rand(1, 1, 20, 20)).dtype == torch.float32
+        rough = network(image)
+    assert rough.dtype == torch.float32
+    exact = network(image)
+    assert (exact - image).abs().max() > 2 / 255  # there is something to lose
+    assert (rough - exact).abs().mean() < 0.15 / 255
 
 
 def test_vdsr_loses_nothing_visible_under_autocast():

@@ -31,7 +31,7 @@ def data() -> Dataset:
 
 
 def settings(**changes) -> Training:
-    defaults = {"steps": 6, "batch": 3, "patch": 24, "optimizer": "muon", "learning_rate": 0.003, "validations": 3, "seed": 0}
+    defaults = {"steps": 6, "batch": 3, "patch": 24, "optimizer": "soap", "learning_rate": 0.001, "validations": 3, "seed": 0}
     return Training(**{**defaults, "precision": "float32", **changes})
 
 
@@ -43,8 +43,6 @@ def fit(data: Dataset, folder: Path, network: str = "vdsr", minutes: float = 100
     fresh = SRCNN() if network == "srcnn" else VDSR()
     start = srcnn.start_from_bicubic if network == "srcnn" else vdsr.start_from_bicubic
     start(fresh, 0)
-    if network == "srcnn":
-        changes = {"optimizer": "adam", "learning_rate": 0.0003, **changes}
     return trainer(data, folder, minutes, **changes).fit(network, fresh, [2, 3, 4] if network == "vdsr" else [2])
 
 
@@ -162,6 +160,20 @@ def test_the_learning_rate_rises_and_then_falls_to_nothing_along_a_cosine():
     assert rates[-1] < 1e-5
 
 
+def test_the_weights_that_are_judged_are_a_running_mean():
+    network = torch.nn.Conv2d(1, 1, 1)
+    run = training._Run(network, settings(optimizer="adam", learning_rate=0.1), [2], torch.float32)
+    seen = []
+    for _ in range(4):
+        run.learn(torch.rand(1, 1, 4, 4), torch.rand(1, 1, 4, 4))
+        seen.append(network.weight.item())
+    mean = seen[0]  # what the network was before its first step does not count
+    for step, weight in enumerate(seen[1:], start=1):
+        keep = (1 + step) / (10 + step)
+        mean = keep * mean + (1 - keep) * weight
+    assert run.averaged.module.weight.item() == pytest.approx(mean, rel=1e-6)
+
+
 def test_validation_measures_bicubic_as_scikit_image_does(data):
     validation = Validation(data.images, data.rows("val"), [2], CPU)
     inputs, truth = (to_levels(images)[:, 0, 2:-2, 2:-2].numpy() for images in validation.windows[2])
@@ -194,7 +206,7 @@ def test_precision_follows_the_hardware_unless_told(monkeypatch, has):
 
 def test_networks_are_judged_in_float32_as_they_are_evaluated(data, tmp_path):
     fitted = fit(data, tmp_path, "srcnn", precision="bfloat16", validations=1)
-    network = SRCNN()
+    network = torch.nn.utils.convert_conv2d_weight_memory_format(SRCNN(), torch.channels_last)
     network.load_state_dict(fitted.weights)
     value, similarity = Validation(data.images, data.rows("val"), [2], CPU).measure(network)[2]
     assert (fitted.curves[-1]["psnr"], fitted.curves[-1]["ssim"]) == pytest.approx((value, similarity), abs=1e-4)

@@ -3,6 +3,7 @@
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 # Patch extraction, non-linear mapping and reconstruction (section 3): the sides of their filters and the numbers of maps.
@@ -13,8 +14,8 @@ WIDTHS = (64, 32)
 class SRCNN(nn.Module):
     """The network 9-5-5 with 64 and 32 filters (section 4.3.2): 57,281 parameters, for one scale.
 
-    Takes and returns float32 (N, 1, H, W) in [0, 1]; the input is the bicubically enlarged image. Unlike the original,
-    whose output was smaller than its input, zero padding keeps the size.
+    Takes and returns float32 (N, 1, H, W) in [0, 1]; the input is the bicubically enlarged image. Every layer repeats its
+    border pixels outwards, as the authors' test code does, so that the size is kept.
     """
 
     halo = sum(kernel // 2 for kernel in KERNELS)
@@ -22,20 +23,46 @@ class SRCNN(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.extraction = nn.Conv2d(1, WIDTHS[0], KERNELS[0], padding="same")
-        self.mapping = nn.Conv2d(WIDTHS[0], WIDTHS[1], KERNELS[1], padding="same")
-        self.reconstruction = nn.Conv2d(WIDTHS[1], 1, KERNELS[2], padding="same")
-        for layer in (self.extraction, self.mapping, self.reconstruction):
+        self.extraction = nn.Conv2d(1, WIDTHS[0], KERNELS[0], padding="same", padding_mode="replicate")
+        self.mapping = nn.Conv2d(WIDTHS[0], WIDTHS[1], KERNELS[1], padding="same", padding_mode="replicate")
+        self.reconstruction = nn.Conv2d(WIDTHS[1], 1, KERNELS[2], padding="same", padding_mode="replicate")
+        for layer in self._layers():
             nn.init.normal_(layer.weight, std=0.001)  # section 3.3
             nn.init.zeros_(cast(Tensor, layer.bias))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the enhanced images."""
-        features = torch.relu(self.mapping(torch.relu(self.extraction(images))))
-        # The last layer makes the image itself: with bfloat16's 8 bits of mantissa half a grey level would be lost.
-        with torch.autocast(images.device.type, enabled=False):
-            enhanced: Tensor = self.reconstruction(features.float())
+        if torch.is_autocast_enabled(images.device.type):
+            return self._around_level(images, torch.get_autocast_dtype(images.device.type))
+        enhanced: Tensor = self.reconstruction(torch.relu(self.mapping(torch.relu(self.extraction(images)))))
         return enhanced
+
+    def _around_level(self, images: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return the same as float32 would, multiplying in `dtype`, though that holds half a grey level at best.
+
+        All layers carry the image, and with it its level, far above the detail that matters. So each one's answer to the
+        level alone, a few products, is computed in float32, and only what the image adds to that goes through `dtype`.
+        """
+        with torch.autocast(images.device.type, enabled=False):
+            level = images.mean((2, 3)).detach()
+            detail = (images - level[..., None, None]).to(dtype)
+            for layer in self._layers():
+                answer = level @ layer.weight.sum((2, 3)).T + cast(Tensor, layer.bias)
+                detail = _convolved(detail, layer.weight.to(dtype))
+                if layer is not self.reconstruction:
+                    level = answer.relu()
+                    # relu(detail + answer) - level without sums of large and small; the maximum of the two is written as
+                    # max(a, b) = a + relu(b - a), whose gradient costs a third of torch.maximum's
+                    raised = detail + (answer - level).to(dtype)[..., None, None]
+                    detail = raised + torch.relu(-level.to(dtype)[..., None, None] - raised)
+            return detail.float() + answer[..., None, None]
+
+    def _layers(self) -> tuple[nn.Conv2d, nn.Conv2d, nn.Conv2d]:
+        return self.extraction, self.mapping, self.reconstruction
+
+
+def _convolved(maps: Tensor, weight: Tensor) -> Tensor:
+    return F.conv2d(F.pad(maps, (weight.shape[-1] // 2,) * 4, mode="replicate"), weight)
 
 
 @torch.no_grad()
