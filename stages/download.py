@@ -1,14 +1,16 @@
 """Gather the radiographs: each once, in one folder per class."""
 
+import sys
 from pathlib import Path
 
 from superres import params
-from superres.errors import UserError, one_line_errors
+from superres.errors import one_line_errors
 from superres.files import replacing_folder, write_json
 from superres.runtime import Runtime
-from superres.sources import local, phantom
+from superres.sources import kaggle, local, phantom
 
 PARAMS = Path("params.yaml")
+DOWNLOADS = Path("downloads")
 RAW = Path("data/raw")
 METRICS = Path("metrics/download.json")
 
@@ -18,17 +20,17 @@ def run(workspace: Path) -> None:
     settings = params.read(workspace / PARAMS, "download", local.Download)
     drawn = params.read(workspace / PARAMS, "phantom", phantom.Phantom)
     runtime = params.read(workspace / PARAMS, "runtime", Runtime)
+    source = workspace / settings.path
     if settings.source == "kaggle":
-        raise UserError(
-            "download.source kaggle is not there yet; fetch the zip by hand from "
-            "https://www.kaggle.com/datasets/paultimothymooney/chest-xray-pneumonia and use local, or use phantom"
-        )
+        source = kaggle.fetch(workspace / DOWNLOADS, runtime.stall_seconds, 60 * runtime.retry_minutes, _tell)
+        if unlike := kaggle.unlike_published(source):
+            _tell(f"warning: Kaggle's zip does not hold what was published: {unlike}")
     with replacing_folder(workspace / RAW) as folder:
-        if settings.source == "local":
-            fetched = local.fetch(workspace / settings.path, folder)
-        else:
+        if settings.source == "phantom":
             phantom.write(folder, drawn, runtime.processes)
             fetched = local.survey(folder)
+        else:
+            fetched = local.fetch(source, folder)
     write_json(
         workspace / METRICS,
         {"source": settings.source, "images": fetched.images, "sha256": fetched.sha256},
@@ -38,6 +40,10 @@ def run(workspace: Path) -> None:
         f"{sum(fetched.images.values())} images ({by_class}); "
         f"left out: {fetched.copies} further copies, {fetched.ignored} files that are no images"
     )
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def main() -> None:

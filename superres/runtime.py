@@ -14,6 +14,8 @@ class Runtime:
     workers: Annotated[int, between(0, 1024)]
     device: Literal["auto", "cpu", "cuda"]
     checkpoint_minutes: Annotated[float, at_least(0)]
+    stall_seconds: Annotated[float, at_least(1)]
+    retry_minutes: Annotated[float, at_least(0)]
 
     @property
     def processes(self) -> int:

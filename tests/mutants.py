@@ -26,6 +26,13 @@ class Mutant(NamedTuple):
 
 MUTANTS = [
     Mutant(
+        "the client's word is taken for the zip",
+        "superres/sources/kaggle.py",
+        "fault = _fault(archive)",
+        'fault = ""',
+        "tests/test_kaggle.py::test_a_page_in_place_of_the_zip_only_once",
+    ),
+    Mutant(
         "the border is shaved one pixel too narrow",
         "superres/quality.py",
         "inner = (..., slice(shave, height - shave), slice(shave, width - shave))",

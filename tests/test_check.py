@@ -31,6 +31,13 @@ def test_a_typo_in_any_section_is_one_line(tmp_path, section):
     assert not (tmp_path / "data/params.ok").exists()
 
 
+@pytest.mark.parametrize(("key", "value"), [("stall_seconds", 0), ("stall_seconds", "long"), ("retry_minutes", -1)])
+def test_patience_with_the_network_has_bounds(tmp_path, key, value):
+    write_params(tmp_path, {"runtime": {key: value}})
+    with pytest.raises(UserError, match=rf"runtime\.{key} is .*; expected a number at least"):
+        check.run(tmp_path)
+
+
 def test_an_unknown_section_is_refused(tmp_path):
     write_params(tmp_path)
     with (tmp_path / "params.yaml").open("a") as file:

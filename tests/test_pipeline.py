@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from kaggle_server import IMAGES, Kaggle, status, write_zip
 from tiny import ROOT, TINY, write_params
 
 ENVIRONMENT = {
@@ -23,9 +24,9 @@ ENVIRONMENT = {
 }
 
 
-def call(folder: Path, *command: str, fails: bool = False) -> str:
+def call(folder: Path, *command: str, fails: bool = False, environment: dict[str, str] = ENVIRONMENT) -> str:
     done = subprocess.run(
-        command, cwd=folder, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
     )
     assert (done.returncode != 0) == fails, done.stdout
     return done.stdout
@@ -139,21 +140,33 @@ def test_changing_a_parameter_back_retrains_nothing(workspace):
 
 
 def test_a_typo_in_the_last_section_stops_before_the_download_in_one_line(workspace):
-    edit(workspace / "params.yaml", "  checkpoint_minutes:", "  checkpoint_minuts:")
+    edit(workspace / "params.yaml", "  retry_minutes:", "  retry_minuts:")
     output = call(workspace, "dvc", "repro", "--force", fails=True)
     assert ran(output) == ["check"]
     errors = [line for line in output.splitlines() if line.startswith("error: ")]
-    assert errors == ["error: params.yaml: runtime.checkpoint_minuts is unknown; did you mean checkpoint_minutes?"]
+    assert errors == ["error: params.yaml: runtime.retry_minuts is unknown; did you mean retry_minutes?"]
     assert "Traceback" not in output
 
 
-def test_kaggle_says_in_one_line_that_it_is_not_there(workspace):
+def test_kaggle_refuses_in_one_line_and_when_it_gives_its_zip_stays_outside_git_and_dvc(workspace, tmp_path):
     write_params(workspace, TINY, {"download": {"source": "kaggle"}})
-    output = call(workspace, "dvc", "repro", fails=True)
-    errors = [line for line in output.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1
-    assert "kaggle is not there yet" in errors[0]
-    assert "Traceback" not in output
+    with Kaggle(write_zip(tmp_path / "served.zip")) as server:
+        environment = {name: value for name, value in ENVIRONMENT.items() if not name.startswith("KAGGLE_")}
+        environment |= {"HOME": str(tmp_path), **server.environment}
+        server.api = [status(401)]
+        output = call(workspace, "dvc", "repro", fails=True, environment=environment)
+        assert ran(output) == ["check", "download"]
+        errors = [line for line in output.splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1
+        assert "Kaggle refuses a download without credentials" in errors[0]
+        assert "Traceback" not in output
+        server.api = []
+        assert ran(call(workspace, "dvc", "repro", "download", environment=environment)) == ["download"]
+    assert (workspace / "downloads/chest-xray-pneumonia.zip").is_file()
+    assert len(list((workspace / "data/raw").glob("*/*"))) == len(IMAGES)
+    assert "downloads" not in call(workspace, "git", "status", "--porcelain", "--untracked-files=all")
+    assert "downloads" not in (workspace / "dvc.lock").read_text()
+    assert ran(call(workspace, "dvc", "repro", "--force", "download")) == ["check", "download"]  # and that with no network
 
 
 def test_noise_over_every_test_row_changes_no_byte_of_any_model(workspace):

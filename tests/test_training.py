@@ -36,7 +36,7 @@ def settings(**changes) -> Training:
 
 
 def trainer(data: Dataset, folder: Path, minutes: float = 1000, **changes) -> Trainer:
-    return Trainer(data, settings(**changes), AUGMENT, Runtime(1, "cpu", minutes), folder)
+    return Trainer(data, settings(**changes), AUGMENT, Runtime(1, "cpu", minutes, stall_seconds=60, retry_minutes=10), folder)
 
 
 def fit(data: Dataset, folder: Path, network: str = "vdsr", minutes: float = 1000, **changes) -> Fitted:

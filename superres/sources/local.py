@@ -5,37 +5,19 @@ holds its tree twice.
 """
 
 import hashlib
-import lzma
 import os
 import stat
-import struct
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from tqdm import tqdm
-
+from superres import zips
 from superres.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
-
-_CHUNK = 1 << 20  # bytes
-# What zipfile and the decompressors behind it raise for bytes that are not what the zip's directory says.
-_BROKEN_ZIP = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-    EOFError,
-    NotImplementedError,  # a compression method that Python does not know
-    RuntimeError,
-    ValueError,
-    OSError,
-)
 
 
 @dataclass(frozen=True)
@@ -96,11 +78,11 @@ def _fetch_folder(source: Path, folder: Path) -> Fetched:
     shelf = _Shelf(source, folder)
     digest = hashlib.sha256()
     total = sum((source / name).stat().st_size for name in names)
-    with _bar("copying", total) as bar:
+    with zips.bytes_bar("copying", total) as bar:
         for name in names:
             try:
                 with (source / name).open("rb") as file:
-                    digest.update(_line(name, shelf.put(name, _chunks(file, bar))))
+                    digest.update(_line(name, shelf.put(name, zips.chunks(file, bar))))
             except PermissionError as error:
                 raise UserError(f"{source}: cannot read {name}: {error.strerror}") from None
     return shelf.fetched(ignored, digest.hexdigest())
@@ -111,21 +93,17 @@ def _fetch_zip(source: Path, folder: Path) -> Fetched:
         archive = zipfile.ZipFile(source)
     except PermissionError as error:
         raise UserError(f"{source}: {error.strerror}") from None
-    except _BROKEN_ZIP as error:
-        raise UserError(f"{source}: not a whole zip ({_told(error)}); download it again, or give a folder") from None
+    except zips.BROKEN as error:
+        raise UserError(f"{source}: not a whole zip ({zips.told(error)}); download it again, or give a folder") from None
     with archive:
         shelf = _Shelf(source, folder)
         members = [entry for entry in archive.infolist() if not entry.is_dir()]
         images = [(_safe(source, entry), entry) for entry in members if _is_image(_slashes(entry.filename))]
         _refuse_classless(source, [name for name, _ in images])
-        with _bar("unpacking", sum(entry.file_size for _, entry in images)) as bar:
+        with zips.bytes_bar("unpacking", sum(entry.file_size for _, entry in images)) as bar:
             for name, entry in images:
                 shelf.put(name, _unpacked(source, archive, entry, bar))
-    with source.open("rb") as file, _bar("hashing", source.stat().st_size) as bar:
-        digest = hashlib.sha256()
-        for chunk in _chunks(file, bar):
-            digest.update(chunk)
-    return shelf.fetched(len(members) - len(images), digest.hexdigest())
+    return shelf.fetched(len(members) - len(images), zips.sha256(source))
 
 
 class _Shelf:
@@ -219,24 +197,11 @@ def _safe(source: Path, entry: zipfile.ZipInfo) -> str:
 def _unpacked(source: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, bar: Any) -> Iterator[bytes]:
     try:
         with archive.open(entry) as file:
-            yield from _chunks(file, bar)
-    except _BROKEN_ZIP as error:
-        raise UserError(f"{source}: the entry {entry.filename!r} is damaged ({_told(error)}); download the zip again") from None
-
-
-def _chunks(file: IO[bytes], bar: Any) -> Iterator[bytes]:
-    while chunk := file.read(_CHUNK):
-        bar.update(len(chunk))
-        yield chunk
-
-
-def _bar(what: str, total: int) -> Any:
-    return tqdm(total=total, desc=what, unit="B", unit_scale=True, unit_divisor=1024, disable=None)
+            yield from zips.chunks(file, bar)
+    except zips.BROKEN as error:
+        told = zips.told(error)
+        raise UserError(f"{source}: the entry {entry.filename!r} is damaged ({told}); download the zip again") from None
 
 
 def _line(name: str, sha256: str) -> bytes:
     return os.fsencode(f"{sha256}  {name}\n")
-
-
-def _told(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,26 @@
+import errno
+
+import pytest
+
+from superres.errors import UserError, one_line_errors
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UserError("a mistake"), "error: a mistake"),
+        (OSError(errno.ENOSPC, "Full", "data/x"), "error: data/x: Full; make room and run it again"),
+        (OSError(errno.EDQUOT, "Quota exceeded"), "error: a file: Quota exceeded; make room and run it again"),
+        (KeyboardInterrupt(), 130),
+    ],
+    ids=["mistake", "full disk", "full quota", "Ctrl-C"],
+)
+def test_what_the_user_did_or_can_mend_ends_without_a_traceback(error, code):
+    with pytest.raises(SystemExit) as ended, one_line_errors():
+        raise error
+    assert ended.value.code == code
+
+
+def test_what_is_not_is_let_through():
+    with pytest.raises(PermissionError), one_line_errors():
+        raise PermissionError(errno.EACCES, "no")
