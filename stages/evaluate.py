@@ -14,13 +14,14 @@ from superres.files import replacing, write_json, write_table
 from superres.quality import psnr, ssim
 from superres.restoration import MODELS, Restorers
 from superres.runtime import Runtime
-from superres.statistics import gains, means, table
+from superres.statistics import gains, gains_by_image, means, table
 
 PARAMS = Path("params.yaml")
 IMAGES, TABLE, SPLIT = Path("data/images.npy"), Path("data/images.csv"), Path("data/split.csv")
 SRCNN, VDSR = Path("models/srcnn.safetensors"), Path("models/vdsr.safetensors")
 PER_IMAGE = Path("plots/per_image.csv")
 CHARTS = {"psnr": Path("plots/psnr.csv"), "ssim": Path("plots/ssim.csv")}
+GAINS = Path("plots/gains.csv")
 ERRORS = Path("data/mean_errors.npz")
 METRICS, STATISTICS = Path("metrics/evaluate.json"), Path("metrics/statistics.json")
 
@@ -58,6 +59,7 @@ def run(workspace: Path) -> None:
     for metric, path in CHARTS.items():
         bars = [{"scale": s, "model": m, metric: q[metric]} for m, by_scale in quality.items() for s, q in by_scale.items()]
         write_table(workspace / path, bars)
+    write_table(workspace / GAINS, gains_by_image(per_image))
     with replacing(workspace / ERRORS) as partial:
         np.savez(partial, allow_pickle=False, **errors)
     write_json(workspace / STATISTICS, gains(per_image))

@@ -36,7 +36,7 @@ def run(workspace: Path) -> None:
         best_steps = {name: fit.best_step for name, fit in fitted.items()}
         description = {"network": "srcnn", "scales": scales, "best_step": best_steps, **trainer.description}
         modelfile.write(workspace / MODEL, {name: fit.weights for name, fit in fitted.items()}, description)
-        write_table(workspace / CURVES, [row for fit in fitted.values() for row in fit.curves])
+        write_table(workspace / CURVES, [{"model": "srcnn", **row} for fit in fitted.values() for row in fit.curves])
         trainer.forget()
     for fit in fitted.values():
         last = fit.curves[-1]

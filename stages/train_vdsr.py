@@ -33,7 +33,7 @@ def run(workspace: Path) -> None:
         fitted = trainer.fit("vdsr", network, scales)
         description = {"network": "vdsr", "scales": scales, "best_step": fitted.best_step, **trainer.description}
         modelfile.write(workspace / MODEL, {"vdsr": fitted.weights}, description)
-        write_table(workspace / CURVES, fitted.curves)
+        write_table(workspace / CURVES, [{"model": "vdsr", **row} for row in fitted.curves])
         trainer.forget()
     for row in fitted.curves[-len(scales) :]:
         print(f"VDSR {row['scale']}: {row['gain']:+.2f} dB over bicubic on the validation crops")

@@ -64,6 +64,18 @@ def gains(per_image: pd.DataFrame) -> dict[str, dict[str, dict[str, dict[str, fl
     return certain
 
 
+def gains_by_image(per_image: pd.DataFrame) -> pd.DataFrame:
+    """Return what each other model gains over bicubic in PSNR (dB): columns image, class, model, scale, gain.
+
+    `per_image` has the columns image, class, model, scale and psnr (dB).
+    """
+    capped = per_image.assign(psnr=per_image["psnr"].clip(upper=PERFECT))
+    bicubic = capped[capped["model"] == "bicubic"].set_index(["image", "scale"])["psnr"]
+    others = capped[capped["model"] != "bicubic"]
+    over = bicubic.loc[pd.MultiIndex.from_frame(others[["image", "scale"]])].to_numpy()
+    return others.assign(gain=others["psnr"] - over)[["image", "class", "model", "scale", "gain"]]
+
+
 def table(per_image: pd.DataFrame) -> str:
     """Return the results as lines of text: PSNR and SSIM by scale and model, and the gains with their intervals."""
     models = list(dict.fromkeys(per_image["model"]))

@@ -90,6 +90,14 @@ def test_the_charts_show_the_metrics(finished):
             assert getattr(row, metric) == metrics[row.model][row.scale][metric]
 
 
+def test_the_gains_are_what_each_network_adds_to_bicubic(finished, by_hand):
+    rows = pd.read_csv(finished / "plots/gains.csv", dtype={"image": str})
+    assert len(rows) == len(by_hand[0]) * 2 / 3
+    for row in rows.itertuples():
+        by_image = {model: by_hand[0][row.image, model, row.scale][0] for model in ("bicubic", row.model)}
+        assert row.gain == pytest.approx(by_image[row.model] - by_image["bicubic"], abs=4e-4)
+
+
 def test_mean_error_maps_are_means_over_the_test_images(finished, by_hand):
     with np.load(finished / "data/mean_errors.npz") as maps:
         assert set(maps) == set(by_hand[1])

@@ -16,6 +16,8 @@ import pytest
 from kaggle_server import IMAGES, Kaggle, status, write_zip
 from tiny import ROOT, TINY, write_params
 
+from tools import plots_page
+
 ENVIRONMENT = {
     **os.environ,
     "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
@@ -208,3 +210,62 @@ def test_metrics_diff_compares_branches_in_a_clone_without_a_remote(workspace, t
         for scale in ("x2", "x3", "x4"):
             assert changed[f"{model}.{scale}.psnr"]["diff"] != 0
     assert changed["test_set"]["old"] != changed["test_set"]["new"]
+
+
+def walkthrough() -> list[str]:
+    """Return the shell blocks of the README's section on comparing branches."""
+    section = (ROOT / "README.md").read_text().partition("## Comparing branches\n")[2].partition("\n## ")[0]
+    return re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+
+
+def page_of(folder: Path) -> tuple[int, dict[str, list[str]]]:
+    """Return how many charts DVC's page holds, and the error maps on it by revision."""
+    page = (folder / "dvc_plots/index.html").read_text().partition("<main>")[2]
+    pictures: dict[str, list[str]] = {}
+    for source in re.findall(r'<img[^>]*src="([^"]+)"', page):
+        assert (folder / "dvc_plots" / source).is_file()
+        revision, _, name = Path(source).name.partition("_plots_")
+        pictures.setdefault(revision, []).append(name)
+    return page.count("vegaEmbed("), pictures
+
+
+def test_the_readmes_walkthrough_does_what_it_says(workspace, tmp_path):
+    change, share, copy, several = walkthrough()
+    (tmp_path / "store").mkdir()
+    plots_page.run(workspace)
+
+    def follow(folder: Path, lines: str, **instead: str) -> str:
+        for said, meant in instead.items():
+            assert said in lines
+            lines = lines.replace(said, meant)
+        return call(folder, "bash", "-e", "-c", lines)
+
+    def said_of_quality(output: str) -> set[tuple[str, str, str]]:
+        return set(re.findall(r"evaluate\.json +(bicubic|srcnn|vdsr)\.(x\d)\.(psnr|ssim) ", output))
+
+    output = follow(workspace, change, **{"steps=8000": "steps=4"})
+    assert ran(output) == ["check", "train_vdsr", "evaluate", "errormaps"]
+    vdsr = {("vdsr", scale, metric) for scale in ("x2", "x3", "x4") for metric in ("psnr", "ssim")}
+    assert {row for row in said_of_quality(output) if row[2] == "psnr"} == {row for row in vdsr if row[2] == "psnr"}
+    assert said_of_quality(output) <= vdsr
+    assert "test_set" not in output
+    charts, pictures = page_of(workspace)
+    assert charts == 4
+    assert len(pictures) == 2
+    assert sorted(pictures["main"]) == sorted(pictures["longer"])
+
+    follow(workspace, share, **{"/mnt/share/store": str(tmp_path / "store")})
+    set_up = f"{sys.executable} -c 'from pathlib import Path; from tools import plots_page; plots_page.run(Path())'"
+    (tmp_path / "home").mkdir()
+    output = follow(
+        tmp_path / "home",
+        copy,
+        **{"YOUR-REPOSITORY": str(workspace), "make setup && . .venv/bin/activate": f"PYTHONPATH={ROOT} {set_up}"},
+    )
+    assert said_of_quality(output) <= vdsr
+    assert page_of(tmp_path / "home/copy") == (charts, pictures)
+
+    lines = [line for line in several.splitlines() if not line.startswith(("dvc queue start", "dvc exp branch"))]
+    follow(workspace, "\n".join([*lines[:2], "dvc exp run --run-all", *lines[2:]]))
+    names = re.findall(r"\[([a-z]+-[a-z]+)\]", call(workspace, "dvc", "exp", "list"))
+    assert len(names) >= 2

@@ -21,10 +21,18 @@ QUALITY = [
     for i, model in enumerate(("bicubic", "srcnn", "vdsr"))
 ]
 CURVES = [
-    {"rev": rev, "step": f"{step}", "scale": scale, "loss": f"{1 / step}", "gain": f"{step / 100 - 1}"}
+    {"rev": rev, "model": model, "step": f"{step}", "scale": scale, "loss": f"{1 / step}", "gain": f"{step / 100 - 1}"}
     for rev in ("main", "wider")
+    for model in ("srcnn", "vdsr")
     for step in (50, 100, 200)
     for scale in ("x2", "x3", "x4")
+]
+GAINS = [
+    {"rev": rev, "image": f"{image}", "class": "NORMAL", "model": model, "scale": scale, "gain": f"{image / 10 + i}"}
+    for rev in ("main", "wider")
+    for scale in ("x2", "x4")
+    for i, model in enumerate(("srcnn", "vdsr"))
+    for image in range(5)
 ]
 
 
@@ -46,25 +54,17 @@ def workspace(tmp_path_factory):
         (workspace / ".dvc/plots" / template.name).write_bytes(template.read_bytes())
     plots_page.run(workspace)
     plots_page.run(workspace)
-    for name, rows in (("psnr", QUALITY[:6]), ("train_vdsr", CURVES[:9])):
+    of_srcnn, of_vdsr = ([row for row in CURVES[:18] if row["model"] == model] for model in ("srcnn", "vdsr"))
+    for name, rows in (("psnr", QUALITY[:6]), ("gains", GAINS[:20]), ("train_srcnn", of_srcnn), ("train_vdsr", of_vdsr)):
         keys = [key for key in rows[0] if key != "rev"]
         lines = [",".join(keys), *(",".join(row[key] for key in keys) for row in rows)]
         (workspace / f"{name}.csv").write_text("\n".join(lines) + "\n")
-    (workspace / "dvc.yaml").write_text(
-        json.dumps(
-            {
-                "stages": {
-                    "draw": {
-                        "cmd": "true",
-                        "plots": [
-                            {"psnr.csv": {"cache": False, "template": "quality", "x": "scale", "y": "psnr"}},
-                            {"train_vdsr.csv": {"cache": False, "template": "curves", "x": "step", "y": "gain"}},
-                        ],
-                    }
-                }
-            }
-        )
-    )
+    charts = {
+        "psnr": {"template": "quality", "x": "scale", "y": {"psnr.csv": "psnr"}},
+        "gains": {"template": "gains", "x": "scale", "y": {"gains.csv": "gain"}},
+        "training": {"template": "curves", "x": "step", "y": {"train_srcnn.csv": "gain", "train_vdsr.csv": "gain"}},
+    }
+    (workspace / "dvc.yaml").write_text(json.dumps({"plots": [{name: chart} for name, chart in charts.items()]}))
     return workspace
 
 
@@ -83,7 +83,7 @@ def test_page_holds_the_bundle_and_the_charts(workspace):
     assert bundle in page
     assert "</script" not in bundle.lower()
     charts = page.partition("<main>")[2]
-    assert charts.count("vegaEmbed(") == 2
+    assert charts.count("vegaEmbed(") == 3
     assert '"30.12"' in charts
     assert "DVC_METRIC" not in charts
 
@@ -132,13 +132,23 @@ def test_quality_shows_ssim_to_four_decimals():
     assert ">0.9300</text>" in draw("quality", rows, x="scale", y="ssim")
 
 
-def test_curves_draw_a_line_for_each_scale_and_bicubic_at_zero():
-    svg = draw("curves", CURVES, x="step", y="gain", title="VDSR", x_label="steps", y_label="gain (dB)")
-    for colour in ("#009E73", "#D55E00", "#CC79A7"):
+def test_curves_draw_a_line_for_each_network_and_scale_and_bicubic_at_zero():
+    svg = draw("curves", CURVES, x="step", y="gain", title="Training", x_label="steps", y_label="gain (dB)")
+    for model in ("srcnn", "vdsr"):
+        colour = figures.COLOURS[model]
         lines = re.findall(rf'<path[^>]*d="(M[^"]*L[^"]*)"[^>]*stroke="{colour}"', svg, re.IGNORECASE)
-        assert len(lines) == 4  # gain and loss, for two revisions
-        assert all(line.count("L") == 2 for line in lines)
+        assert len([line for line in lines if line.count("L") == 2]) == 12  # gain and loss, two revisions, three scales
     texts = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
-    assert texts.count("bicubic") == 2
-    for said in ("VDSR", "steps", "gain (dB)", "training loss", "main", "wider", "x2", "x3", "x4"):
+    assert texts.count("bicubic") == 6
+    for said in ("Training", "steps", "gain (dB)", "training loss", "main", "wider", "x2", "x3", "x4", "SRCNN", "VDSR"):
+        assert said in texts
+
+
+def test_gains_draw_a_tick_for_each_image_and_a_dot_for_the_median():
+    svg = draw("gains", GAINS, x="scale", y="gain", title="Gains", x_label="scale", y_label="gain (dB)")
+    for model in ("srcnn", "vdsr"):
+        marks = re.findall(rf'aria-roledescription="(tick|point)"[^>]*fill="{figures.COLOURS[model]}"', svg, re.IGNORECASE)
+        assert (marks.count("tick"), marks.count("point")) == (20, 4)
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+    for said in ("Gains", "scale", "gain (dB)", "main", "wider", "x2", "x4", "SRCNN", "VDSR"):
         assert said in texts

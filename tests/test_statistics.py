@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from superres.statistics import PERFECT, bootstrap_mean, gains, means, table
+from superres.statistics import PERFECT, bootstrap_mean, gains, gains_by_image, means, table
 
 
 def rows(psnrs: dict[tuple[str, str], tuple[float, float, float]]) -> pd.DataFrame:
@@ -54,6 +54,7 @@ def test_an_image_without_error_does_not_make_the_mean_infinite():
     per_image = rows({("a", "p"): (np.inf, np.inf, np.inf), ("b", "q"): (30, 31, 32)})
     assert means(per_image, ["vdsr"])["vdsr"]["x2"]["psnr"] == (PERFECT + 32) / 2
     assert gains(per_image)["vdsr-bicubic"]["x2"]["psnr"]["mean"] == 1
+    assert gains_by_image(per_image)["gain"].tolist() == [0, 0, 1, 2]
 
 
 def test_gains_are_paired_by_image():
