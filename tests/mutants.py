@@ -26,6 +26,13 @@ class Mutant(NamedTuple):
 
 MUTANTS = [
     Mutant(
+        "the image's level is counted twice in bfloat16",
+        "superres/models/srcnn.py",
+        "detail + (answer - level)",
+        "detail + answer",
+        "tests/test_models.py::test_srcnn_around_its_level_is_the_same_network",
+    ),
+    Mutant(
         "the client's word is taken for the zip",
         "superres/sources/kaggle.py",
         "fault = _fault(archive)",

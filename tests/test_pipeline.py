@@ -230,7 +230,7 @@ def page_of(folder: Path) -> tuple[int, dict[str, list[str]]]:
 
 
 def test_the_readmes_walkthrough_does_what_it_says(workspace, tmp_path):
-    change, share, copy, several = walkthrough()
+    share, change, copy, several = walkthrough()
     (tmp_path / "store").mkdir()
     plots_page.run(workspace)
 
@@ -243,6 +243,9 @@ def test_the_readmes_walkthrough_does_what_it_says(workspace, tmp_path):
     def said_of_quality(output: str) -> set[tuple[str, str, str]]:
         return set(re.findall(r"evaluate\.json +(bicubic|srcnn|vdsr)\.(x\d)\.(psnr|ssim) ", output))
 
+    assert "up to date" in follow(
+        workspace, share, **{"/mnt/share/store": str(tmp_path / "store"), 'git commit -m "First run"': "git status"}
+    )
     output = follow(workspace, change, **{"steps=8000": "steps=4"})
     assert ran(output) == ["check", "train_vdsr", "evaluate", "errormaps"]
     vdsr = {("vdsr", scale, metric) for scale in ("x2", "x3", "x4") for metric in ("psnr", "ssim")}
@@ -254,7 +257,6 @@ def test_the_readmes_walkthrough_does_what_it_says(workspace, tmp_path):
     assert len(pictures) == 2
     assert sorted(pictures["main"]) == sorted(pictures["longer"])
 
-    follow(workspace, share, **{"/mnt/share/store": str(tmp_path / "store")})
     set_up = f"{sys.executable} -c 'from pathlib import Path; from tools import plots_page; plots_page.run(Path())'"
     (tmp_path / "home").mkdir()
     output = follow(
