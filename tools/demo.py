@@ -30,7 +30,7 @@ Now try, by copy and paste:
   dvc plots show                                      # charts and error maps: open dvc_plots/index.html
   dvc repro                                           # nothing has changed, so nothing runs
 
-  git switch -c short                                 # an experiment on a branch: VDSR with a quarter of the steps
+  git switch -c short                                 # an experiment on a branch: VDSR with fewer steps
   dvc exp run -S train_vdsr.steps=200
   git commit -am "VDSR, 200 steps"
   dvc metrics diff main short                         # PSNR and SSIM of both branches, and the difference
