@@ -14,13 +14,13 @@ demo: setup  ## run the whole pipeline on phantoms, in the folder demo/
 	@$(BIN)/python -m tools.demo
 
 test: setup  ## run the tests
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
 lint: setup  ## style, types and the layers of the architecture
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
 coverage: setup  ## run the tests and list the lines they leave out
-	@$(BIN)/python -m pytest -n 2 --cov=superres --cov=stages --cov-report=term-missing
+	@$(BIN)/python -m pytest -n 3 --dist worksteal --cov=superres --cov=stages --cov-report=term-missing
 
 mutants: setup  ## break the code on purpose and see the tests notice
 	@$(BIN)/python -m tests.mutants

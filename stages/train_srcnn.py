@@ -1,5 +1,10 @@
-"""Train SRCNN, one network for each scale, as published."""
+"""Train SRCNN, one network for each scale, as published; each further one starts from the one before.
 
+Filters learnt for one scale serve the next (Dong, Loy and Tang, "Accelerating the Super-Resolution Convolutional Neural
+Network", ECCV 2016, section 3.4): a third of the steps then lead as far as all of them from scratch (docs/log.md).
+"""
+
+import math
 from pathlib import Path
 
 from superres import dataset, modelfile, params
@@ -10,13 +15,15 @@ from superres.files import write_table
 from superres.models.srcnn import SRCNN, start_from_bicubic
 from superres.patches import Augment
 from superres.runtime import Runtime
-from superres.training import Trainer, Training
+from superres.training import Fitted, Trainer, Training
 
 PARAMS = Path("params.yaml")
 IMAGES, TABLE, SPLIT = Path("data/images.npy"), Path("data/images.csv"), Path("data/split.csv")
 MODEL = Path("models/srcnn.safetensors")
 CURVES = Path("plots/train_srcnn.csv")
 CHECKPOINTS = Path("checkpoints")
+
+FURTHER = 1 / 3  # share of the steps that each further scale's network takes from where the one before ended
 
 
 def run(workspace: Path) -> None:
@@ -28,11 +35,14 @@ def run(workspace: Path) -> None:
     data = dataset.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
     with locked(workspace / CHECKPOINTS, "train_srcnn"):
         trainer = Trainer(data, settings, augment, runtime, workspace / CHECKPOINTS)
-        fitted = {}
+        network = SRCNN()
+        start_from_bicubic(network, settings.seed)
+        fitted: dict[str, Fitted] = {}
         for scale in scales:
-            network = SRCNN()
-            start_from_bicubic(network, settings.seed)
-            fitted[f"x{scale}"] = trainer.fit(f"srcnn x{scale}", network, [scale])
+            steps = math.ceil(settings.steps * FURTHER) if fitted else settings.steps
+            fit = trainer.fit(f"srcnn x{scale}", network, [scale], steps)
+            network.load_state_dict(fit.weights)
+            fitted[f"x{scale}"] = fit
         best_steps = {name: fit.best_step for name, fit in fitted.items()}
         description = {"network": "srcnn", "scales": scales, "best_step": best_steps, **trainer.description}
         modelfile.write(workspace / MODEL, {name: fit.weights for name, fit in fitted.items()}, description)

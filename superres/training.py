@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -79,27 +79,27 @@ class Trainer:
         }
         self._written: list[Checkpoint] = []
 
-    def fit(self, name: str, network: nn.Module, scales: Sequence[int]) -> Fitted:
-        """Train `network` for `scales` together and return what was best on the validation windows.
+    def fit(self, name: str, network: nn.Module, scales: Sequence[int], steps: int | None = None) -> Fitted:
+        """Train `network` for `scales` together, for the settings' steps or for `steps`; return what validated best.
 
         The loss is the mean absolute error; the learning rate rises linearly and falls to nothing along a cosine (Loshchilov
         and Hutter, ICLR 2017). A checkpoint that an interrupted run has left is taken up; a network that
         was finished before its stage was interrupted comes back from its checkpoint at once.
         Raises UserError when there are too few or too small images.
         """
-        images, settings = self.data.images, self.settings
+        images, settings = self.data.images, replace(self.settings, steps=steps or self.settings.steps)
         crops = Crops(images, self.data.rows("train"), self.augment, settings.patch, settings.batch, settings.seed, self.device)
         validation = Validation(images, self.data.rows("val"), scales, self.device)
         network = nn.utils.convert_conv2d_weight_memory_format(network.to(self.device), torch.channels_last)
         run = _Run(network, settings, scales, self.precision)
-        checkpoint = Checkpoint(self.checkpoints, name, {**self.description, "scales": list(scales)})
+        checkpoint = Checkpoint(self.checkpoints, name, {**self.description, "scales": list(scales), "steps": settings.steps})
         self._written.append(checkpoint)
         if state := checkpoint.load():
             run.load_state(state)
         saved = time.monotonic()
-        steps = range(run.step, settings.steps)
+        remaining = range(run.step, settings.steps)
         with (
-            tqdm(steps, name, total=settings.steps, initial=run.step, unit="step", disable=None) as progress,
+            tqdm(remaining, name, total=settings.steps, initial=run.step, unit="step", disable=None) as progress,
             torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
         ):
             for step in progress:

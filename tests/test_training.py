@@ -1,3 +1,4 @@
+import copy
 import math
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from superres import training
+from stages import train_srcnn
+from superres import modelfile, training
 from superres.dataset import Dataset
 from superres.degrade import to_levels
 from superres.errors import UserError
@@ -210,3 +212,19 @@ def test_networks_are_judged_in_float32_as_they_are_evaluated(data, tmp_path):
     network.load_state_dict(fitted.weights)
     value, similarity = Validation(data.images, data.rows("val"), [2], CPU).measure(network)[2]
     assert (fitted.curves[-1]["psnr"], fitted.curves[-1]["ssim"]) == pytest.approx((value, similarity), abs=1e-4)
+
+
+def test_each_further_scale_starts_from_the_network_of_the_one_before(workspace, monkeypatch):
+    begun = []
+    fit = Trainer.fit
+
+    def watched(self: Trainer, name: str, network: SRCNN, scales: list[int], steps: int) -> Fitted:
+        begun.append((name, steps, copy.deepcopy(network.state_dict())))
+        return fit(self, name, network, scales, steps)
+
+    monkeypatch.setattr(Trainer, "fit", watched)
+    train_srcnn.run(workspace)
+    written, _ = modelfile.read(workspace / train_srcnn.MODEL)
+    assert [(name, steps) for name, steps, _ in begun] == [("srcnn x2", 3), ("srcnn x3", 1), ("srcnn x4", 1)]
+    for (_, _, start), before in zip(begun[1:], ("x2", "x3"), strict=True):
+        assert all(torch.equal(start[key], written[before][key]) for key in start)
