@@ -234,8 +234,19 @@ def page_of(folder: Path) -> tuple[int, dict[str, list[str]]]:
     return page.count("vegaEmbed("), pictures
 
 
+@pytest.mark.parametrize(("block", "address"), [(1, "s3://BUCKET/chest-xray"), (2, "ssh://USER@HOST/srv/chest-xray")])
+def test_the_readmes_other_stores_are_set_as_it_says(tmp_path, block, address):
+    install, *lines = walkthrough()[block].splitlines()
+    assert install.startswith("pip install dvc-")
+    call(tmp_path, "git", "init", "--quiet")
+    call(tmp_path, "dvc", "init", "--quiet")
+    call(tmp_path, "bash", "-e", "-c", "\n".join(lines))
+    assert call(tmp_path, "dvc", "remote", "list").split() == ["store", address, "(default)"]
+    assert "keyfile" not in (tmp_path / ".dvc/config").read_text()
+
+
 def test_the_readmes_walkthrough_does_what_it_says(workspace, tmp_path):
-    share, change, copy, several = walkthrough()
+    share, _, _, change, copy, several = walkthrough()
     (tmp_path / "store").mkdir()
     plots_page.run(workspace)
 
