@@ -12,9 +12,9 @@ from superres.device import choose_device
 from superres.errors import one_line_errors
 from superres.files import replacing, write_json, write_table
 from superres.quality import psnr, ssim
-from superres.restoration import MODELS, Restorers
+from superres.restoration import MODELS, Restorers, inconsistency
 from superres.runtime import Runtime
-from superres.statistics import gains, gains_by_image, means, table
+from superres.statistics import gains_by_image, means, summary, table
 
 PARAMS = Path("params.yaml")
 IMAGES, TABLE, SPLIT = Path("data/images.npy"), Path("data/images.csv"), Path("data/split.csv")
@@ -51,6 +51,7 @@ def run(workspace: Path) -> None:
                         "scale": f"x{scale}",
                         "psnr": psnr(image, truth, scale).item(),
                         "ssim": ssim(image, truth, scale).item(),
+                        "inconsistency": inconsistency(image, truth, scale).item(),
                     }
                 )
     per_image = pd.DataFrame(measured)
@@ -62,7 +63,7 @@ def run(workspace: Path) -> None:
     write_table(workspace / GAINS, gains_by_image(per_image))
     with replacing(workspace / ERRORS) as partial:
         np.savez(partial, allow_pickle=False, **errors)
-    write_json(workspace / STATISTICS, gains(per_image))
+    write_json(workspace / STATISTICS, summary(per_image))
     write_json(workspace / METRICS, {**quality, "test_set": dataset.digest(data.images, rows)[:12]})
     print(table(per_image))
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from superres import modelfile
 from superres.dataset import Images
-from superres.degrade import crop_to_multiple, observe, to_levels
+from superres.degrade import crop_to_multiple, low_resolution, observe, to_levels
 from superres.errors import UserError
 from superres.inference import enhance
 from superres.models.srcnn import SRCNN
@@ -55,3 +55,13 @@ class Restorers:
                 "vdsr": enhance(self.vdsr, bicubic),
             }
         return truth, {model: to_levels(image) for model, image in restored.items()}
+
+
+def inconsistency(restored: Tensor, truth: Tensor, scale: int) -> Tensor:
+    """Return how far `restored`, degraded again, is from the degraded `truth`: the RMS difference in grey levels (N,).
+
+    Both are uint8 (N, 1, H, W). A network that invents structure which the low-resolution image contradicts shows here:
+    the data consistency of Bahat and Michaeli, "Explorable Super Resolution", CVPR 2020, section 3.
+    """
+    again, observed = (low_resolution(images.float() / 255, scale) * 255 for images in (restored, truth))
+    return (again - observed).square().mean(dim=(1, 2, 3)).sqrt()

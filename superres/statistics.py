@@ -1,14 +1,16 @@
 """Means over the test images and what of their differences is certain."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.stats import wilcoxon
 
 RESAMPLES = 2000
-DECIMALS = {"psnr": 3, "ssim": 4}
+DECIMALS = {"psnr": 3, "ssim": 4, "inconsistency": 3}
+QUALITY = ("psnr", "ssim")
 PERFECT = 100.0  # dB: stands for the infinite PSNR of an image without error (a blank one), which has no mean
 RIVALS = (("srcnn", "bicubic"), ("vdsr", "bicubic"), ("vdsr", "srcnn"))
 
@@ -33,35 +35,85 @@ def bootstrap_mean(values: npt.ArrayLike, patients: npt.ArrayLike, seed: int = 0
 def means(per_image: pd.DataFrame, models: Sequence[str]) -> dict[str, dict[str, dict[str, float]]]:
     """Return {model: {scale: {"psnr": dB, "ssim": ...}}}, rounded for print, from the columns model, scale, psnr, ssim."""
     grouped = per_image.assign(psnr=per_image["psnr"].clip(upper=PERFECT)).groupby(["model", "scale"])
-    quality = grouped[["psnr", "ssim"]].mean()
+    quality = grouped[list(QUALITY)].mean()
     return {
         model: {
-            scale: {metric: round(float(quality.loc[(model, scale), metric]), DECIMALS[metric]) for metric in DECIMALS}
+            scale: {metric: round(float(quality.loc[(model, scale), metric]), DECIMALS[metric]) for metric in QUALITY}
             for scale in sorted(per_image["scale"].unique())
         }
         for model in models
     }
 
 
-def gains(per_image: pd.DataFrame) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
-    """Return {"vdsr-srcnn": {scale: {metric: {"mean", "low", "high"}}}} for each pair of RIVALS.
+def holm(p: Sequence[float]) -> list[float]:
+    """Return the p-values `p` adjusted for having looked at all of them, in their order.
 
-    Differences are paired by image; low and high bound the 95% interval of `bootstrap_mean`. `per_image` has the columns
-    image, patient, model, scale, psnr (dB) and ssim.
+    Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of Statistics 6(2), 1979.
     """
-    certain: dict[str, Any] = {}
-    for better, worse in RIVALS:
-        by_scale = certain.setdefault(f"{better}-{worse}", {})
-        for scale in sorted(per_image["scale"].unique()):
-            rows = per_image[per_image["scale"] == scale]
-            by_scale[scale] = {}
+    order = np.argsort(p, kind="stable")
+    stepped = np.asarray(p, float)[order] * np.arange(len(p), 0, -1)
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1)
+    return [float(value) for value in adjusted]
+
+
+def intervals(per_image: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a record for each group, model, scale and metric: mean, low, high (95%), and how many images and patients.
+
+    The groups are "all" and each class. `per_image` has the columns image, class, patient, model, scale, psnr (dB), ssim and
+    inconsistency (grey levels).
+    """
+    records = []
+    for group, rows in _groups(per_image):
+        for (scale, model), of_model in rows.groupby(["scale", "model"], sort=False):
+            counts = {"images": len(of_model), "patients": int(of_model["patient"].nunique())}
             for metric, decimals in DECIMALS.items():
-                wide = rows.pivot(index=["image", "patient"], columns="model", values=metric).clip(upper=PERFECT)
-                interval = bootstrap_mean(wide[better] - wide[worse], wide.index.get_level_values("patient"))
-                by_scale[scale][metric] = {
-                    name: round(value, decimals) for name, value in zip(("mean", "low", "high"), interval, strict=True)
-                }
-    return certain
+                interval = bootstrap_mean(of_model[metric], of_model["patient"])
+                measured: dict[str, Any] = {"class": group, "model": model, "scale": scale, "metric": metric}
+                records.append({**measured, **counts, **_rounded(interval, decimals)})
+    return records
+
+
+def differences(per_image: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a record for each group, pair of RIVALS, scale, and metric (psnr, ssim): by how much the first is better.
+
+    Differences are paired by image: mean, low and high (95%) by `bootstrap_mean`; wins, the share of images on which the
+    first is better; p, the Wilcoxon signed-rank test ("Individual Comparisons by Ranking Methods", Biometrics Bulletin 1(6),
+    1945) of the patients' mean differences, since images of one patient are no independent trials; p_holm, the same adjusted
+    by `holm` for all that are returned. Groups and columns are those of `intervals`.
+    """
+    records = []
+    for group, rows in _groups(per_image):
+        for better, worse in RIVALS:
+            for scale, of_scale in rows.groupby("scale"):
+                for metric in QUALITY:
+                    wide = of_scale.pivot(index=["image", "patient"], columns="model", values=metric)
+                    difference = wide[better] - wide[worse]
+                    patients = difference.index.get_level_values("patient")
+                    compared: dict[str, Any] = {"class": group, "pair": f"{better}-{worse}", "scale": scale, "metric": metric}
+                    interval = _rounded(bootstrap_mean(difference, patients), DECIMALS[metric])
+                    wins = round(float((difference > 0).mean()), 3)
+                    records.append(
+                        {**compared, **interval, "wins": wins, "p": _signed_rank(difference.groupby(patients).mean())}
+                    )
+    for record, adjusted in zip(records, holm([record["p"] for record in records]), strict=True):
+        record["p"], record["p_holm"] = float(f"{record['p']:.3g}"), float(f"{adjusted:.3g}")
+    return records
+
+
+def summary(per_image: pd.DataFrame) -> dict[str, Any]:
+    """Return all that metrics/statistics.json holds; columns of `per_image` as for `intervals`.
+
+    Lists of records, which DVC leaves out of `dvc metrics diff`: there they would hide the few figures people compare.
+    """
+    compared = differences(per_image)
+    return {
+        "images": int(per_image["image"].nunique()),
+        "patients": int(per_image["patient"].nunique()),
+        "below_bicubic": [f"{model} {scale}" for model, scale, _ in _below_bicubic(compared)],
+        "means": intervals(per_image),
+        "differences": compared,
+    }
 
 
 def gains_by_image(per_image: pd.DataFrame) -> pd.DataFrame:
@@ -77,28 +129,62 @@ def gains_by_image(per_image: pd.DataFrame) -> pd.DataFrame:
 
 
 def table(per_image: pd.DataFrame) -> str:
-    """Return the results as lines of text: PSNR and SSIM by scale and model, and the gains with their intervals."""
+    """Return the results as lines of text; columns of `per_image` as for `intervals`."""
     models = list(dict.fromkeys(per_image["model"]))
-    quality, certain = means(per_image, models), gains(per_image)
+    scales = sorted(per_image["scale"].unique())
+    at = {(r["class"], r["model"], r["scale"], r["metric"]): r for r in intervals(per_image)}
+    compared = differences(per_image)
+    gain = {(r["class"], r["pair"], r["scale"], r["metric"]): r for r in compared}
     images, patients = per_image["image"].nunique(), per_image["patient"].nunique()
     lines = [
         f"Test split: {images} images of {patients} patients. In brackets: 95% interval, bootstrapped by patient.",
+        "Inconsistency: how far the result, degraded again, is from the low-resolution input, RMS in grey levels.",
         "",
-        "scale  model    PSNR/dB    SSIM    PSNR gain over bicubic/dB   SSIM gain over bicubic",
+        "scale  model    PSNR/dB    SSIM    PSNR gain over bicubic/dB   SSIM gain over bicubic        inconsistency",
     ]
-    for scale in sorted(per_image["scale"].unique()):
+    for scale in scales:
         for model in models:
-            at = quality[model][scale]
-            line = f"{scale:5}  {model:8} {at['psnr']:6.2f}   {at['ssim']:.4f}"
-            if f"{model}-bicubic" in certain:
-                gain = certain[f"{model}-bicubic"][scale]
-                line += f"    {_interval(gain['psnr'], '+.2f'):26}  {_interval(gain['ssim'], '+.4f')}"
-            lines.append(line)
-    lines += ["", "VDSR over SRCNN:"]
-    for scale, gain in certain["vdsr-srcnn"].items():
-        lines.append(f"{scale:5}  {_interval(gain['psnr'], '+.2f')} dB   {_interval(gain['ssim'], '+.4f')}")
+            psnr, ssim, inconsistency = (at["all", model, scale, metric]["mean"] for metric in DECIMALS)
+            gains = [gain.get(("all", f"{model}-bicubic", scale, metric)) for metric in QUALITY]
+            over = [_interval(g, style) if g else "" for g, style in zip(gains, ("+.2f", "+.4f"), strict=True)]
+            lines.append(f"{scale:5}  {model:8} {psnr:6.2f}   {ssim:.4f}    {over[0]:26}  {over[1]:28}  {inconsistency:.2f}")
+    lines += ["", "VDSR over SRCNN (p: Wilcoxon signed-rank by patient, Holm's correction):"]
+    for scale in scales:
+        psnr, ssim = (gain["all", "vdsr-srcnn", scale, metric] for metric in QUALITY)
+        better = f"better on {psnr['wins']:.0%} of images, p = {psnr['p_holm']:.2g}"
+        lines.append(f"{scale:5}  {_interval(psnr, '+.2f')} dB, {better};  {_interval(ssim, '+.4f')}")
+    lines += ["", "By class, PSNR gain over bicubic/dB:"]
+    for group in sorted(per_image["class"].unique()):
+        for scale in scales:
+            each = [f"{m} {_interval(gain[group, f'{m}-bicubic', scale, 'psnr'], '+.2f')}" for m in models if m != "bicubic"]
+            lines.append(f"{scale:5}  {group:10} {'   '.join(each)}")
+    for model, scale, below in _below_bicubic(compared):
+        lines += ["", f"WARNING: {model} is worse than bicubic interpolation at {scale}, by {-below:.2f} dB; do not use it"]
     return "\n".join(lines)
 
 
-def _interval(value: dict[str, float], style: str) -> str:
+def _groups(per_image: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield "all" and each class, with their rows, perfect images given a finite PSNR."""
+    capped = per_image.assign(psnr=per_image["psnr"].clip(upper=PERFECT))
+    yield "all", capped
+    for name, rows in capped.groupby("class"):
+        yield str(name), rows
+
+
+def _signed_rank(values: pd.Series) -> float:
+    """Return the p-value of Wilcoxon's test that `values` are as often and as far above zero as below; 1 if all are zero."""
+    return float(wilcoxon(values).pvalue) if (values != 0).any() else 1.0
+
+
+def _below_bicubic(compared: list[dict[str, Any]]) -> list[tuple[str, str, float]]:
+    """Return (model, scale, difference in dB) for each mean PSNR over all images that is below bicubic's."""
+    gains = [r for r in compared if r["class"] == "all" and r["metric"] == "psnr" and r["pair"].endswith("-bicubic")]
+    return [(r["pair"].removesuffix("-bicubic"), r["scale"], r["mean"]) for r in gains if r["mean"] < 0]
+
+
+def _rounded(interval: tuple[float, float, float], decimals: int) -> dict[str, float]:
+    return {name: round(value, decimals) for name, value in zip(("mean", "low", "high"), interval, strict=True)}
+
+
+def _interval(value: dict[str, Any], style: str) -> str:
     return f"{value['mean']:{style}} [{value['low']:{style}}, {value['high']:{style}}]"

@@ -139,6 +139,13 @@ MUTANTS = [
         "tests/test_statistics.py::test_copies_of_an_image_of_one_patient_add_no_certainty",
     ),
     Mutant(
+        "images of one patient count as independent trials",
+        "superres/statistics.py",
+        "_signed_rank(difference.groupby(patients).mean())",
+        "_signed_rank(difference)",
+        "tests/test_statistics.py::test_more_images_of_the_same_patients_make_nothing_more_significant",
+    ),
+    Mutant(
         "a network's output is not clipped",
         "superres/inference.py",
         "restored.clamp(0, 1)",

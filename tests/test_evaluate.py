@@ -12,11 +12,11 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from stages import errormaps, evaluate
 from superres import modelfile
-from superres.degrade import observe
+from superres.degrade import low_resolution, observe
 from superres.errors import UserError
 from superres.models.srcnn import SRCNN
 from superres.models.vdsr import VDSR
-from superres.restoration import Restorers
+from superres.restoration import Restorers, inconsistency
 
 SCALES = (2, 3, 4)
 
@@ -70,6 +70,41 @@ def test_every_test_image_is_measured_as_scikit_image_does(finished, by_hand):
     assert got.keys() == by_hand[0].keys()
     for key, expected in by_hand[0].items():
         assert got[key] == pytest.approx(expected, abs=2e-4), key
+
+
+def test_inconsistency_sees_what_the_low_resolution_image_contradicts_and_nothing_else():
+    truth = torch.full((1, 1, 48, 48), 120, dtype=torch.uint8)
+    brighter = truth + 3
+    stripes = truth.clone()
+    stripes[..., ::2] += 20  # one pixel wide: half of them too bright by 20 is 10 levels in a low-resolution pixel
+    board = truth.clone()
+    board[..., ::2, ::2] += 40
+    board[..., 1::2, 1::2] += 40
+    board[..., ::2, 1::2] -= 40
+    board[..., 1::2, ::2] -= 40  # averages out
+    assert inconsistency(truth, truth, 2).tolist() == [0]
+    assert inconsistency(brighter, truth, 4).tolist() == [3]
+    assert inconsistency(stripes, truth, 2).item() == pytest.approx(10, abs=0.5)
+    assert inconsistency(board, truth, 2).item() < 1
+
+
+def test_the_statistics_are_those_of_the_table(finished):
+    statistics = json.loads((finished / "metrics/statistics.json").read_text())
+    table = pd.read_csv(finished / "plots/per_image.csv", dtype={"image": str, "patient": str})
+    metrics = json.loads((finished / "metrics/evaluate.json").read_text())
+    assert (statistics["images"], statistics["patients"]) == (table["image"].nunique(), table["patient"].nunique())
+    means = pd.DataFrame(statistics["means"]).set_index(["class", "model", "scale", "metric"])["mean"]
+    for (group, model, scale, metric), mean in means.items():
+        of_model = table[(table["model"] == model) & (table["scale"] == scale) & ((group == "all") | (table["class"] == group))]
+        assert mean == pytest.approx(of_model[metric].mean(), abs=6e-4)
+        if group == "all" and metric != "inconsistency":
+            assert mean == metrics[model][scale][metric]
+    truth = torch.from_numpy(next(iter(truths(finished).values())).copy())[None, None]
+    first = table[(table["image"] == next(iter(truths(finished)))) & (table["model"] == "bicubic") & (table["scale"] == "x2")]
+    low, again = (
+        low_resolution(levels / 255, 2) * 255 for levels in (truth.float(), (observe(truth.float() / 255, 2) * 255).round())
+    )
+    assert first["inconsistency"].item() == pytest.approx((low - again).square().mean().sqrt().item(), abs=0.02)
 
 
 def test_the_metrics_are_the_means_over_the_test_images(finished, by_hand):
