@@ -1,0 +1,173 @@
+"""Train on the natural images of the papers, evaluate on Set5, and print ours beside the published table.
+
+    python -m benchmarks.natural_images IMAGES -o FOLDER [--train T91+BSD200] [--srcnn-steps N] [--vdsr-steps N] [--batch N]
+
+IMAGES holds Set5/image_SRF_{2,3,4}/*_{HR,LR}.png (the low-resolution copies made by MATLAB's imresize), T91/*.png and
+BSD200/*.jpg. The networks are trained by the pipeline's own stages, with the settings of params.yaml but for steps and
+batch, in FOLDER, where an interrupted run goes on. Luma as the papers have it: BT.601, 16 to 235, rounded to 8 bits.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from PIL import Image
+from ruamel.yaml import YAML
+from skimage.color import rgb2ycbcr
+from torch import Tensor
+
+from stages import train_srcnn, train_vdsr
+from superres import params
+from superres.degrade import crop_to_multiple, enlarge, low_resolution, to_levels
+from superres.device import choose_device
+from superres.errors import UserError, one_line_errors
+from superres.files import write_table
+from superres.inference import enhance
+from superres.quality import psnr, ssim
+from superres.restoration import Restorers
+from superres.runtime import Runtime
+
+SCALES = (2, 3, 4)
+WINDOW, STRIDE = 120, 36  # sides of the windows that images are cut into, so that crops with their margin reach everywhere
+HELD_OUT = 10  # every tenth training image validates
+MATLAB_BORDER = 4  # low-resolution pixels at the border, where MATLAB mirrors the image and torch repeats its edge
+
+# PSNR (dB) and SSIM on Set5. Bicubic and VDSR: Kim et al., CVPR 2016, table 2; SRCNN 9-5-5, trained on ImageNet: Dong et al.,
+# TPAMI 2016, table 3.
+PUBLISHED = {
+    "bicubic": {2: (33.66, 0.9299), 3: (30.39, 0.8682), 4: (28.42, 0.8104)},
+    "srcnn": {2: (36.66, 0.9542), 3: (32.75, 0.9090), 4: (30.48, 0.8628)},
+    "vdsr": {2: (37.53, 0.9587), 3: (33.66, 0.9213), 4: (31.35, 0.8838)},
+}
+
+
+def luma(path: Path) -> npt.NDArray[np.uint8]:
+    """Return the BT.601 luma of an image file, as MATLAB's rgb2ycbcr computes it: uint8 (H, W), 16 to 235."""
+    return np.rint(rgb2ycbcr(rgb(path))[..., 0]).astype(np.uint8)
+
+
+def rgb(path: Path) -> npt.NDArray[np.uint8]:
+    """Return an image file as uint8 (H, W, 3)."""
+    pixels: npt.NDArray[np.uint8] = np.asarray(Image.open(path).convert("RGB"))
+    return pixels
+
+
+def set5(images: Path, scale: int) -> list[tuple[Path, Path]]:
+    """Return the files (ground truth, low resolution) of Set5. Raises UserError when there are none."""
+    folder = images / "Set5" / f"image_SRF_{scale}"
+    pairs = [(path, path.with_name(path.name.replace("_HR", "_LR"))) for path in sorted(folder.glob("*_HR.png"))]
+    if not pairs or not all(low.is_file() for _, low in pairs):
+        raise UserError(f"{folder} does not hold pairs *_HR.png and *_LR.png")
+    return pairs
+
+
+def windows(images: Path, sets: str) -> tuple[npt.NDArray[np.uint8], pd.DataFrame]:
+    """Return overlapping windows of the luma of the training images, uint8 (N, WINDOW, WINDOW), and their table (id, split).
+
+    Raises UserError when a set is missing.
+    """
+    cut, rows = [], []
+    for name in sets.split("+"):
+        files = sorted(path for path in (images / name).glob("*") if path.suffix in {".png", ".jpg", ".bmp"})
+        if not files:
+            raise UserError(f"{images / name} holds no images")
+        for number, path in enumerate(files):
+            whole = luma(path)
+            height, width = whole.shape
+            for top in range(0, height - WINDOW + 1, STRIDE):
+                for left in range(0, width - WINDOW + 1, STRIDE):
+                    cut.append(whole[top : top + WINDOW, left : left + WINDOW])
+                    part = "val" if number % HELD_OUT == 0 else "train"
+                    rows.append({"id": f"{name}/{path.stem} {top} {left}", "split": part})
+    return np.stack(cut), pd.DataFrame(rows)
+
+
+def prepare(folder: Path, images: Path, arguments: argparse.Namespace) -> None:
+    """Lay out `folder` as a workspace after its stage split: images, tables and parameters."""
+    pixels, table = windows(images, arguments.train)
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    np.save(folder / train_srcnn.IMAGES, pixels)
+    write_table(folder / train_srcnn.TABLE, table[["id"]])
+    write_table(folder / train_srcnn.SPLIT, table)
+    yaml = YAML()
+    document = yaml.load(train_srcnn.PARAMS)
+    for section, steps in (("train_srcnn", arguments.srcnn_steps), ("train_vdsr", arguments.vdsr_steps)):
+        document[section]["steps"] = steps or document[section]["steps"]
+        document[section]["batch"] = arguments.batch or document[section]["batch"]
+        print(f"{section}: {document[section]['steps']} steps of {document[section]['batch']} crops", flush=True)
+    with (folder / train_srcnn.PARAMS).open("w") as file:
+        yaml.dump(document, file)
+    print(f"{arguments.train}: {len(pixels)} windows of {WINDOW} pixels, {sum(table['split'] == 'val')} of them to validate on")
+
+
+def compare_degradation(images: Path) -> None:
+    """Print how our low-resolution copies of Set5 compare with MATLAB's, in grey levels of all three channels."""
+    print("\nOur low-resolution images against MATLAB's, more than 4 pixels inside the border:")
+    for scale in SCALES:
+        differences = []
+        for truth, low in set5(images, scale):
+            channels = torch.from_numpy(rgb(truth).transpose(2, 0, 1).copy())[:, None].float() / 255
+            ours = to_levels(low_resolution(crop_to_multiple(channels, scale), scale)).int()
+            theirs = torch.from_numpy(rgb(low).transpose(2, 0, 1).copy())[:, None].int()
+            inner = (..., slice(MATLAB_BORDER, -MATLAB_BORDER), slice(MATLAB_BORDER, -MATLAB_BORDER))
+            differences.append((ours - theirs)[inner].abs().flatten())
+        all_of_them = torch.cat(differences)
+        print(f"x{scale}: largest difference {all_of_them.max().item()}, equal {(all_of_them == 0).double().mean().item():.1%}")
+
+
+def evaluate(images: Path, restorers: Restorers | None, device: torch.device) -> None:
+    """Print PSNR and SSIM on Set5 from MATLAB's low-resolution images, beside the published ones."""
+    print("\nSet5, luma, `scale` pixels shaved: PSNR/dB and SSIM, ours and published (difference)")
+    for scale in SCALES:
+        found: dict[str, list[tuple[float, float]]] = {}
+        for truth_file, low_file in set5(images, scale):
+            truth = crop_to_multiple(_batch(luma(truth_file), device), scale)
+            bicubic = enlarge(_batch(luma(low_file), device).float() / 255, scale)
+            restored = {"bicubic": bicubic}
+            if restorers:
+                restored |= {"srcnn": enhance(restorers.srcnn[scale], bicubic), "vdsr": enhance(restorers.vdsr, bicubic)}
+            for model, image in restored.items():
+                measured = (measure(to_levels(image), truth, scale).item() for measure in (psnr, ssim))
+                found.setdefault(model, []).append((next(measured), next(measured)))
+        for model, each in found.items():
+            (ours, similar), (published, published_ssim) = np.mean(each, axis=0), PUBLISHED[model][scale]
+            print(
+                f"x{scale} {model:8} {ours:.2f} {similar:.4f}   {published:.2f} {published_ssim:.4f}"
+                f"   ({ours - published:+.2f} {similar - published_ssim:+.4f})"
+            )
+
+
+def _batch(levels: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
+    return torch.from_numpy(levels)[None, None].to(device)
+
+
+def main() -> None:
+    """Compare the degradation, train unless told not to, and evaluate."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("images", type=Path, help="folder with Set5, T91 and BSD200")
+    parser.add_argument(
+        "-o", dest="folder", type=Path, help="folder for windows, checkpoints and models; without it only bicubic"
+    )
+    parser.add_argument("--train", default="T91+BSD200", choices=["T91", "T91+BSD200"])
+    parser.add_argument("--srcnn-steps", type=int, help="instead of those in params.yaml")
+    parser.add_argument("--vdsr-steps", type=int)
+    parser.add_argument("--batch", type=int)
+    arguments = parser.parse_args()
+    compare_degradation(arguments.images)
+    device = choose_device(params.read(train_srcnn.PARAMS, "runtime", Runtime).device)
+    restorers = None
+    if arguments.folder:
+        print(f"\nTraining on {'a GPU' if device.type == 'cuda' else 'a CPU: a short budget, as the field goes'}", flush=True)
+        prepare(arguments.folder, arguments.images, arguments)
+        train_srcnn.run(arguments.folder)
+        train_vdsr.run(arguments.folder)
+        restorers = Restorers(arguments.folder / train_srcnn.MODEL, arguments.folder / train_vdsr.MODEL, SCALES, device)
+    evaluate(arguments.images, restorers, device)
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()
