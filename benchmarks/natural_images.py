@@ -46,7 +46,8 @@ PUBLISHED = {
 
 def luma(path: Path) -> npt.NDArray[np.uint8]:
     """Return the BT.601 luma of an image file, as MATLAB's rgb2ycbcr computes it: uint8 (H, W), 16 to 235."""
-    return np.rint(rgb2ycbcr(rgb(path))[..., 0]).astype(np.uint8)
+    levels: npt.NDArray[np.uint8] = np.rint(rgb2ycbcr(rgb(path))[..., 0]).astype(np.uint8)
+    return levels
 
 
 def rgb(path: Path) -> npt.NDArray[np.uint8]:

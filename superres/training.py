@@ -1,6 +1,8 @@
 """Training a super-resolution network: loop, schedule, precision, validation, checkpoints, progress."""
 
+import copy
 import math
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -28,6 +30,8 @@ from superres.soap import SOAP
 AVERAGE = 0.99  # share of the running mean of the weights that each step keeps: it is this mean that is judged and kept
 WARM_UP = 0.02  # share of the steps in which the learning rate rises from nothing
 CLIP = 0.5  # largest norm of a gradient; a batch of hard crops must not throw the network back
+DIVERGED = 0.5  # a loss above half of the grey range is that of no network that is still learning
+SLOWER = 0.5  # share of the learning rate with which a diverged run tries again
 VALIDATION_IMAGES = 64  # a network is chosen on one window of this many validation images,
 VALIDATION_SIDE = 96  # of so many pixels a side: whole images would cost more time than they add certainty
 VALIDATION_BATCH = 16
@@ -84,8 +88,9 @@ class Trainer:
 
         The loss is the mean absolute error; the learning rate rises linearly and falls to nothing along a cosine (Loshchilov
         and Hutter, ICLR 2017). A checkpoint that an interrupted run has left is taken up; a network that
-        was finished before its stage was interrupted comes back from its checkpoint at once.
-        Raises UserError when there are too few or too small images.
+        was finished before its stage was interrupted comes back from its checkpoint at once. When the loss is no number or the
+        network diverges, training goes back to the last validation and on from there at half the learning rate, once.
+        Raises UserError when there are too few or too small images, or when training diverges a second time.
         """
         images, settings = self.data.images, replace(self.settings, steps=steps or self.settings.steps)
         crops = Crops(images, self.data.rows("train"), self.augment, settings.patch, settings.batch, settings.seed, self.device)
@@ -97,14 +102,17 @@ class Trainer:
         if state := checkpoint.load():
             run.load_state(state)
         saved = time.monotonic()
-        remaining = range(run.step, settings.steps)
         with (
-            tqdm(remaining, name, total=settings.steps, initial=run.step, unit="step", disable=None) as progress,
+            tqdm(desc=name, total=settings.steps, initial=run.step, unit="step", disable=None) as progress,
             torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
         ):
-            for step in progress:
-                run.learn(*pairs(crops.draw(step), scales))
-                if run.step in run.marks:
+            while run.step < settings.steps:
+                run.learn(*pairs(crops.draw(run.step), scales))
+                progress.update()
+                if run.step in run.marks and run.diverged():
+                    progress.write(f"warning: {name}: {run.go_back()}", file=sys.stderr)
+                    progress.n = run.step
+                elif run.step in run.marks:
                     run.judge(validation)
                     progress.set_postfix_str(run.standing())
                 if run.step == settings.steps or time.monotonic() - saved >= self.checkpoint_seconds:
@@ -162,6 +170,8 @@ class _Run:
         self.curves: list[Row] = []
         self.losses = torch.zeros(len(scales), device=next(network.parameters()).device)
         self.interval = 0
+        self.slowed = False
+        self.good = copy.deepcopy(self._present())
 
     def learn(self, inputs: Tensor, truth: Tensor) -> None:
         """Take one optimiser step on a batch (N, 1, P, P) whose crop i is of scale i mod len(scales)."""
@@ -199,6 +209,23 @@ class _Run:
         score = sum(value for value, _ in quality.values()) / len(quality)
         if score > self.best["score"]:
             self.best = {"score": score, "step": self.step, "weights": _copy(self.averaged.module)}
+        self.good = copy.deepcopy(self._present())
+
+    def diverged(self) -> bool:
+        """Tell whether the loss since the last validation is no number, or absurd."""
+        return not self._loss() <= DIVERGED  # which NaN is not either
+
+    def go_back(self) -> str:
+        """Go back to the last validation, and on at half the learning rate; return what was done.
+
+        Raises UserError when that has been done before.
+        """
+        cause = f"up to step {self.step} the loss was {self._loss():.3g}"
+        if self.slowed:
+            raise UserError(f"training diverges: {cause}, also at half the learning rate; set a lower learning_rate")
+        self._take(copy.deepcopy(self.good))
+        self.slowed = True
+        return f"{cause}; went back to step {self.step}, and on at half the learning rate"
 
     def standing(self) -> str:
         """Return the last measured gain over bicubic by scale, for the eye."""
@@ -206,6 +233,14 @@ class _Run:
 
     def state(self) -> dict[str, Any]:
         """Return what `load_state` needs to go on from here."""
+        return {**self._present(), "good": self.good, "slowed": self.slowed}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self._take(state)
+        self.good, self.slowed = state["good"], state["slowed"]
+
+    def _present(self) -> dict[str, Any]:
         return {
             "network": self.network.state_dict(),
             "averaged": self.averaged.state_dict(),
@@ -213,13 +248,15 @@ class _Run:
             **{name: getattr(self, name) for name in ("step", "best", "curves", "losses", "interval")},
         }
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` returned."""
+    def _take(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.best, self.curves, self.interval = (state[name] for name in ("step", "best", "curves", "interval"))
         self.losses = state["losses"].to(self.losses.device)
+
+    def _loss(self) -> float:
+        return (self.losses.mean() / self.interval).item()
 
     def _restore(self, images: Tensor) -> Tensor:
         with torch.autocast(images.device.type, self.precision, enabled=self.precision != torch.float32):
@@ -230,7 +267,7 @@ class _Run:
         """Return the share of the peak learning rate at which the next step is taken."""
         steps = self.settings.steps
         rising = (self.step + 1) / max(1, round(WARM_UP * steps))
-        return min(rising, 0.5 * (1 + math.cos(math.pi * self.step / steps)))
+        return (SLOWER if self.slowed else 1) * min(rising, 0.5 * (1 + math.cos(math.pi * self.step / steps)))
 
 
 def choose_precision(wish: Literal["auto", "float32", "bfloat16"], device: torch.device) -> torch.dtype:

@@ -68,6 +68,59 @@ def test_two_runs_are_equal_bit_for_bit(data, tmp_path, precision):
     assert equal(fit(data, tmp_path / "a", precision=precision), fit(data, tmp_path / "b", precision=precision))
 
 
+def spoil_once(monkeypatch, step: int) -> None:
+    """Let the crops of `step` be no numbers the first time they are drawn."""
+    draw_crops, spoilt = Crops.draw, []
+
+    def draw_spoilt(crops: Crops, number: int) -> torch.Tensor:
+        drawn = draw_crops(crops, number)
+        if number == step and not spoilt:
+            spoilt.append(number)
+            return torch.full_like(drawn, torch.nan)
+        return drawn
+
+    monkeypatch.setattr(Crops, "draw", draw_spoilt)
+
+
+@pytest.mark.parametrize("network", ["srcnn", "vdsr"])
+def test_a_loss_that_is_no_number_goes_back_and_on_at_half_the_learning_rate(data, tmp_path, monkeypatch, capsys, network):
+    undisturbed = fit(data, tmp_path / "undisturbed", network)
+    spoil_once(monkeypatch, step=3)
+    fitted = fit(data, tmp_path / "spoilt", network)
+    scales = 3 if network == "vdsr" else 1
+    assert [row["step"] for row in fitted.curves] == [row["step"] for row in undisturbed.curves]
+    assert fitted.curves[:scales] == undisturbed.curves[:scales]
+    for row, other in zip(fitted.curves[scales:], undisturbed.curves[scales:], strict=True):
+        assert row["learning_rate"] == other["learning_rate"] / 2
+        assert math.isfinite(row["psnr"])
+    assert "up to step 4 the loss was nan; went back to step 2" in capsys.readouterr().err
+
+
+def test_a_run_that_went_back_and_was_interrupted_ends_as_one_that_was_not(data, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        spoil_once(patched, step=3)
+        undisturbed = fit(data, tmp_path / "undisturbed", minutes=0)
+    with monkeypatch.context() as patched:
+        spoil_once(patched, step=3)
+        patched.setattr(training._Run, "judge", lambda *_, judge=training._Run.judge: stop_at(6, *_) or judge(*_))
+        with pytest.raises(KeyboardInterrupt):
+            fit(data, tmp_path / "resumed", minutes=0)
+    assert equal(fit(data, tmp_path / "resumed", minutes=0), undisturbed)
+
+
+def stop_at(step: int, run: training._Run, *_: object) -> None:
+    if run.step == step:
+        raise KeyboardInterrupt
+
+
+def test_a_run_that_diverges_twice_stops_with_step_and_cause(data, tmp_path, capsys):
+    with pytest.raises(
+        UserError, match=r"training diverges: up to step 4 the loss was .*, also at half the learning rate; set a lower"
+    ):
+        fit(data, tmp_path, learning_rate=1e4)
+    assert "went back to step 2" in capsys.readouterr().err
+
+
 def test_another_seed_gives_another_run(data, tmp_path):
     assert not equal(fit(data, tmp_path / "a"), fit(data, tmp_path / "b", seed=1))
 
