@@ -9,6 +9,7 @@ batch, in FOLDER, where an interrupted run goes on. Luma as the papers have it: 
 
 import argparse
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from stages import train_srcnn, train_vdsr
 from superres import params
-from superres.degrade import crop_to_multiple, enlarge, low_resolution, to_levels
+from superres.degrade import Degrade, crop_to_multiple, enlarge, low_resolution, to_levels
 from superres.device import choose_device
 from superres.errors import UserError, one_line_errors
 from superres.files import write_table
@@ -30,7 +31,7 @@ from superres.quality import psnr, ssim
 from superres.restoration import Restorers
 from superres.runtime import Runtime
 
-SCALES = (2, 3, 4)
+SCALES: Final = (2, 3, 4)
 WINDOW, STRIDE = 120, 36  # sides of the windows that images are cut into, so that crops with their margin reach everywhere
 HELD_OUT = 10  # every tenth training image validates
 MATLAB_BORDER = 4  # low-resolution pixels at the border, where MATLAB mirrors the image and torch repeats its edge
@@ -159,13 +160,13 @@ def main() -> None:
     arguments = parser.parse_args()
     compare_degradation(arguments.images)
     device = choose_device(params.read(train_srcnn.PARAMS, "runtime", Runtime).device)
-    restorers = None
+    restorers, degrade = None, Degrade(SCALES, noise=(0.0,), seed=0)
     if arguments.folder:
         print(f"\nTraining on {'a GPU' if device.type == 'cuda' else 'a CPU: a short budget, as the field goes'}", flush=True)
         prepare(arguments.folder, arguments.images, arguments)
         train_srcnn.run(arguments.folder)
         train_vdsr.run(arguments.folder)
-        restorers = Restorers(arguments.folder / train_srcnn.MODEL, arguments.folder / train_vdsr.MODEL, SCALES, device)
+        restorers = Restorers(arguments.folder / train_srcnn.MODEL, arguments.folder / train_vdsr.MODEL, degrade, device)
     evaluate(arguments.images, restorers, device)
 
 

@@ -8,6 +8,7 @@ from superres.degrade import Degrade
 from superres.errormaps import ErrorMaps
 from superres.errors import one_line_errors
 from superres.files import write_text
+from superres.models.srcnn import Architecture
 from superres.patches import Augment
 from superres.preprocess import Preprocess
 from superres.runtime import Runtime
@@ -26,6 +27,7 @@ SECTIONS: dict[str, type[Any]] = {
     "split": Split,
     "degrade": Degrade,
     "augment": Augment,
+    "srcnn": Architecture,
     "train_srcnn": Training,
     "train_vdsr": Training,
     "errormaps": ErrorMaps,

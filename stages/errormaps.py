@@ -7,7 +7,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from superres import dataset, figures, params
-from superres.degrade import Degrade, low_resolution, to_levels
+from superres.degrade import Degrade
 from superres.device import choose_device
 from superres.errormaps import ErrorMaps, choose
 from superres.errors import one_line_errors
@@ -25,37 +25,37 @@ PANELS = Path("plots/errormaps")
 def run(workspace: Path) -> None:
     """Draw the panels of `workspace` into a folder that replaces the one of an earlier run."""
     settings = params.read(workspace / PARAMS, "errormaps", ErrorMaps)
-    scales = params.read(workspace / PARAMS, "degrade", Degrade).scales
+    degrade = params.read(workspace / PARAMS, "degrade", Degrade)
     device = choose_device(params.read(workspace / PARAMS, "runtime", Runtime).device)
     data = dataset.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
-    restorers = Restorers(workspace / SRCNN, workspace / VDSR, scales, device)
+    restorers = Restorers(workspace / SRCNN, workspace / VDSR, degrade, device)
     per_image = pd.read_csv(workspace / PER_IMAGE, dtype={"image": str, "patient": str})
     scores = {
         tuple(key): (float(psnr), float(ssim))
         for *key, psnr, ssim in per_image[["image", "scale", "model", "psnr", "ssim"]].itertuples(index=False)
     }
     with replacing_folder(workspace / PANELS) as folder, np.load(workspace / ERRORS, allow_pickle=False) as errors:
-        for scale in tqdm(scales, "errormaps", unit="scale", disable=None):
-            for number, (rule, image) in enumerate(choose(per_image, f"x{scale}", settings.panels), start=1):
+        for degradation in tqdm(degrade.degradations, "errormaps", unit="degradation", disable=None):
+            name = degradation.name
+            for number, (rule, image) in enumerate(choose(per_image, name, settings.panels), start=1):
                 row = int(np.flatnonzero(data.table["id"] == image)[0])
-                truth, restored = restorers.restore(data.images[row], scale)
-                low = to_levels(low_resolution(truth.float() / 255, scale))
+                truth, low, restored = restorers.restore(data.images[row], image, degradation)
                 source = data.table["source"].iloc[row]
-                gain = scores[image, f"x{scale}", "vdsr"][0] - scores[image, f"x{scale}", "bicubic"][0]
+                gain = scores[image, name, "vdsr"][0] - scores[image, name, "bicubic"][0]
                 panel = figures.error_panel(
                     truth[0, 0].cpu().numpy(),
                     low[0, 0].cpu().numpy(),
                     {model: restored[model][0, 0].cpu().numpy() for model in MODELS},
-                    {model: scores[image, f"x{scale}", model] for model in MODELS},
-                    scale,
+                    {model: scores[image, name, model] for model in MODELS},
+                    degradation.title,
                     f"{source}: {rule} gain of VDSR over bicubic, {gain:+.2f} dB",
                     settings.ceiling,
                     settings.inset,
                 )
-                figures.save(panel, folder / f"x{scale}_{number}_{rule}.png")
-            averages = {model: errors[f"{model}_x{scale}"] for model in MODELS}
-            figure = figures.mean_error_maps(averages, scale, per_image["image"].nunique(), None)
-            figures.save(figure, folder / f"x{scale}_mean.png")
+                figures.save(panel, folder / f"{name}_{number}_{rule}.png")
+            averages = {model: errors[f"{model}_{name}"] for model in MODELS}
+            figure = figures.mean_error_maps(averages, degradation.title, per_image["image"].nunique(), None)
+            figures.save(figure, folder / f"{name}_mean.png")
 
 
 def main() -> None:

@@ -28,30 +28,31 @@ METRICS, STATISTICS = Path("metrics/evaluate.json"), Path("metrics/statistics.js
 
 def run(workspace: Path) -> None:
     """Evaluate the models of `workspace` on its test split, and write metrics, tables and mean error maps."""
-    scales = params.read(workspace / PARAMS, "degrade", Degrade).scales
+    degrade = params.read(workspace / PARAMS, "degrade", Degrade)
     device = choose_device(params.read(workspace / PARAMS, "runtime", Runtime).device)
     data = dataset.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
-    restorers = Restorers(workspace / SRCNN, workspace / VDSR, scales, device)
+    restorers = Restorers(workspace / SRCNN, workspace / VDSR, degrade, device)
     rows = data.rows("test")
     measured: list[dict[str, str | float]] = []
     errors: dict[str, np.ndarray] = {}
     for row in tqdm(rows, "evaluate", unit="image", disable=None):
         described = data.table.iloc[row]
-        for scale in scales:
-            truth, restored = restorers.restore(data.images[row], scale)
+        for degradation in degrade.degradations:
+            truth, low, restored = restorers.restore(data.images[row], described["id"], degradation)
             for model, image in restored.items():
                 error = (image.float() - truth.float()).abs()[0, 0].cpu().numpy() / len(rows)
-                errors[f"{model}_x{scale}"] = errors.get(f"{model}_x{scale}", 0) + error
+                name = f"{model}_{degradation.name}"
+                errors[name] = errors.get(name, 0) + error
                 measured.append(
                     {
                         "image": described["id"],
                         "class": described["class"],
                         "patient": described["patient"],
                         "model": model,
-                        "scale": f"x{scale}",
-                        "psnr": psnr(image, truth, scale).item(),
-                        "ssim": ssim(image, truth, scale).item(),
-                        "inconsistency": inconsistency(image, truth, scale).item(),
+                        "scale": degradation.name,
+                        "psnr": psnr(image, truth, degradation.scale).item(),
+                        "ssim": ssim(image, truth, degradation.scale).item(),
+                        "inconsistency": inconsistency(image, low, degradation.scale).item(),
                     }
                 )
     per_image = pd.DataFrame(measured)

@@ -12,7 +12,7 @@ from superres.checkpoint import locked
 from superres.degrade import Degrade
 from superres.errors import one_line_errors
 from superres.files import write_table
-from superres.models.srcnn import SRCNN, start_from_bicubic
+from superres.models.srcnn import SRCNN, Architecture, start_from_bicubic
 from superres.patches import Augment
 from superres.runtime import Runtime
 from superres.training import Fitted, Trainer, Training
@@ -30,27 +30,28 @@ def run(workspace: Path) -> None:
     """Train on the training split of `workspace`, choose on its validation split, and write the models and their curves."""
     path = workspace / PARAMS
     settings = params.read(path, "train_srcnn", Training)
-    scales = params.read(path, "degrade", Degrade).scales
+    mapping = params.read(path, "srcnn", Architecture).mapping
+    degrade = params.read(path, "degrade", Degrade)
     augment, runtime = params.read(path, "augment", Augment), params.read(path, "runtime", Runtime)
     data = dataset.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
     with locked(workspace / CHECKPOINTS, "train_srcnn"):
         trainer = Trainer(data, settings, augment, runtime, workspace / CHECKPOINTS)
-        network = SRCNN()
+        network = SRCNN(mapping)
         start_from_bicubic(network, settings.seed)
         fitted: dict[str, Fitted] = {}
-        for scale in scales:
+        for scale in degrade.scales:
             steps = math.ceil(settings.steps * FURTHER) if fitted else settings.steps
-            fit = trainer.fit(f"srcnn x{scale}", network, [scale], steps)
+            fit = trainer.fit(f"srcnn x{scale}", network, degrade.at(scale), steps)
             network.load_state_dict(fit.weights)
             fitted[f"x{scale}"] = fit
         best_steps = {name: fit.best_step for name, fit in fitted.items()}
-        description = {"network": "srcnn", "scales": scales, "best_step": best_steps, **trainer.description}
+        description = {"network": "srcnn", "mapping": mapping, "best_step": best_steps, **degrade.levels, **trainer.description}
         modelfile.write(workspace / MODEL, {name: fit.weights for name, fit in fitted.items()}, description)
         write_table(workspace / CURVES, [{"model": "srcnn", **row} for fit in fitted.values() for row in fit.curves])
         trainer.forget()
     for fit in fitted.values():
-        last = fit.curves[-1]
-        print(f"SRCNN {last['scale']}: {last['gain']:+.2f} dB over bicubic on the validation crops")
+        for last in fit.curves[-len(degrade.noise) :]:
+            print(f"SRCNN {last['scale']}: {last['gain']:+.2f} dB over bicubic on the validation crops")
 
 
 def main() -> None:

@@ -23,19 +23,19 @@ def run(workspace: Path) -> None:
     """Train on the training split of `workspace`, choose on its validation split, and write the model and its curves."""
     path = workspace / PARAMS
     settings = params.read(path, "train_vdsr", Training)
-    scales = params.read(path, "degrade", Degrade).scales
+    degrade = params.read(path, "degrade", Degrade)
     augment, runtime = params.read(path, "augment", Augment), params.read(path, "runtime", Runtime)
     data = dataset.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
     with locked(workspace / CHECKPOINTS, "train_vdsr"):
         trainer = Trainer(data, settings, augment, runtime, workspace / CHECKPOINTS)
         network = VDSR()
         start_from_bicubic(network, settings.seed)
-        fitted = trainer.fit("vdsr", network, scales)
-        description = {"network": "vdsr", "scales": scales, "best_step": fitted.best_step, **trainer.description}
+        fitted = trainer.fit("vdsr", network, degrade.degradations)
+        description = {"network": "vdsr", "best_step": fitted.best_step, **degrade.levels, **trainer.description}
         modelfile.write(workspace / MODEL, {"vdsr": fitted.weights}, description)
         write_table(workspace / CURVES, [{"model": "vdsr", **row} for row in fitted.curves])
         trainer.forget()
-    for row in fitted.curves[-len(scales) :]:
+    for row in fitted.curves[-len(degrade.degradations) :]:
         print(f"VDSR {row['scale']}: {row['gain']:+.2f} dB over bicubic on the validation crops")
 
 

@@ -109,17 +109,17 @@ def error_panel(
     low: Grey,
     restored: Mapping[str, Grey],
     scores: Mapping[str, tuple[float, float]],
-    scale: int,
+    task: str,
     title: str,
     ceiling: float,
     inset: int,
 ) -> Figure:
     """Compose one image's comparison: the images, the detail where the methods differ most, and their error maps.
 
-    `truth` is the uint8 (S, S) ground truth and `low` the uint8 low-resolution input, with 1/`scale` of its pixels a
-    side; `restored` holds by model (of LABELS) the uint8 (S, S) result, `scores` its PSNR in dB and its SSIM. The maps
-    show |restored - truth| on one scale from 0 to `ceiling` grey levels, whatever lies above in the top colour. The
-    detail is `inset` pixels a side, or a quarter of S if that is less, so that it is always magnified.
+    `truth` is the uint8 (S, S) ground truth and `low` the smaller uint8 low-resolution input; `task` tells the reader what
+    was asked of the methods. `restored` holds by model (of LABELS) the uint8 (S, S) result, `scores` its PSNR in dB and its
+    SSIM. The maps show |restored - truth| on one scale from 0 to `ceiling` grey levels, whatever lies above in the top
+    colour. The detail is `inset` pixels a side, or a quarter of S if that is less, so that it is always magnified.
     """
     size = len(truth)
     side = min(inset, size // 4)
@@ -139,7 +139,7 @@ def error_panel(
     layout.open(scores_top + layout.px(106))
     layout.heading(
         title,
-        f"x{scale} super-resolution. Framed, and below magnified x{magnified * size / panel:.3g}: the {side} by {side} "
+        f"{task}. Framed, and below magnified x{magnified * size / panel:.3g}: the {side} by {side} "
         "pixels where the errors of the methods differ most.",
     )
     layout.row_name("image", images_top, panel)
@@ -174,7 +174,7 @@ def error_panel(
 
 @matplotlib.style.context("default")
 def mean_error_maps(
-    means: Mapping[str, npt.NDArray[np.floating[Any]]], scale: int, count: int, ceiling: float | None = None
+    means: Mapping[str, npt.NDArray[np.floating[Any]]], task: str, count: int, ceiling: float | None = None
 ) -> Figure:
     """Draw the mean |error| of each method over the `count` test images, on one scale, with its mean below.
 
@@ -189,7 +189,7 @@ def mean_error_maps(
     maps_top = layout.px(160)
     below = maps_top + layout.panel + layout.px(12)
     layout.open(below + layout.px(76))
-    layout.heading("Mean error maps", f"x{scale} super-resolution, mean of |error| over {count} test images")
+    layout.heading("Mean error maps", f"{task}, mean of |error| over {count} test images")
     norm = Normalize(0, ceiling)
     for column, (model, mean) in enumerate(means.items()):
         left = layout.left(column)

@@ -1,6 +1,5 @@
 """Training crops: drawn at random, augmented, and only then degraded, as whole batches on the training device."""
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from superres.dataset import Images
-from superres.degrade import MARGIN, observe
+from superres.degrade import MARGIN, Degradation, generator, grain, observe
 from superres.errors import UserError
 from superres.params import between
 
@@ -66,33 +65,38 @@ class Crops:
 
     def draw(self, step: int) -> Tensor:
         """Return the ground truth of a step with its margin, float32 (batch, 1, P, P) in [0, 1], P = patch + 2 MARGIN."""
-        generator = _generator(self.seed, step)
+        source = generator(self.seed, step)
         side = self.patch + 2 * MARGIN
-        if _uniform(generator, 0, 1) < self.augment.warped:
-            crops = self._warped(side, generator)
-        else:
-            crops = self._cut(side, GRID, generator)
-        return _turn_and_flip(crops, self.augment.flip, generator)
+        warped = _uniform(source, 0, 1) < self.augment.warped
+        crops = self._warped(side, source) if warped else self._cut(side, GRID, source)
+        return _turn_and_flip(crops, self.augment.flip, source)
 
-    def _warped(self, side: int, generator: Generator) -> Tensor:
+    def observed(self, step: int, degradations: Sequence[Degradation]) -> tuple[Tensor, Tensor]:
+        """Return the network inputs and ground truths of a step, float32 (batch, 1, patch, patch) in [0, 1].
+
+        Over the steps the crops are dealt out to `degradations` in turn, so that each gets its share whatever the batch.
+        """
+        return pairs(self.draw(step), degradations, generator(self.seed, step, "grain"), first=step * self.batch)
+
+    def _warped(self, side: int, source: Generator) -> Tensor:
         """Return crops shrunk by one factor and, if that is enough, turned by one small angle, with no corner filled in."""
-        zoom = _uniform(generator, self.augment.zoom, 1)
+        zoom = _uniform(source, self.augment.zoom, 1)
         rotation = self.augment.rotation if zoom <= CRISP else 0.0
-        angle = math.radians(_uniform(generator, -rotation, rotation))
+        angle = math.radians(_uniform(source, -rotation, rotation))
         turned = round(side / zoom)
         # For a turn: the upright square around a turned one, and a pixel and a half to each side for the interpolation.
         around = turned if angle == 0 else math.ceil(turned * (math.cos(angle) + math.sin(abs(angle)))) + 3
         if around > self.images.shape[1]:  # a small image has no room for this much: take what there is
-            return self._cut(side, GRID, generator)
-        crops = self._cut(around, 1, generator)
+            return self._cut(side, GRID, source)
+        crops = self._cut(around, 1, source)
         if angle != 0:
             crops = _turned_inside(crops, angle, turned)
         return F.interpolate(crops, (side, side), mode="bicubic", antialias=True).clamp(0, 1)
 
-    def _cut(self, side: int, grid: int, generator: Generator) -> Tensor:
+    def _cut(self, side: int, grid: int, source: Generator) -> Tensor:
         positions = (self.images.shape[1] - side) // grid + 1
-        pick = torch.randint(len(self.rows), (self.batch,), generator=generator).numpy()
-        top, left = (torch.randint(positions, (2, self.batch), generator=generator) * grid).numpy()
+        pick = torch.randint(len(self.rows), (self.batch,), generator=source).numpy()
+        top, left = (torch.randint(positions, (2, self.batch), generator=source) * grid).numpy()
         crops = cut(self.images, self.rows[pick], top, left, side)
         return torch.from_numpy(crops).to(self.device).unsqueeze(1).float() / 255
 
@@ -114,33 +118,36 @@ def cut(
     return crops
 
 
-def pairs(crops: Tensor, scales: Sequence[int]) -> tuple[Tensor, Tensor]:
+def pairs(crops: Tensor, degradations: Sequence[Degradation], source: Generator, first: int = 0) -> tuple[Tensor, Tensor]:
     """Return network inputs and ground truths (N, 1, p, p) for `crops` (N, 1, p + 2 MARGIN, ...), without the margin.
 
-    The batch is dealt out to `scales` in turn: crop i is degraded at scale i mod len(scales).
+    Crop i is degraded by degradations[(first + i) mod len(degradations)], with noise from `source`.
     """
     inputs = torch.empty_like(crops)
-    for i, scale in enumerate(scales):
-        inputs[i :: len(scales)] = observe(crops[i :: len(scales)], scale)
+    for i, degradation in enumerate(degradations):
+        dealt = share(i, first, len(degradations))
+        count, _, height, width = crops[dealt].shape
+        scale = degradation.scale
+        noise = grain(degradation, (count, 1, height // scale, width // scale), source)
+        inputs[dealt] = observe(crops[dealt], scale, noise)
     inner = (..., slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
     return inputs[inner], crops[inner]
 
 
-def _turn_and_flip(crops: Tensor, flip: bool, generator: Generator) -> Tensor:
+def share(index: int, first: int, count: int) -> slice:
+    """Return which crops of a batch, whose first is crop number `first`, go to degradation `index` of `count`."""
+    return slice((index - first) % count, None, count)
+
+
+def _turn_and_flip(crops: Tensor, flip: bool, source: Generator) -> Tensor:
     """Turn each crop by its own number of quarter turns; mirror each with probability one half if `flip`."""
-    quarters = torch.randint(4, (len(crops),), generator=generator).to(crops.device)
-    mirrored = torch.randint(2, (len(crops),), generator=generator).to(crops.device)
+    quarters = torch.randint(4, (len(crops),), generator=source).to(crops.device)
+    mirrored = torch.randint(2, (len(crops),), generator=source).to(crops.device)
     turned = torch.empty_like(crops)
     for quarter in range(4):
         turned[quarters == quarter] = crops[quarters == quarter].rot90(quarter, (2, 3))
     return torch.where((mirrored == 1).view(-1, 1, 1, 1), turned.flip(3), turned) if flip else turned
 
 
-def _generator(seed: int, step: int) -> Generator:
-    # Hashed, because neighbouring seeds of a generator must not give shifted copies of one sequence of batches.
-    digest = hashlib.sha256(f"{seed} {step}".encode()).digest()
-    return Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))
-
-
-def _uniform(generator: Generator, low: float, high: float) -> float:
-    return low + (high - low) * torch.rand((), generator=generator).item()
+def _uniform(source: Generator, low: float, high: float) -> float:
+    return low + (high - low) * torch.rand((), generator=source).item()

@@ -1,6 +1,7 @@
 """Bicubic interpolation and the two trained networks, side by side on one radiograph."""
 
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from superres import modelfile
 from superres.dataset import Images
-from superres.degrade import crop_to_multiple, low_resolution, observe, to_levels
+from superres.degrade import Degradation, Degrade, crop_to_multiple, enlarge, low_resolution, to_levels
 from superres.errors import UserError
 from superres.inference import enhance
 from superres.models.srcnn import SRCNN
@@ -17,22 +18,28 @@ from superres.models.vdsr import VDSR
 MODELS = ("bicubic", "srcnn", "vdsr")
 
 
+class Restored(NamedTuple):
+    """A radiograph's ground truth, its low-resolution copy, and what each of MODELS made of that: grey levels, uint8."""
+
+    truth: Tensor
+    low: Tensor
+    images: dict[str, Tensor]
+
+
 class Restorers:
     """Every method at every scale, ready to restore."""
 
-    def __init__(self, srcnn: Path, vdsr: Path, scales: tuple[int, ...], device: torch.device) -> None:
+    def __init__(self, srcnn: Path, vdsr: Path, degrade: Degrade, device: torch.device) -> None:
         """Load the model files that the stages train_srcnn and train_vdsr wrote.
 
-        Raises UserError when a file is missing, is no model, or lacks one of `scales`.
+        Raises UserError when a file is missing, is no model, or was not trained for what `degrade` asks.
         """
-        self.device = device
-        per_scale, _ = modelfile.read(srcnn)
+        self.degrade, self.device = degrade, device
+        per_scale, described = modelfile.read(srcnn)
+        _check(srcnn, described, degrade)
+        self.srcnn: dict[int, SRCNN] = {scale: SRCNN(described["mapping"]) for scale in degrade.scales}
         for_all, described = modelfile.read(vdsr)
-        if missing := [scale for scale in scales if f"x{scale}" not in per_scale]:
-            raise UserError(f"{srcnn} has no network for scale {missing[0]}; run dvc repro, which trains it")
-        if missing := [scale for scale in scales if scale not in described["scales"]]:
-            raise UserError(f"{vdsr} was not trained for scale {missing[0]}; run dvc repro, which trains it")
-        self.srcnn = {scale: SRCNN() for scale in scales}
+        _check(vdsr, described, degrade)
         for scale, network in self.srcnn.items():
             network.load_state_dict(per_scale[f"x{scale}"])
             network.to(device)
@@ -40,28 +47,40 @@ class Restorers:
         self.vdsr.load_state_dict(for_all["vdsr"])
         self.vdsr.to(device)
 
-    def restore(self, image: Images, scale: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Degrade `image` (H, W) by `scale` and return the ground truth and what each of MODELS makes of the rest.
+    def restore(self, image: Images, identity: str, degradation: Degradation) -> Restored:
+        """Degrade `image` (H, W), whose id is `identity`, and return it with what each of MODELS makes of the rest.
 
-        All are grey levels, uint8 (1, 1, H', W') on the device, H' and W' being the largest multiples of `scale` in H and W.
-        Computed in float32, so that the figures do not depend on what the hardware likes best.
+        All are (1, 1, H', W') on the device, H' and W' being the largest multiples of the scale in H and W; the low-resolution
+        copy has 1/scale of that. Computed in float32, so that the figures do not depend on what the hardware likes best.
         """
+        scale = degradation.scale
         truth = crop_to_multiple(torch.from_numpy(np.array(image)).to(self.device)[None, None], scale)
-        bicubic = observe(truth.float() / 255, scale)
+        height, width = truth.shape[-2:]
+        noise = self.degrade.grain_of(identity, degradation, height // scale, width // scale)
+        low = low_resolution(truth.float() / 255, scale, noise)
+        bicubic = enlarge(low, scale)
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
             restored = {
                 "bicubic": bicubic,
                 "srcnn": enhance(self.srcnn[scale], bicubic),
                 "vdsr": enhance(self.vdsr, bicubic),
             }
-        return truth, {model: to_levels(image) for model, image in restored.items()}
+        return Restored(truth, to_levels(low), {model: to_levels(image) for model, image in restored.items()})
 
 
-def inconsistency(restored: Tensor, truth: Tensor, scale: int) -> Tensor:
-    """Return how far `restored`, degraded again, is from the degraded `truth`: the RMS difference in grey levels (N,).
+def inconsistency(restored: Tensor, low: Tensor, scale: int) -> Tensor:
+    """Return how far `restored`, degraded again, is from what it was made of: the RMS difference in grey levels (N,).
 
-    Both are uint8 (N, 1, H, W). A network that invents structure which the low-resolution image contradicts shows here:
-    the data consistency of Bahat and Michaeli, "Explorable Super Resolution", CVPR 2020, section 3.
+    `restored` is uint8 (N, 1, H, W), `low` the low-resolution image, uint8 (N, 1, H/scale, W/scale). A network that invents
+    structure which `low` contradicts shows here: the data consistency of Bahat and Michaeli, "Explorable Super Resolution",
+    CVPR 2020, section 3. Where `low` has noise, a perfect restoration differs from it by that noise.
     """
-    again, observed = (low_resolution(images.float() / 255, scale) * 255 for images in (restored, truth))
-    return (again - observed).square().mean(dim=(1, 2, 3)).sqrt()
+    again = low_resolution(restored.float() / 255, scale) * 255
+    return (again - low.float()).square().mean(dim=(1, 2, 3)).sqrt()
+
+
+def _check(path: Path, described: dict[str, Any], degrade: Degrade) -> None:
+    """Raise UserError when the model of `path` was not trained for every scale and noise of `degrade`."""
+    for what, wanted in degrade.levels.items():
+        if missing := [level for level in wanted if level not in described[what]]:
+            raise UserError(f"{path} was not trained for {what} {missing[0]:g}; run dvc repro, which trains it")

@@ -32,66 +32,78 @@ class SOAP(torch.optim.Optimizer):
         """Take a step down the gradients; closures, which torch's own optimizers allow, are not called."""
         del closure
         for group in self.param_groups:
+            alike: dict[torch.Size, list[Tensor]] = {}
             for weight in group["params"]:
-                assert weight.grad is not None
-                gradient, state = _as_modes(weight.grad), self.state[weight]
+                alike.setdefault(weight.shape, []).append(weight)
+            for weights in alike.values():  # layers of one shape at once: many small products are slow
+                gradients = torch.stack([_as_modes(weight) for weight in weights])
+                state = self.state[weights[0]]
                 if state:
-                    direction = _direction(gradient, state, *group["betas"])
-                    weight.sub_(direction.reshape(weight.shape), alpha=group["lr"])
+                    directions = _directions(gradients, state, *group["betas"])
+                    for weight, direction in zip(weights, directions, strict=True):
+                        weight.sub_(direction.reshape(weight.shape), alpha=group["lr"])
                 else:
-                    state["steps"], state["covariances"] = 0, covariances(gradient)
-                    state["momentum"], state["variance"] = torch.zeros_like(gradient), torch.zeros_like(gradient)
+                    state["steps"], state["covariances"] = 0, covariances(gradients)
+                    state["momentum"], state["variance"] = torch.zeros_like(gradients), torch.zeros_like(gradients)
                     state["bases"] = [torch.linalg.eigh(covariance)[1] for covariance in state["covariances"]]
 
 
-def covariances(gradient: Tensor) -> list[Tensor]:
-    """Return for each axis of `gradient` (two or more) the products of its slices with each other; for a vector nothing."""
-    if gradient.ndim < 2:
+def covariances(gradients: Tensor) -> list[Tensor]:
+    """Return for each axis of each of `gradients` (L, ...) the products of its slices with each other; of vectors nothing.
+
+    Of an axis of length n it is one tensor (L, n, n) for all L.
+    """
+    if gradients.ndim < 3:
         return []
-    unfolded = [gradient.movedim(axis, 0).flatten(1) for axis in range(gradient.ndim)]
-    return [matrix @ matrix.T for matrix in unfolded]
+    unfolded = [gradients.movedim(axis, 1).flatten(2) for axis in range(1, gradients.ndim)]
+    return [matrices @ matrices.mT for matrices in unfolded]
 
 
-def _as_modes(gradient: Tensor) -> Tensor:
+def _as_modes(weight: Tensor) -> Tensor:
     """Return the gradient of a convolution (out, in, h, w) as (out, in, h*w) without axes of length 1; others as they are."""
+    gradient = weight.grad
+    assert gradient is not None
     if gradient.ndim < 3:
         return gradient
     modes = gradient.contiguous().flatten(2)
     return modes.reshape([length for length in modes.shape if length > 1] or [1])
 
 
-def _turn(tensor: Tensor, bases: list[Tensor]) -> Tensor:
-    """Return `tensor` with coordinates along each axis in that axis's basis, whose columns are the directions."""
+def _turn(tensors: Tensor, bases: list[Tensor]) -> Tensor:
+    """Return `tensors` (L, ...) with coordinates along each axis in that axis's bases (L, n, n), directions in columns."""
+    shape = tensors.shape
     for basis in bases:
-        tensor = torch.tensordot(
-            tensor, basis, dims=([0], [0])
-        )  # the axis comes back as the last: once round, all are in place
-    return tensor
+        # The axis comes back as the last: once round, all are in place.
+        tensors = tensors.reshape(len(basis), basis.shape[-1], -1).mT @ basis
+    return tensors.reshape(shape)
 
 
-def _direction(gradient: Tensor, state: dict[str, Any], beta1: float, beta2: float) -> Tensor:
-    """Return where to step against, in the shape of `gradient`, and take `gradient` into `state`."""
+def _directions(gradients: Tensor, state: dict[str, Any], beta1: float, beta2: float) -> Tensor:
+    """Return where to step against, in the shape of `gradients` (L, ...), and take `gradients` into `state`."""
     state["steps"] += 1
-    state["momentum"].lerp_(gradient, 1 - beta1)
-    state["variance"].lerp_(_turn(gradient, state["bases"]).square(), 1 - beta2)
+    state["momentum"].lerp_(gradients, 1 - beta1)
+    state["variance"].lerp_(_turn(gradients, state["bases"]).square(), 1 - beta2)
     momentum = _turn(state["momentum"], state["bases"]) / (1 - beta1 ** state["steps"])
     spread = (state["variance"] / (1 - beta2 ** state["steps"])).sqrt()
     # With fixed bases no gradients can make Adam step further than this (by Cauchy and Schwarz); when a basis turns, what is
     # known of a direction may be far too small for it.
     furthest = (1 - beta1) / math.sqrt((1 - beta2) * (1 - beta1**2 / beta2))
-    direction = (momentum / (spread + EPSILON)).clamp(-furthest, furthest)
-    direction = _turn(direction, [basis.T for basis in state["bases"]])
-    for old, new in zip(state["covariances"], covariances(gradient), strict=True):
+    directions = (momentum / (spread + EPSILON)).clamp(-furthest, furthest)
+    directions = _turn(directions, [basis.mT for basis in state["bases"]])
+    for old, new in zip(state["covariances"], covariances(gradients), strict=True):
         old.lerp_(new, 1 - beta2)
     if state["steps"] % EVERY == 0:
         _follow(state)
-    return direction
+    return directions
 
 
 def _follow(state: dict[str, Any]) -> None:
     """Turn the bases towards the eigenvectors of the covariances: one power iteration (algorithm 4)."""
-    for mode, (covariance, basis) in enumerate(zip(state["covariances"], state["bases"], strict=True)):
+    for axis, (covariance, basis) in enumerate(zip(state["covariances"], state["bases"], strict=True), start=1):
         # By falling eigenvalue, as the iteration wants them; what is known along each direction goes with it.
-        order = torch.einsum("ij,ik,kj->j", basis, covariance, basis).argsort(descending=True, stable=True)
-        state["variance"] = state["variance"].index_select(mode, order)
-        state["bases"][mode] = torch.linalg.qr(covariance @ basis[:, order])[0]
+        along = covariance @ basis
+        order = (basis * along).sum(1).argsort(descending=True, stable=True)
+        place = [1] * state["variance"].ndim
+        place[0], place[axis] = order.shape
+        state["variance"] = state["variance"].take_along_dim(order.view(place), axis)
+        state["bases"][axis - 1] = torch.linalg.qr(along.take_along_dim(order[:, None], 2))[0]

@@ -132,6 +132,7 @@ def table(per_image: pd.DataFrame) -> str:
     """Return the results as lines of text; columns of `per_image` as for `intervals`."""
     models = list(dict.fromkeys(per_image["model"]))
     scales = sorted(per_image["scale"].unique())
+    wide = max(len(name) for name in ("scale", *scales))
     at = {(r["class"], r["model"], r["scale"], r["metric"]): r for r in intervals(per_image)}
     compared = differences(per_image)
     gain = {(r["class"], r["pair"], r["scale"], r["metric"]): r for r in compared}
@@ -140,24 +141,27 @@ def table(per_image: pd.DataFrame) -> str:
         f"Test split: {images} images of {patients} patients. In brackets: 95% interval, bootstrapped by patient.",
         "Inconsistency: how far the result, degraded again, is from the low-resolution input, RMS in grey levels.",
         "",
-        "scale  model    PSNR/dB    SSIM    PSNR gain over bicubic/dB   SSIM gain over bicubic        inconsistency",
+        f"{'scale':{wide}}  model    PSNR/dB    SSIM    PSNR gain over bicubic/dB   SSIM gain over bicubic"
+        "        inconsistency",
     ]
     for scale in scales:
         for model in models:
             psnr, ssim, inconsistency = (at["all", model, scale, metric]["mean"] for metric in DECIMALS)
             gains = [gain.get(("all", f"{model}-bicubic", scale, metric)) for metric in QUALITY]
             over = [_interval(g, style) if g else "" for g, style in zip(gains, ("+.2f", "+.4f"), strict=True)]
-            lines.append(f"{scale:5}  {model:8} {psnr:6.2f}   {ssim:.4f}    {over[0]:26}  {over[1]:28}  {inconsistency:.2f}")
+            lines.append(
+                f"{scale:{wide}}  {model:8} {psnr:6.2f}   {ssim:.4f}    {over[0]:26}  {over[1]:28}  {inconsistency:.2f}"
+            )
     lines += ["", "VDSR over SRCNN (p: Wilcoxon signed-rank by patient, Holm's correction):"]
     for scale in scales:
         psnr, ssim = (gain["all", "vdsr-srcnn", scale, metric] for metric in QUALITY)
         better = f"better on {psnr['wins']:.0%} of images, p = {psnr['p_holm']:.2g}"
-        lines.append(f"{scale:5}  {_interval(psnr, '+.2f')} dB, {better};  {_interval(ssim, '+.4f')}")
+        lines.append(f"{scale:{wide}}  {_interval(psnr, '+.2f')} dB, {better};  {_interval(ssim, '+.4f')}")
     lines += ["", "By class, PSNR gain over bicubic/dB:"]
     for group in sorted(per_image["class"].unique()):
         for scale in scales:
             each = [f"{m} {_interval(gain[group, f'{m}-bicubic', scale, 'psnr'], '+.2f')}" for m in models if m != "bicubic"]
-            lines.append(f"{scale:5}  {group:10} {'   '.join(each)}")
+            lines.append(f"{scale:{wide}}  {group:10} {'   '.join(each)}")
     for model, scale, below in _below_bicubic(compared):
         lines += ["", f"WARNING: {model} is worse than bicubic interpolation at {scale}, by {-below:.2f} dB; do not use it"]
     return "\n".join(lines)

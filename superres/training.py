@@ -18,11 +18,11 @@ from tqdm import tqdm
 
 from superres.checkpoint import Checkpoint
 from superres.dataset import Dataset, Images, digest
-from superres.degrade import MARGIN, to_levels
+from superres.degrade import MARGIN, Degradation, generator, to_levels
 from superres.device import choose_device
 from superres.errors import UserError
 from superres.params import Must, at_least
-from superres.patches import GRID, Augment, Crops, cut, pairs
+from superres.patches import GRID, Augment, Crops, cut, pairs, share
 from superres.quality import psnr, ssim
 from superres.runtime import Runtime
 from superres.soap import SOAP
@@ -32,8 +32,8 @@ WARM_UP = 0.02  # share of the steps in which the learning rate rises from nothi
 CLIP = 0.5  # largest norm of a gradient; a batch of hard crops must not throw the network back
 DIVERGED = 0.5  # a loss above half of the grey range is that of no network that is still learning
 SLOWER = 0.5  # share of the learning rate with which a diverged run tries again
-VALIDATION_IMAGES = 64  # a network is chosen on one window of this many validation images,
-VALIDATION_SIDE = 96  # of so many pixels a side: whole images would cost more time than they add certainty
+VALIDATION_IMAGES = 24  # a network is chosen on one window of this many validation images,
+VALIDATION_SIDE = 96  # of so many pixels a side: more, judged in float32, would cost training more time than they add certainty
 VALIDATION_BATCH = 16
 
 
@@ -52,7 +52,7 @@ class Training:
 
 
 Row = dict[str, str | int | float]
-"""One line of the training curves: step, scale, learning_rate, loss, psnr (dB), ssim, gain over bicubic (dB)."""
+"""One line of the training curves: step, scale (a degradation's name), learning_rate, loss, psnr (dB), ssim, gain (dB)."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ class Trainer:
         }
         self._written: list[Checkpoint] = []
 
-    def fit(self, name: str, network: nn.Module, scales: Sequence[int], steps: int | None = None) -> Fitted:
-        """Train `network` for `scales` together, for the settings' steps or for `steps`; return what validated best.
+    def fit(self, name: str, network: nn.Module, degradations: Sequence[Degradation], steps: int | None = None) -> Fitted:
+        """Train `network` for `degradations` together, for the settings' steps or for `steps`; return what validated best.
 
         The loss is the mean absolute error; the learning rate rises linearly and falls to nothing along a cosine (Loshchilov
         and Hutter, ICLR 2017). A checkpoint that an interrupted run has left is taken up; a network that
@@ -94,10 +94,11 @@ class Trainer:
         """
         images, settings = self.data.images, replace(self.settings, steps=steps or self.settings.steps)
         crops = Crops(images, self.data.rows("train"), self.augment, settings.patch, settings.batch, settings.seed, self.device)
-        validation = Validation(images, self.data.rows("val"), scales, self.device)
+        validation = Validation(images, self.data.rows("val"), degradations, self.device)
         network = nn.utils.convert_conv2d_weight_memory_format(network.to(self.device), torch.channels_last)
-        run = _Run(network, settings, scales, self.precision)
-        checkpoint = Checkpoint(self.checkpoints, name, {**self.description, "scales": list(scales), "steps": settings.steps})
+        run = _Run(network, settings, degradations, self.precision)
+        identity = {**self.description, "degradations": degradations, "steps": settings.steps}
+        checkpoint = Checkpoint(self.checkpoints, name, identity)
         self._written.append(checkpoint)
         if state := checkpoint.load():
             run.load_state(state)
@@ -107,7 +108,7 @@ class Trainer:
             torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
         ):
             while run.step < settings.steps:
-                run.learn(*pairs(crops.draw(run.step), scales))
+                run.learn(*crops.observed(run.step, degradations))
                 progress.update()
                 if run.step in run.marks and run.diverged():
                     progress.write(f"warning: {name}: {run.go_back()}", file=sys.stderr)
@@ -129,7 +130,9 @@ class Trainer:
 class Validation:
     """Windows of validation images, always the same, by which a network is measured and chosen."""
 
-    def __init__(self, images: Images, rows: npt.NDArray[np.intp], scales: Sequence[int], device: torch.device) -> None:
+    def __init__(
+        self, images: Images, rows: npt.NDArray[np.intp], degradations: Sequence[Degradation], device: torch.device
+    ) -> None:
         """Take one window from each of at most VALIDATION_IMAGES of `rows` of `images` (N, S, S), evenly spaced.
 
         Raises UserError when there is no row.
@@ -142,25 +145,27 @@ class Validation:
         positions = (size - side - 2 * MARGIN) // GRID + 1
         top, left = np.random.default_rng(0).integers(positions, size=(2, len(chosen))) * GRID
         crops = torch.from_numpy(cut(images, chosen, top, left, side + 2 * MARGIN)).to(device).unsqueeze(1).float() / 255
-        self.windows = {scale: pairs(crops, [scale]) for scale in scales}
+        self.windows = {each: pairs(crops, [each], generator("validation", each.scale)) for each in degradations}
         self.bicubic = self.measure(lambda images: images)
 
     @torch.inference_mode()
-    def measure(self, restore: Callable[[Tensor], Tensor]) -> dict[int, tuple[float, float]]:
-        """Return by scale the mean PSNR (dB) and SSIM of what `restore` makes of the windows."""
+    def measure(self, restore: Callable[[Tensor], Tensor]) -> dict[Degradation, tuple[float, float]]:
+        """Return by degradation the mean PSNR (dB) and SSIM of what `restore` makes of the windows."""
         quality = {}
-        for scale, (inputs, truth) in self.windows.items():
+        for degradation, (inputs, truth) in self.windows.items():
             levels = to_levels(torch.cat([restore(batch) for batch in torch.split(inputs, VALIDATION_BATCH)]))
-            measured = (measure(levels, to_levels(truth), scale).mean().item() for measure in (psnr, ssim))
-            quality[scale] = next(measured), next(measured)
+            measured = (measure(levels, to_levels(truth), degradation.scale).mean().item() for measure in (psnr, ssim))
+            quality[degradation] = next(measured), next(measured)
         return quality
 
 
 class _Run:
     """One network under training: all that a checkpoint must hold for it to go on as if nothing had happened."""
 
-    def __init__(self, network: nn.Module, settings: Training, scales: Sequence[int], precision: torch.dtype) -> None:
-        self.network, self.settings, self.scales, self.precision = network, settings, scales, precision
+    def __init__(
+        self, network: nn.Module, settings: Training, degradations: Sequence[Degradation], precision: torch.dtype
+    ) -> None:
+        self.network, self.settings, self.degradations, self.precision = network, settings, degradations, precision
         self.averaged = AveragedModel(network, multi_avg_fn=_average)
         make = {"adam": torch.optim.Adam, "soap": SOAP}[settings.optimizer]
         self.optimizer: torch.optim.Optimizer = make(network.parameters(), lr=settings.learning_rate)
@@ -168,13 +173,13 @@ class _Run:
         self.step = 0
         self.best: dict[str, Any] = {"score": -math.inf}
         self.curves: list[Row] = []
-        self.losses = torch.zeros(len(scales), device=next(network.parameters()).device)
-        self.interval = 0
+        self.losses = torch.zeros(len(degradations), device=next(network.parameters()).device)
+        self.crops = [0] * len(degradations)  # of which `losses` holds the sums
         self.slowed = False
         self.good = copy.deepcopy(self._present())
 
     def learn(self, inputs: Tensor, truth: Tensor) -> None:
-        """Take one optimiser step on a batch (N, 1, P, P) whose crop i is of scale i mod len(scales)."""
+        """Take the next optimiser step, on its batch (N, 1, P, P) of `Crops.observed`."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * self._schedule()
         errors = (self._restore(inputs) - truth).abs().mean(dim=(1, 2, 3))
@@ -183,29 +188,31 @@ class _Run:
         nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
         self.optimizer.step()
         self.averaged.update_parameters(self.network)
-        self.losses += torch.stack([errors[i :: len(self.scales)].detach().mean() for i in range(len(self.scales))])
-        self.interval += 1
+        kinds, first = len(self.degradations), self.step * len(errors)
+        dealt = [errors[share(i, first, kinds)].detach() for i in range(kinds)]
+        self.losses += torch.stack([each.sum() for each in dealt])
+        self.crops = [before + len(each) for before, each in zip(self.crops, dealt, strict=True)]
         self.step += 1
 
     def judge(self, validation: Validation) -> None:
         """Measure the averaged weights on the validation windows, note it in the curves, and keep them if they are the best."""
         # In float32, as the network is evaluated.
         quality = validation.measure(self.averaged.module)
-        for scale, loss in zip(self.scales, (self.losses / self.interval).tolist(), strict=True):
-            (value, similarity), (bicubic, _) = quality[scale], validation.bicubic[scale]
+        for degradation, loss, crops in zip(self.degradations, self.losses.tolist(), self.crops, strict=True):
+            (value, similarity), (bicubic, _) = quality[degradation], validation.bicubic[degradation]
             self.curves.append(
                 {
                     "step": self.step,
-                    "scale": f"x{scale}",
+                    "scale": degradation.name,
                     "learning_rate": self.settings.learning_rate * self._schedule(),
-                    "loss": loss,
+                    "loss": loss / crops if crops else math.nan,
                     "psnr": value,
                     "ssim": similarity,
                     "gain": value - bicubic,
                 }
             )
         self.losses.zero_()
-        self.interval = 0
+        self.crops = [0] * len(self.crops)
         score = sum(value for value, _ in quality.values()) / len(quality)
         if score > self.best["score"]:
             self.best = {"score": score, "step": self.step, "weights": _copy(self.averaged.module)}
@@ -228,8 +235,8 @@ class _Run:
         return f"{cause}; went back to step {self.step}, and on at half the learning rate"
 
     def standing(self) -> str:
-        """Return the last measured gain over bicubic by scale, for the eye."""
-        return ", ".join(f"{row['scale']} {row['gain']:+.2f} dB" for row in self.curves[-len(self.scales) :])
+        """Return the last measured gain over bicubic by degradation, for the eye."""
+        return ", ".join(f"{row['scale']} {row['gain']:+.2f} dB" for row in self.curves[-len(self.degradations) :])
 
     def state(self) -> dict[str, Any]:
         """Return what `load_state` needs to go on from here."""
@@ -245,18 +252,18 @@ class _Run:
             "network": self.network.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            **{name: getattr(self, name) for name in ("step", "best", "curves", "losses", "interval")},
+            **{name: getattr(self, name) for name in ("step", "best", "curves", "losses", "crops")},
         }
 
     def _take(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.best, self.curves, self.interval = (state[name] for name in ("step", "best", "curves", "interval"))
+        self.step, self.best, self.curves, self.crops = (state[name] for name in ("step", "best", "curves", "crops"))
         self.losses = state["losses"].to(self.losses.device)
 
     def _loss(self) -> float:
-        return (self.losses.mean() / self.interval).item()
+        return self.losses.sum().item() / sum(self.crops)
 
     def _restore(self, images: Tensor) -> Tensor:
         with torch.autocast(images.device.type, self.precision, enabled=self.precision != torch.float32):

@@ -84,9 +84,8 @@ MUTANTS = [
     Mutant(
         "crops are degraded without their margin",
         "superres/patches.py",
-        "inputs[i :: len(scales)] = observe(crops[i :: len(scales)], scale)",
-        "inputs[i :: len(scales), :, MARGIN:-MARGIN, MARGIN:-MARGIN] = "
-        "observe(crops[i :: len(scales), :, MARGIN:-MARGIN, MARGIN:-MARGIN], scale)",
+        "inputs[dealt] = observe(crops[dealt], scale, noise)",
+        "inputs[dealt, :, MARGIN:-MARGIN, MARGIN:-MARGIN] = observe(crops[dealt, :, MARGIN:-MARGIN, MARGIN:-MARGIN], scale)",
         "tests/test_patches.py::test_a_training_input_is_the_window_of_the_degraded_image",
     ),
     Mutant(
@@ -99,8 +98,8 @@ MUTANTS = [
     Mutant(
         "the best checkpoint is chosen on the test split",
         "superres/training.py",
-        'Validation(images, self.data.rows("val"), scales, self.device)',
-        'Validation(images, self.data.rows("test"), scales, self.device)',
+        'Validation(images, self.data.rows("val"), degradations, self.device)',
+        'Validation(images, self.data.rows("test"), degradations, self.device)',
         "tests/test_training.py::test_test_rows_change_nothing",
     ),
     Mutant(
@@ -120,8 +119,8 @@ MUTANTS = [
     Mutant(
         "PSNR is computed against the bicubic input",
         "stages/evaluate.py",
-        '"psnr": psnr(image, truth, scale).item()',
-        '"psnr": psnr(image, restored["bicubic"], scale).item()',
+        '"psnr": psnr(image, truth, degradation.scale).item()',
+        '"psnr": psnr(image, restored["bicubic"], degradation.scale).item()',
         "tests/test_evaluate.py::test_every_test_image_is_measured_as_scikit_image_does",
     ),
     Mutant(

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 
-from superres.degrade import MARGIN, crop_to_multiple, enlarge, low_resolution, observe, to_levels
+from superres.degrade import MARGIN, Degradation, Degrade, crop_to_multiple, enlarge, low_resolution, observe, to_levels
 from superres.sources.phantom import draw
 
 
@@ -94,3 +95,45 @@ def test_sizes_are_cropped_to_a_multiple():
 def test_a_size_that_is_no_multiple_is_refused():
     with pytest.raises(ValueError, match="96x97 is no multiple of the scale 2"):
         low_resolution(torch.zeros(1, 1, 96, 97), 2)
+
+
+NOISY = Degrade((2, 3), (0.0, 5.0), seed=7)
+
+
+def test_degradations_are_every_scale_with_every_noise():
+    assert [each.name for each in NOISY.degradations] == ["x2", "x2_noise5", "x3", "x3_noise5"]
+    assert [each.name for each in NOISY.at(3)] == ["x3", "x3_noise5"]
+    assert Degradation(4, 2.5).title == "x4 super-resolution of images with detector noise of 2.5 grey levels"
+    assert Degradation(4).title == "x4 super-resolution"
+
+
+def test_detector_noise_is_white_gaussian_with_the_standard_deviation_asked_for():
+    noise = NOISY.grain_of("a", Degradation(2, 5.0), 200, 300)
+    assert noise.shape == (1, 1, 200, 300)
+    assert noise.mean().item() == pytest.approx(0, abs=4 * 5 / 60_000**0.5)
+    assert noise.std().item() == pytest.approx(5, rel=0.01)
+    assert scipy.stats.kstest(noise.flatten().numpy(), "norm", (0, 5)).pvalue > 0.001
+    right = (noise[..., 1:] * noise[..., :-1]).mean() / 25
+    down = (noise[..., 1:, :] * noise[..., :-1, :]).mean() / 25
+    assert max(abs(right), abs(down)) < 0.02
+
+
+def test_detector_noise_is_a_function_of_image_seed_and_scale_alone():
+    first = NOISY.grain_of("a", Degradation(2, 5.0), 20, 30)
+    torch.manual_seed(3)
+    assert torch.equal(NOISY.grain_of("a", Degradation(2, 5.0), 20, 30), first)
+    assert torch.equal(Degrade((2,), (5.0,), seed=7).grain_of("a", Degradation(2, 5.0), 20, 30), first)
+    assert not torch.equal(NOISY.grain_of("b", Degradation(2, 5.0), 20, 30), first)
+    assert not torch.equal(NOISY.grain_of("a", Degradation(3, 5.0), 20, 30), first)
+    assert not torch.equal(Degrade((2,), (5.0,), seed=8).grain_of("a", Degradation(2, 5.0), 20, 30), first)
+    assert not NOISY.grain_of("a", Degradation(2), 20, 30).any()
+
+
+def test_noise_is_added_to_the_low_resolution_image_before_rounding(image):
+    noise = NOISY.grain_of("a", Degradation(2, 5.0), 60, 60)
+    exact = resize(image.astype(float), 60, 60) + noise[0, 0].numpy()
+    got = low_resolution(tensor(image), 2, noise)[0, 0].numpy() * 255
+    difference = np.abs(got - np.clip(np.floor(exact + 0.5), 0, 255))
+    assert difference.max() <= 1
+    assert (difference > 0.5).mean() < 0.01
+    torch.testing.assert_close(observe(tensor(image), 2, noise), enlarge(low_resolution(tensor(image), 2, noise), 2))

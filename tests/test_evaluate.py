@@ -9,10 +9,11 @@ import pytest
 import torch
 from skimage.io import imread
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from tiny import TINY, write_params
 
-from stages import errormaps, evaluate
+from stages import errormaps, evaluate, train_srcnn, train_vdsr
 from superres import modelfile
-from superres.degrade import low_resolution, observe
+from superres.degrade import Degradation, Degrade, enlarge, low_resolution, observe
 from superres.errors import UserError
 from superres.models.srcnn import SRCNN
 from superres.models.vdsr import VDSR
@@ -82,10 +83,11 @@ def test_inconsistency_sees_what_the_low_resolution_image_contradicts_and_nothin
     board[..., 1::2, 1::2] += 40
     board[..., ::2, 1::2] -= 40
     board[..., 1::2, ::2] -= 40  # averages out
-    assert inconsistency(truth, truth, 2).tolist() == [0]
-    assert inconsistency(brighter, truth, 4).tolist() == [3]
-    assert inconsistency(stripes, truth, 2).item() == pytest.approx(10, abs=0.5)
-    assert inconsistency(board, truth, 2).item() < 1
+    low = truth[..., ::2, ::2]
+    assert inconsistency(truth, low, 2).tolist() == [0]
+    assert inconsistency(brighter, truth[..., ::4, ::4], 4).tolist() == [3]
+    assert inconsistency(stripes, low, 2).item() == pytest.approx(10, abs=0.5)
+    assert inconsistency(board, low, 2).item() < 1
 
 
 def test_the_statistics_are_those_of_the_table(finished):
@@ -181,14 +183,45 @@ def test_panels_of_an_earlier_run_do_not_stay(workspace):
 def test_an_srcnn_file_without_the_scale_asked_for_is_refused(workspace):
     path = workspace / "models/srcnn.safetensors"
     weights, description = modelfile.read(path)
-    modelfile.write(path, {"x2": weights["x2"]}, description)
-    with pytest.raises(UserError, match=r"srcnn\.safetensors has no network for scale 3"):
-        Restorers(path, workspace / "models/vdsr.safetensors", (2, 3), torch.device("cpu"))
+    modelfile.write(path, {"x2": weights["x2"]}, {**description, "scales": [2]})
+    with pytest.raises(UserError, match=r"srcnn\.safetensors was not trained for scales 3"):
+        Restorers(path, workspace / "models/vdsr.safetensors", Degrade((2, 3), (0.0,), 0), torch.device("cpu"))
 
 
 def test_a_vdsr_file_trained_for_other_scales_is_refused(workspace):
     path = workspace / "models/vdsr.safetensors"
     weights, description = modelfile.read(path)
     modelfile.write(path, weights, {**description, "scales": [2]})
-    with pytest.raises(UserError, match=r"vdsr\.safetensors was not trained for scale 3"):
-        Restorers(workspace / "models/srcnn.safetensors", path, (2, 3), torch.device("cpu"))
+    with pytest.raises(UserError, match=r"vdsr\.safetensors was not trained for scales 3"):
+        Restorers(workspace / "models/srcnn.safetensors", path, Degrade((2, 3), (0.0,), 0), torch.device("cpu"))
+
+
+def test_models_trained_without_noise_are_refused_for_noise(workspace):
+    models = (workspace / "models/srcnn.safetensors", workspace / "models/vdsr.safetensors")
+    with pytest.raises(UserError, match=r"srcnn\.safetensors was not trained for noise 5"):
+        Restorers(*models, Degrade((2,), (0.0, 5.0), 0), torch.device("cpu"))
+
+
+def test_with_noise_every_level_is_trained_measured_and_drawn(workspace):
+    noisy = {"degrade": {"scales": [2], "noise": [0, 5]}}
+    write_params(workspace, TINY, noisy)
+    for stage in (train_srcnn, train_vdsr, evaluate, errormaps):
+        stage.run(workspace)
+    metrics = json.loads((workspace / "metrics/evaluate.json").read_text())
+    assert all(list(metrics[model]) == ["x2", "x2_noise5"] for model in ("bicubic", "srcnn", "vdsr"))
+    names = {path.name for path in (workspace / "plots/errormaps").iterdir()}
+    assert {"x2_mean.png", "x2_noise5_mean.png", "x2_1_worst.png", "x2_noise5_1_worst.png"} <= names
+    for network in ("srcnn", "vdsr"):
+        assert set(pd.read_csv(workspace / f"plots/train_{network}.csv")["scale"]) == {"x2", "x2_noise5"}
+    # By hand: the copy with its noise, enlarged.
+    image, truth = next(iter(truths(workspace).items()))
+    truth = torch.from_numpy(truth.copy())[None, None].float() / 255
+    noise = Degrade((2,), (0.0, 5.0), 0).grain_of(image, Degradation(2, 5.0), 48, 48)
+    levels = (enlarge(low_resolution(truth, 2, noise), 2) * 255).round()[0, 0, 2:-2, 2:-2].numpy()
+    table = pd.read_csv(workspace / "plots/per_image.csv", dtype={"image": str})
+    (row,) = table[(table["image"] == image) & (table["model"] == "bicubic") & (table["scale"] == "x2_noise5")].itertuples()
+    expected = peak_signal_noise_ratio((truth * 255)[0, 0, 2:-2, 2:-2].numpy(), levels, data_range=255)
+    assert row.psnr == pytest.approx(expected, abs=0.01)
+    assert row.inconsistency < 5.5  # of the copy as the networks got it
+    clean = table[(table["image"] == image) & (table["model"] == "bicubic") & (table["scale"] == "x2")]
+    assert clean["psnr"].item() > row.psnr + 1

@@ -18,7 +18,9 @@ def random_image(size, seed=0):
 
 def panel(truth, restored=None, *, title="a.jpeg (NORMAL): best gain", ceiling=10.0, inset=24, scale=2):
     restored = restored or dict.fromkeys(MODELS, truth)
-    return figures.error_panel(truth, truth[::scale, ::scale], restored, SCORES, scale, title, ceiling, inset)
+    return figures.error_panel(
+        truth, truth[::scale, ::scale], restored, SCORES, f"x{scale} super-resolution", title, ceiling, inset
+    )
 
 
 def texts(figure):
@@ -139,7 +141,7 @@ def test_nothing_written_is_cut_off(size):
     for figure in (
         panel(random_image(size), title=title),
         figures.contact_sheet(random_image(size)[None], table),
-        figures.mean_error_maps({"bicubic": np.ones((size, size))}, 2, 3),
+        figures.mean_error_maps({"bicubic": np.ones((size, size))}, "x2 super-resolution", 3),
     ):
         figures.pixels(figure)
         for text in [*figure.texts, *(axes.yaxis.label for axes in figure.axes)]:
@@ -152,11 +154,11 @@ def test_nothing_written_is_cut_off(size):
 
 def test_mean_error_maps_share_one_scale_and_say_their_means():
     means = {model: np.full((96, 96), level) for model, level in zip(MODELS, (2.5, 1.25, 0.5), strict=True)}
-    figure = figures.mean_error_maps(means, 4, 60)
+    figure = figures.mean_error_maps(means, "x4 super-resolution", 60)
     assert {tuple(axes.images[0].get_clim()) for axes in figure.axes if axes.images} == {(0, 3)}
     for said in ("x4", "60 test images", "mean 2.500", "mean 1.250", "mean 0.500"):
         assert said in texts(figure)
-    fixed = figures.mean_error_maps(means, 4, 60, ceiling=7.5)
+    fixed = figures.mean_error_maps(means, "x4 super-resolution", 60, ceiling=7.5)
     assert {tuple(axes.images[0].get_clim()) for axes in fixed.axes if axes.images} == {(0, 7.5)}
 
 

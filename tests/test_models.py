@@ -57,9 +57,15 @@ def test_vdsr_starts_as_he_proposed():
         assert not layer.bias.any()
 
 
-def test_srcnn_computes_what_scipy_computes():
+@pytest.mark.parametrize(("mapping", "weights"), [(1, 8_032), (3, 24_416), (5, 57_184)])
+def test_srcnns_of_every_mapping_have_the_published_number_of_weights(mapping, weights):
+    assert sum(layer.weight.numel() for layer in convolutions(SRCNN(mapping))) == weights  # section 4.3.3
+
+
+@pytest.mark.parametrize("mapping", [1, 3, 5])
+def test_srcnn_computes_what_scipy_computes(mapping):
     torch.manual_seed(0)
-    network = SRCNN()
+    network = SRCNN(mapping)
     for layer in convolutions(network):
         nn.init.normal_(layer.weight, std=0.05)
         nn.init.normal_(layer.bias, std=0.05)
@@ -108,7 +114,7 @@ def test_the_start_is_a_function_of_its_seed(network, start):
     assert not all(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", [*NETWORKS, lambda: SRCNN(1), lambda: SRCNN(3)])
 def test_the_halo_is_as_far_as_an_output_pixel_sees(network):
     torch.manual_seed(0)
     untrained = network()

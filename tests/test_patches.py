@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from superres import patches
-from superres.degrade import MARGIN, observe
+from superres.degrade import MARGIN, Degradation, generator, observe
 from superres.errors import UserError
 from superres.patches import GRID, Augment, Crops, cut, pairs
 
@@ -135,7 +135,7 @@ def test_an_image_with_no_room_to_warp_gives_plain_crops():
 
 def test_crops_are_augmented_first_and_degraded_after(images):
     crops = crops_of(images, Augment(True, 0.6, 5.0, 1.0)).draw(0)
-    inputs, truth = pairs(crops, [2, 3, 4])
+    inputs, truth = pairs(crops, [Degradation(scale) for scale in (2, 3, 4)], generator(0))
     inner = slice(MARGIN, -MARGIN)
     for i, scale in enumerate([2, 3, 4, 2, 3, 4]):
         expected = observe(crops[i : i + 1], scale)[0, :, inner, inner]
@@ -149,12 +149,43 @@ def test_a_training_input_is_the_window_of_the_degraded_image(images, scale):
     known = windows(images, range(5))
     for step in range(10):
         drawn = crops_of(images, PLAIN).draw(step)
-        inputs, _ = pairs(drawn, [scale])
+        inputs, _ = pairs(drawn, [Degradation(scale)], generator(0))
         for crop, seen in zip(levels(drawn), inputs, strict=True):
             if crop.tobytes() in known:  # no quarter turn was drawn
                 row, top, left = known[crop.tobytes()]
                 window = whole[row, :, top + MARGIN : top + MARGIN + 24, left + MARGIN : left + MARGIN + 24]
                 torch.testing.assert_close(seen, window, rtol=0, atol=2e-6)
+
+
+def test_over_the_steps_every_degradation_gets_its_share_of_the_crops(images):
+    crops = crops_of(images, PLAIN, batch=4)
+    kinds = [Degradation(2), Degradation(3), Degradation(4)]
+    dealt = []
+    for step in range(3):
+        drawn = crops.draw(step)
+        inputs, _ = crops.observed(step, kinds)
+        inner = (..., slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
+        for crop, seen in zip(drawn, inputs, strict=True):
+            distances = {kind.scale: (observe(crop[None], kind.scale)[inner][0] - seen).abs().max().item() for kind in kinds}
+            dealt.append(min(distances, key=lambda scale: distances[scale]))
+            assert distances[dealt[-1]] < 2e-6
+    assert dealt == [2, 3, 4] * 4
+
+
+def test_crops_get_the_noise_of_their_degradation_and_the_truth_none(images):
+    crops = crops_of(images, PLAIN, batch=60)
+    truth = crops.draw(0)
+    inputs, without = crops.observed(0, [Degradation(2), Degradation(2, 5.0)])
+    inner = (..., slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
+    assert torch.equal(without, truth[inner])
+    clean = observe(truth, 2)[inner]
+    torch.testing.assert_close(inputs[0::2], clean[0::2], rtol=0, atol=2e-6)
+    noise = inputs[1::2] - clean[1::2]
+    assert noise.std().item() * 255 > 2  # what enlarging leaves of 5 levels of white noise
+    again, _ = crops.observed(0, [Degradation(2), Degradation(2, 5.0)])
+    assert torch.equal(again, inputs)
+    later, _ = pairs(truth, [Degradation(2), Degradation(2, 5.0)], generator(0, 1, "grain"))
+    assert not torch.equal(later[1::2], inputs[1::2])
 
 
 def test_cut_returns_the_windows_asked_for(images):

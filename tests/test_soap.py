@@ -24,12 +24,23 @@ def test_a_vector_is_stepped_as_adam_steps_it():
 
 
 def test_the_covariance_of_an_axis_is_that_of_its_slices():
-    gradient = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(0))
-    for axis, (covariance, names) in enumerate(
-        zip(covariances(gradient), ("ijk,ljk->il", "ijk,ilk->jl", "ijk,ijl->kl"), strict=True)
-    ):
-        assert covariance.shape == (gradient.shape[axis],) * 2
-        np.testing.assert_allclose(covariance, np.einsum(names, gradient, gradient), rtol=1e-4, atol=1e-5)
+    gradients = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    for covariance, names in zip(covariances(gradients), ("ijk,ljk->il", "ijk,ilk->jl", "ijk,ijl->kl"), strict=True):
+        for of_one, gradient in zip(covariance, gradients, strict=True):
+            np.testing.assert_allclose(of_one, np.einsum(names, gradient, gradient), rtol=1e-4, atol=1e-5)
+
+
+def test_layers_of_one_shape_are_stepped_as_each_alone():
+    generator = torch.Generator().manual_seed(0)
+    together, alone = ([nn.Parameter(torch.zeros(6, 5, 3, 3)) for _ in range(3)] for _ in range(2))
+    optimizers = [SOAP(together, lr=0.1), *(SOAP([weight], lr=0.1) for weight in alone)]
+    for _ in range(2 * EVERY + 2):
+        for one, other in zip(together, alone, strict=True):
+            one.grad = other.grad = torch.randn(6, 5, 3, 3, generator=generator)
+        for optimizer in optimizers:
+            optimizer.step()
+    for one, other in zip(together, alone, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
 
 
 def test_steps_are_those_of_the_paper_written_out():

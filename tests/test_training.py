@@ -11,7 +11,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from stages import train_srcnn
 from superres import modelfile, training
 from superres.dataset import Dataset
-from superres.degrade import to_levels
+from superres.degrade import Degradation, to_levels
 from superres.errors import UserError
 from superres.models import srcnn, vdsr
 from superres.models.srcnn import SRCNN
@@ -23,6 +23,8 @@ from superres.training import Fitted, Trainer, Training, Validation, choose_prec
 
 AUGMENT = Augment(flip=True, zoom=0.6, rotation=5.0, warped=0.25)
 CPU = torch.device("cpu")
+X2 = Degradation(2)
+ALL = [Degradation(scale) for scale in (2, 3, 4)]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ def fit(data: Dataset, folder: Path, network: str = "vdsr", minutes: float = 100
     fresh = SRCNN() if network == "srcnn" else VDSR()
     start = srcnn.start_from_bicubic if network == "srcnn" else vdsr.start_from_bicubic
     start(fresh, 0)
-    return trainer(data, folder, minutes, **changes).fit(network, fresh, [2, 3, 4] if network == "vdsr" else [2])
+    return trainer(data, folder, minutes, **changes).fit(network, fresh, ALL if network == "vdsr" else [X2])
 
 
 def equal(a: Fitted, b: Fitted) -> bool:
@@ -152,9 +154,9 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(data, tmp_path, monkeypat
 def test_a_finished_network_comes_back_from_its_checkpoint_until_that_is_forgotten(data, tmp_path, monkeypatch):
     first = trainer(data, tmp_path)
     network = VDSR()
-    fitted = first.fit("vdsr", network, [2, 3, 4])
+    fitted = first.fit("vdsr", network, ALL)
     monkeypatch.setattr(Crops, "draw", lambda *_: pytest.fail("trained again"))
-    assert equal(trainer(data, tmp_path).fit("vdsr", VDSR(), [2, 3, 4]), fitted)
+    assert equal(trainer(data, tmp_path).fit("vdsr", VDSR(), ALL), fitted)
     first.forget()
     assert list(tmp_path.iterdir()) == []
 
@@ -202,9 +204,22 @@ def test_curves_have_a_row_for_each_validation_and_scale(data, tmp_path):
     assert (curves["loss"] > 0).all()
 
 
+def test_losses_in_the_curves_are_means_over_the_crops_of_each_scale(data):
+    network = torch.nn.Conv2d(1, 1, 1)
+    torch.nn.init.ones_(network.weight)
+    torch.nn.init.zeros_(network.bias)
+    run = training._Run(network, settings(optimizer="adam", learning_rate=1e-9), ALL, torch.float32)
+    errors = torch.arange(12).view(3, 4, 1, 1, 1) / 100
+    for batch in errors:
+        run.learn(batch, torch.zeros(4, 1, 1, 1))
+    run.judge(Validation(data.images, data.rows("val"), ALL, CPU))
+    for scale, row in enumerate(run.curves):
+        assert row["loss"] == pytest.approx(errors.flatten()[scale::3].mean().item(), rel=1e-5)
+
+
 def test_the_learning_rate_rises_and_then_falls_to_nothing_along_a_cosine():
     network = torch.nn.Conv2d(1, 1, 1)
-    run = training._Run(network, settings(steps=1000), [2], torch.float32)
+    run = training._Run(network, settings(steps=1000), [X2], torch.float32)
     rates = []
     for run.step in range(1000):
         rates.append(run._schedule())
@@ -217,7 +232,7 @@ def test_the_learning_rate_rises_and_then_falls_to_nothing_along_a_cosine():
 
 def test_the_weights_that_are_judged_are_a_running_mean():
     network = torch.nn.Conv2d(1, 1, 1)
-    run = training._Run(network, settings(optimizer="adam", learning_rate=0.1), [2], torch.float32)
+    run = training._Run(network, settings(optimizer="adam", learning_rate=0.1), [X2], torch.float32)
     seen = []
     for _ in range(4):
         run.learn(torch.rand(1, 1, 4, 4), torch.rand(1, 1, 4, 4))
@@ -230,25 +245,28 @@ def test_the_weights_that_are_judged_are_a_running_mean():
 
 
 def test_validation_measures_bicubic_as_scikit_image_does(data):
-    validation = Validation(data.images, data.rows("val"), [2], CPU)
-    inputs, truth = (to_levels(images)[:, 0, 2:-2, 2:-2].numpy() for images in validation.windows[2])
+    validation = Validation(data.images, data.rows("val"), [X2], CPU)
+    inputs, truth = (to_levels(images)[:, 0, 2:-2, 2:-2].numpy() for images in validation.windows[X2])
     psnrs = [peak_signal_noise_ratio(t, i, data_range=255) for i, t in zip(inputs, truth, strict=True)]
     ssims = [
         structural_similarity(t, i, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
         for i, t in zip(inputs, truth, strict=True)
     ]
-    assert validation.bicubic[2] == pytest.approx((np.mean(psnrs), np.mean(ssims)), abs=1e-6)
+    assert validation.bicubic[X2] == pytest.approx((np.mean(psnrs), np.mean(ssims)), abs=1e-6)
 
 
 def test_validation_reads_only_validation_rows(data):
     images = np.zeros_like(data.images)
     images[6:8] = data.images[6:8]
-    assert Validation(images, data.rows("val"), [3], CPU).bicubic == Validation(data.images, data.rows("val"), [3], CPU).bicubic
+    assert (
+        Validation(images, data.rows("val"), [Degradation(3)], CPU).bicubic
+        == Validation(data.images, data.rows("val"), [Degradation(3)], CPU).bicubic
+    )
 
 
 def test_no_validation_image_is_refused(data):
     with pytest.raises(UserError, match="no image to validate on"):
-        Validation(data.images, np.array([], int), [2], CPU)
+        Validation(data.images, np.array([], int), [X2], CPU)
 
 
 @pytest.mark.parametrize("has", ["amx_bf16", "avx512_bf16", None])
@@ -263,7 +281,7 @@ def test_networks_are_judged_in_float32_as_they_are_evaluated(data, tmp_path):
     fitted = fit(data, tmp_path, "srcnn", precision="bfloat16", validations=1)
     network = torch.nn.utils.convert_conv2d_weight_memory_format(SRCNN(), torch.channels_last)
     network.load_state_dict(fitted.weights)
-    value, similarity = Validation(data.images, data.rows("val"), [2], CPU).measure(network)[2]
+    value, similarity = Validation(data.images, data.rows("val"), [X2], CPU).measure(network)[X2]
     assert (fitted.curves[-1]["psnr"], fitted.curves[-1]["ssim"]) == pytest.approx((value, similarity), abs=1e-4)
 
 
@@ -271,9 +289,9 @@ def test_each_further_scale_starts_from_the_network_of_the_one_before(workspace,
     begun = []
     fit = Trainer.fit
 
-    def watched(self: Trainer, name: str, network: SRCNN, scales: list[int], steps: int) -> Fitted:
+    def watched(self: Trainer, name: str, network: SRCNN, degradations: list[Degradation], steps: int) -> Fitted:
         begun.append((name, steps, copy.deepcopy(network.state_dict())))
-        return fit(self, name, network, scales, steps)
+        return fit(self, name, network, degradations, steps)
 
     monkeypatch.setattr(Trainer, "fit", watched)
     train_srcnn.run(workspace)

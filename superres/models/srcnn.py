@@ -1,31 +1,39 @@
 """SRCNN: Dong, Loy, He and Tang, "Image Super-Resolution Using Deep Convolutional Networks", TPAMI 38(2), 2016."""
 
-from typing import cast
+from dataclasses import dataclass
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-# Patch extraction, non-linear mapping and reconstruction (section 3): the sides of their filters and the numbers of maps.
-KERNELS = (9, 5, 5)
+# Patch extraction and reconstruction (section 3): the sides of their filters; and the numbers of maps.
+EXTRACTION, RECONSTRUCTION = 9, 5
 WIDTHS = (64, 32)
+Mapping = Literal[1, 3, 5]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Section `srcnn` of params.yaml: which of the published networks, by the side of the filters in the middle."""
+
+    mapping: Mapping
 
 
 class SRCNN(nn.Module):
-    """The network 9-5-5 with 64 and 32 filters (section 4.3.2): 57,281 parameters, for one scale.
+    """The network 9-5-5 with 64 and 32 filters: 57,281 parameters, for one scale; or 9-1-5 or 9-3-5 (section 4.3.3).
 
     Takes and returns float32 (N, 1, H, W) in [0, 1]; the input is the bicubically enlarged image. Every layer repeats its
     border pixels outwards, as the authors' test code does, so that the size is kept.
     """
 
-    halo = sum(kernel // 2 for kernel in KERNELS)
-    """Pixels to each side that an output pixel depends on."""
-
-    def __init__(self) -> None:
+    def __init__(self, mapping: Mapping = 5) -> None:
         super().__init__()
-        self.extraction = nn.Conv2d(1, WIDTHS[0], KERNELS[0], padding="same", padding_mode="replicate")
-        self.mapping = nn.Conv2d(WIDTHS[0], WIDTHS[1], KERNELS[1], padding="same", padding_mode="replicate")
-        self.reconstruction = nn.Conv2d(WIDTHS[1], 1, KERNELS[2], padding="same", padding_mode="replicate")
+        self.halo = EXTRACTION // 2 + mapping // 2 + RECONSTRUCTION // 2
+        """Pixels to each side that an output pixel depends on."""
+        self.extraction = nn.Conv2d(1, WIDTHS[0], EXTRACTION, padding="same", padding_mode="replicate")
+        self.mapping = nn.Conv2d(WIDTHS[0], WIDTHS[1], mapping, padding="same", padding_mode="replicate")
+        self.reconstruction = nn.Conv2d(WIDTHS[1], 1, RECONSTRUCTION, padding="same", padding_mode="replicate")
         for layer in self._layers():
             nn.init.normal_(layer.weight, std=0.001)  # section 3.3
             nn.init.zeros_(cast(Tensor, layer.bias))
