@@ -172,3 +172,17 @@ def test_vdsr_loses_nothing_visible_under_autocast():
     exact = network(image)
     assert (exact - image).abs().max() > 2 / 255  # there is a residual to lose
     assert (rough - exact).abs().max() < 0.25 / 255
+
+
+def test_vdsr_sees_detail_finer_than_bfloat16_holds_in_a_bright_image():
+    torch.manual_seed(0)
+    network = VDSR()
+    first = convolutions(network)[0]
+    with torch.no_grad():  # as a trained network, it looks at detail, not at the level
+        first.weight -= first.weight.mean((2, 3), keepdim=True)
+    image = 0.75 + 0.02 * torch.rand(1, 1, 56, 56)  # where bfloat16's steps are a grey level wide
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = network(image)
+    exact = network(image)
+    inner = (..., slice(network.halo, -network.halo), slice(network.halo, -network.halo))  # out of the zero padding's sight
+    assert (rough - exact)[inner].std() < 0.1 * (exact - image)[inner].std()

@@ -31,11 +31,14 @@ class VDSR(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the enhanced images."""
-        features = images
-        for layer in self.layers[:-1]:
+        first, *hidden, last = self.layers
+        # Never in bfloat16, which holds half a grey level of the image at best; what the layer finds in it is smaller.
+        with torch.autocast(images.device.type, enabled=False):
+            features = torch.relu(first(images))
+        for layer in hidden:
             features = torch.relu(layer(features))
         # Autocast may have made the residual bfloat16. It is small, so its 8 bits of mantissa suffice, but the sum's do not.
-        residual: Tensor = self.layers[-1](features)
+        residual: Tensor = last(features)
         return images + residual.float()
 
 
