@@ -26,6 +26,27 @@ class Mutant(NamedTuple):
 
 MUTANTS = [
     Mutant(
+        "every image gets the same noise",
+        "superres/degrade.py",
+        'generator("grain", self.seed, image, degradation.scale)',
+        'generator("grain", self.seed, degradation.scale)',
+        "tests/test_degrade.py::test_detector_noise_is_a_function_of_image_seed_and_scale_alone",
+    ),
+    Mutant(
+        "the first degradations get more than their share of a small batch",
+        "superres/patches.py",
+        "slice((index - first) % count, None, count)",
+        "slice(index, None, count)",
+        "tests/test_patches.py::test_over_the_steps_every_degradation_gets_its_share_of_the_crops",
+    ),
+    Mutant(
+        "VDSR is given the image in bfloat16",
+        "superres/models/vdsr.py",
+        "with torch.autocast(images.device.type, enabled=False):",
+        "with torch.autocast(images.device.type, enabled=torch.is_autocast_enabled(images.device.type)):",
+        "tests/test_models.py::test_vdsr_sees_detail_finer_than_bfloat16_holds_in_a_bright_image",
+    ),
+    Mutant(
         "the image's level is counted twice in bfloat16",
         "superres/models/srcnn.py",
         "detail + (answer - level)",

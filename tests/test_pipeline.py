@@ -262,7 +262,7 @@ def test_the_readmes_walkthrough_does_what_it_says(workspace, tmp_path):
     assert "up to date" in follow(
         workspace, share, **{"/mnt/share/store": str(tmp_path / "store"), 'git commit -m "First run"': "git status"}
     )
-    output = follow(workspace, change, **{"steps=8000": "steps=4"})
+    output = follow(workspace, change, **{"steps=36000": "steps=4"})
     assert ran(output) == ["check", "train_vdsr", "evaluate", "errormaps"]
     vdsr = {("vdsr", scale, metric) for scale in ("x2", "x3", "x4") for metric in ("psnr", "ssim")}
     assert {row for row in said_of_quality(output) if row[2] == "psnr"} == {row for row in vdsr if row[2] == "psnr"}
