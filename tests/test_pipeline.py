@@ -191,7 +191,7 @@ def test_noise_over_every_test_row_changes_no_byte_of_any_model(workspace):
 
 def test_a_queued_experiment_runs_the_code_it_was_queued_with(workspace):
     source = workspace / "stages/errormaps.py"
-    line = '            figures.save(figure, folder / f"x{scale}_mean.png")\n'
+    line = '            figures.save(figure, folder / f"{name}_mean.png")\n'
     edit(source, line, line + '            (folder / "code.txt").write_text("queued")\n')
     call(workspace, "dvc", "exp", "run", "--queue", "--name", "queued", "-S", "errormaps.ceiling=7")
     edit(source, '"queued"', '"edited later"')
