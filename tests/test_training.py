@@ -296,6 +296,6 @@ def test_each_further_scale_starts_from_the_network_of_the_one_before(workspace,
     monkeypatch.setattr(Trainer, "fit", watched)
     train_srcnn.run(workspace)
     written, _ = modelfile.read(workspace / train_srcnn.MODEL)
-    assert [(name, steps) for name, steps, _ in begun] == [("srcnn x2", 3), ("srcnn x3", 1), ("srcnn x4", 1)]
+    assert [(name, steps) for name, steps, _ in begun] == [("srcnn x2", 6), ("srcnn x3", 2), ("srcnn x4", 2)]
     for (_, _, start), before in zip(begun[1:], ("x2", "x3"), strict=True):
         assert all(torch.equal(start[key], written[before][key]) for key in start)
