@@ -98,8 +98,8 @@ MUTANTS = [
     Mutant(
         "crops are degraded before they are augmented",
         "superres/patches.py",
-        "return _turn_and_flip(crops, self.augment.flip, generator)",
-        "return _turn_and_flip(observe(crops, 2), self.augment.flip, generator)",
+        "return _turn_and_flip(crops, self.augment.flip, source)",
+        "return _turn_and_flip(observe(crops, 2), self.augment.flip, source)",
         "tests/test_patches.py::test_unaugmented_crops_are_quarter_turns_of_windows_on_the_grid",
     ),
     Mutant(
