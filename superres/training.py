@@ -46,6 +46,7 @@ class Training:
     patch: Annotated[int, Must(f"that is a multiple of {GRID}", lambda patch: patch > 0 and patch % GRID == 0)]
     optimizer: Literal["adam", "soap"]
     learning_rate: Annotated[float, Must("above 0", lambda rate: rate > 0)]
+    schedule: Literal["cosine", "quadratic"]
     validations: Annotated[int, at_least(1)]
     precision: Literal["auto", "float32", "bfloat16"]
     seed: Annotated[int, at_least(0)]
@@ -87,9 +88,10 @@ class Trainer:
         """Train `network` for `degradations` together, for the settings' steps or for `steps`; return what validated best.
 
         The loss is the mean absolute error; the learning rate rises linearly and falls to nothing along a cosine (Loshchilov
-        and Hutter, ICLR 2017). A checkpoint that an interrupted run has left is taken up; a network that
-        was finished before its stage was interrupted comes back from its checkpoint at once. When the loss is no number or the
-        network diverges, training goes back to the last validation and on from there at half the learning rate, once.
+        and Hutter, ICLR 2017) or as the square of the time left. A checkpoint that an interrupted run has left is taken up; a
+        network that was finished before its stage was interrupted comes back from its checkpoint at once. When the loss is no
+        number or the network diverges, training goes back to the last validation and on from there at half the learning rate,
+        once.
         Raises UserError when there are too few or too small images, or when training diverges a second time.
         """
         images, settings = self.data.images, replace(self.settings, steps=steps or self.settings.steps)
@@ -272,9 +274,10 @@ class _Run:
 
     def _schedule(self) -> float:
         """Return the share of the peak learning rate at which the next step is taken."""
-        steps = self.settings.steps
-        rising = (self.step + 1) / max(1, round(WARM_UP * steps))
-        return (SLOWER if self.slowed else 1) * min(rising, 0.5 * (1 + math.cos(math.pi * self.step / steps)))
+        done = self.step / self.settings.steps
+        rising = (self.step + 1) / max(1, round(WARM_UP * self.settings.steps))
+        falling = (1 + math.cos(math.pi * done)) / 2 if self.settings.schedule == "cosine" else (1 - done) ** 2
+        return (SLOWER if self.slowed else 1) * min(rising, falling)
 
 
 def choose_precision(wish: Literal["auto", "float32", "bfloat16"], device: torch.device) -> torch.dtype:

@@ -35,8 +35,8 @@ def data() -> Dataset:
 
 
 def settings(**changes) -> Training:
-    defaults = {"steps": 6, "batch": 3, "patch": 24, "optimizer": "soap", "learning_rate": 0.001, "validations": 3, "seed": 0}
-    return Training(**{**defaults, "precision": "float32", **changes})
+    defaults = {"steps": 6, "batch": 3, "patch": 24, "optimizer": "soap", "learning_rate": 0.001, "schedule": "cosine"}
+    return Training(**{**defaults, "validations": 3, "precision": "float32", "seed": 0, **changes})
 
 
 def trainer(data: Dataset, folder: Path, minutes: float = 1000, **changes) -> Trainer:
@@ -217,16 +217,20 @@ def test_losses_in_the_curves_are_means_over_the_crops_of_each_scale(data):
         assert row["loss"] == pytest.approx(errors.flatten()[scale::3].mean().item(), rel=1e-5)
 
 
-def test_the_learning_rate_rises_and_then_falls_to_nothing_along_a_cosine():
+@pytest.mark.parametrize(
+    ("schedule", "falling"),
+    [("cosine", lambda done: math.cos(math.pi * done / 2) ** 2), ("quadratic", lambda done: 1 - 2 * done + done**2)],
+)
+def test_the_learning_rate_rises_and_then_falls_to_nothing(schedule, falling):
     network = torch.nn.Conv2d(1, 1, 1)
-    run = training._Run(network, settings(steps=1000), [X2], torch.float32)
+    run = training._Run(network, settings(steps=1000, schedule=schedule), [X2], torch.float32)
     rates = []
     for run.step in range(1000):
         rates.append(run._schedule())
     assert rates[0] == pytest.approx(1 / 20)
     assert rates[9] == pytest.approx(1 / 2)
     for step in (30, 500, 900):
-        assert rates[step] == pytest.approx((1 + math.cos(math.pi * step / 1000)) / 2)
+        assert rates[step] == pytest.approx(falling(step / 1000))
     assert rates[-1] < 1e-5
 
 
