@@ -27,7 +27,6 @@ from superres.degrade import Degrade, crop_to_multiple, enlarge, low_resolution,
 from superres.device import choose_device
 from superres.errors import UserError, one_line_errors
 from superres.files import write_table
-from superres.inference import enhance
 from superres.quality import psnr, ssim
 from superres.restoration import Restorers
 from superres.runtime import Runtime
@@ -136,9 +135,7 @@ def evaluate(images: Path, restorers: Restorers | None, device: torch.device) ->
         for truth_file, low_file in set5(images, scale):
             truth = crop_to_multiple(_batch(luma(truth_file), device), scale)
             bicubic = enlarge(_batch(luma(low_file), device).float() / 255, scale)
-            restored = {"bicubic": bicubic}
-            if restorers:
-                restored |= {"srcnn": enhance(restorers.srcnn[scale], bicubic), "vdsr": enhance(restorers.vdsr, bicubic)}
+            restored = restorers.enhanced(bicubic, scale) if restorers else {"bicubic": bicubic}
             for model, image in restored.items():
                 measured = (measure(to_levels(image), truth, scale).item() for measure in (psnr, ssim))
                 found.setdefault(model, []).append((next(measured), next(measured)))

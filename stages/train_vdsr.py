@@ -30,7 +30,7 @@ def run(workspace: Path) -> None:
         trainer = Trainer(data, settings, augment, runtime, workspace / CHECKPOINTS)
         network = VDSR()
         start_from_bicubic(network, settings.seed)
-        fitted = trainer.fit("vdsr", network, degrade.degradations)
+        fitted = trainer.fit("vdsr", network, degrade.degradations, judged_in=trainer.precision)
         description = {"network": "vdsr", "best_step": fitted.best_step, **degrade.levels, **trainer.description}
         modelfile.write(workspace / MODEL, {"vdsr": fitted.weights}, description)
         write_table(workspace / CURVES, [{"model": "vdsr", **row} for row in fitted.curves])

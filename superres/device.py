@@ -1,4 +1,4 @@
-"""Which device to compute on."""
+"""Which device to compute on, and in which type to multiply there."""
 
 from typing import Literal
 
@@ -12,3 +12,18 @@ def choose_device(wish: Literal["auto", "cpu", "cuda"]) -> torch.device:
     if wish == "cuda" and not torch.cuda.is_available():
         raise UserError("runtime.device is cuda, but torch finds no CUDA device here; set it to auto or cpu")
     return torch.device("cuda" if wish != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def choose_precision(wish: Literal["auto", "float32", "bfloat16"], device: torch.device) -> torch.dtype:
+    """Return the type to multiply in: for `auto` bfloat16 where the hardware has it, else float32."""
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported()
+    else:
+        has = torch.cpu.get_capabilities()
+        fast = bool(has.get("amx_bf16") or has.get("avx512_bf16"))
+    return torch.bfloat16 if wish == "bfloat16" or (wish == "auto" and fast) else torch.float32
+
+
+def multiplying_in(precision: torch.dtype, device: torch.device) -> torch.autocast:
+    """Return a context in which networks multiply in `precision`; weights and what comes out stay float32."""
+    return torch.autocast(device.type, precision, enabled=precision != torch.float32)

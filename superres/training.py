@@ -19,7 +19,7 @@ from tqdm import tqdm
 from superres.checkpoint import Checkpoint
 from superres.dataset import Dataset, Images, digest
 from superres.degrade import MARGIN, Degradation, generator, to_levels
-from superres.device import choose_device
+from superres.device import choose_device, choose_precision, multiplying_in
 from superres.errors import UserError
 from superres.params import Must, at_least
 from superres.patches import GRID, Augment, Crops, cut, pairs, share
@@ -84,9 +84,17 @@ class Trainer:
         }
         self._written: list[Checkpoint] = []
 
-    def fit(self, name: str, network: nn.Module, degradations: Sequence[Degradation], steps: int | None = None) -> Fitted:
+    def fit(
+        self,
+        name: str,
+        network: nn.Module,
+        degradations: Sequence[Degradation],
+        steps: int | None = None,
+        judged_in: torch.dtype = torch.float32,
+    ) -> Fitted:
         """Train `network` for `degradations` together, for the settings' steps or for `steps`; return what validated best.
 
+        On the validation windows it multiplies in `judged_in`, which should be what it will be evaluated in.
         The loss is the mean absolute error; the learning rate rises linearly and falls to nothing along a cosine (Loshchilov
         and Hutter, ICLR 2017) or as the square of the time left. A checkpoint that an interrupted run has left is taken up; a
         network that was finished before its stage was interrupted comes back from its checkpoint at once. When the loss is no
@@ -98,7 +106,7 @@ class Trainer:
         crops = Crops(images, self.data.rows("train"), self.augment, settings.patch, settings.batch, settings.seed, self.device)
         validation = Validation(images, self.data.rows("val"), degradations, self.device)
         network = nn.utils.convert_conv2d_weight_memory_format(network.to(self.device), torch.channels_last)
-        run = _Run(network, settings, degradations, self.precision)
+        run = _Run(network, settings, degradations, self.precision, judged_in)
         identity = {**self.description, "degradations": degradations, "steps": settings.steps}
         checkpoint = Checkpoint(self.checkpoints, name, identity)
         self._written.append(checkpoint)
@@ -165,9 +173,15 @@ class _Run:
     """One network under training: all that a checkpoint must hold for it to go on as if nothing had happened."""
 
     def __init__(
-        self, network: nn.Module, settings: Training, degradations: Sequence[Degradation], precision: torch.dtype
+        self,
+        network: nn.Module,
+        settings: Training,
+        degradations: Sequence[Degradation],
+        precision: torch.dtype,
+        judged_in: torch.dtype = torch.float32,
     ) -> None:
-        self.network, self.settings, self.degradations, self.precision = network, settings, degradations, precision
+        self.network, self.settings, self.degradations = network, settings, degradations
+        self.precision, self.judged_in = precision, judged_in
         self.averaged = AveragedModel(network, multi_avg_fn=_average)
         make = {"adam": torch.optim.Adam, "soap": SOAP}[settings.optimizer]
         self.optimizer: torch.optim.Optimizer = make(network.parameters(), lr=settings.learning_rate)
@@ -198,8 +212,8 @@ class _Run:
 
     def judge(self, validation: Validation) -> None:
         """Measure the averaged weights on the validation windows, note it in the curves, and keep them if they are the best."""
-        # In float32, as the network is evaluated.
-        quality = validation.measure(self.averaged.module)
+        with multiplying_in(self.judged_in, self.losses.device):
+            quality = validation.measure(self.averaged.module)
         for degradation, loss, crops in zip(self.degradations, self.losses.tolist(), self.crops, strict=True):
             (value, similarity), (bicubic, _) = quality[degradation], validation.bicubic[degradation]
             self.curves.append(
@@ -268,7 +282,7 @@ class _Run:
         return self.losses.sum().item() / sum(self.crops)
 
     def _restore(self, images: Tensor) -> Tensor:
-        with torch.autocast(images.device.type, self.precision, enabled=self.precision != torch.float32):
+        with multiplying_in(self.precision, images.device):
             restored: Tensor = self.network(images)
         return restored
 
@@ -278,16 +292,6 @@ class _Run:
         rising = (self.step + 1) / max(1, round(WARM_UP * self.settings.steps))
         falling = (1 + math.cos(math.pi * done)) / 2 if self.settings.schedule == "cosine" else (1 - done) ** 2
         return (SLOWER if self.slowed else 1) * min(rising, falling)
-
-
-def choose_precision(wish: Literal["auto", "float32", "bfloat16"], device: torch.device) -> torch.dtype:
-    """Return the type to multiply in: for `auto` bfloat16 where the hardware has it, else float32."""
-    if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported()
-    else:
-        has = torch.cpu.get_capabilities()
-        fast = bool(has.get("amx_bf16") or has.get("avx512_bf16"))
-    return torch.bfloat16 if wish == "bfloat16" or (wish == "auto" and fast) else torch.float32
 
 
 def _average(means: Any, current: Any, steps: Tensor | int) -> None:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from superres.device import choose_device
+from superres.device import choose_device, choose_precision, multiplying_in
 from superres.errors import UserError
 
 
@@ -16,3 +16,20 @@ def test_cuda_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match=r"runtime\.device is cuda, but torch finds no CUDA device"):
         choose_device("cuda")
+
+
+@pytest.mark.parametrize("has", ["amx_bf16", "avx512_bf16", None])
+def test_precision_follows_the_hardware_unless_told(monkeypatch, has):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {has: True, "avx2": True})
+    cpu = torch.device("cpu")
+    assert choose_precision("auto", cpu) == (torch.bfloat16 if has else torch.float32)
+    assert choose_precision("float32", cpu) == torch.float32
+    assert choose_precision("bfloat16", cpu) == torch.bfloat16
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_products_are_of_the_precision_asked_for(precision):
+    layer = torch.nn.Linear(3, 2)
+    with multiplying_in(precision, torch.device("cpu")):
+        assert layer(torch.ones(1, 3)).dtype == precision
+    assert layer.weight.dtype == torch.float32

@@ -33,6 +33,8 @@ def networks(workspace):
         loaded["srcnn", scale].load_state_dict(srcnn[f"x{scale}"])
         loaded["vdsr", scale] = shared
         loaded["bicubic", scale] = torch.nn.Identity()
+    for network in loaded.values():
+        torch.nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)  # other layouts round otherwise
     return loaded
 
 
@@ -194,6 +196,32 @@ def test_a_vdsr_file_trained_for_other_scales_is_refused(workspace):
     modelfile.write(path, weights, {**description, "scales": [2]})
     with pytest.raises(UserError, match=r"vdsr\.safetensors was not trained for scales 3"):
         Restorers(workspace / "models/srcnn.safetensors", path, Degrade((2, 3), (0.0,), 0), torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("trained", "has", "expected"),
+    [("bfloat16", True, torch.bfloat16), ("bfloat16", False, torch.float32), ("float32", True, torch.float32)],
+)
+def test_vdsr_alone_restores_in_bfloat16_when_trained_so_on_hardware_that_has_it(
+    workspace, monkeypatch, trained, has, expected
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": has})
+    path = workspace / "models/vdsr.safetensors"
+    weights, description = modelfile.read(path)
+    weights["vdsr"]["layers.19.weight"] += torch.randn(1, 64, 3, 3, generator=torch.Generator().manual_seed(0)) / 1000
+    modelfile.write(path, weights, {**description, "precision": trained})
+    restorers = Restorers(workspace / "models/srcnn.safetensors", path, Degrade(SCALES, (0.0,), 0), torch.device("cpu"))
+    bicubic = torch.rand(1, 1, 24, 24, generator=torch.Generator().manual_seed(0))
+    restored = restorers.enhanced(bicubic, 2)
+    loaded = networks(workspace)
+    with torch.no_grad():
+        single = {model: loaded[model, 2](bicubic).clamp(0, 1) for model in ("bicubic", "srcnn", "vdsr")}
+        with torch.autocast("cpu", torch.bfloat16):
+            half = loaded["vdsr", 2](bicubic).clamp(0, 1)
+    assert not torch.equal(half, single["vdsr"])
+    assert torch.equal(restored["vdsr"], half if expected == torch.bfloat16 else single["vdsr"])
+    for model in ("bicubic", "srcnn"):
+        assert torch.equal(restored[model], single[model])
 
 
 def test_models_trained_without_noise_are_refused_for_noise(workspace):

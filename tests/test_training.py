@@ -19,7 +19,7 @@ from superres.models.vdsr import VDSR
 from superres.patches import Augment, Crops
 from superres.runtime import Runtime
 from superres.sources.phantom import draw
-from superres.training import Fitted, Trainer, Training, Validation, choose_precision
+from superres.training import Fitted, Trainer, Training, Validation
 
 AUGMENT = Augment(flip=True, zoom=0.6, rotation=5.0, warped=0.25)
 CPU = torch.device("cpu")
@@ -273,20 +273,22 @@ def test_no_validation_image_is_refused(data):
         Validation(data.images, np.array([], int), [X2], CPU)
 
 
-@pytest.mark.parametrize("has", ["amx_bf16", "avx512_bf16", None])
-def test_precision_follows_the_hardware_unless_told(monkeypatch, has):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {has: True, "avx2": True})
-    assert choose_precision("auto", CPU) == (torch.bfloat16 if has else torch.float32)
-    assert choose_precision("float32", CPU) == torch.float32
-    assert choose_precision("bfloat16", CPU) == torch.bfloat16
-
-
-def test_networks_are_judged_in_float32_as_they_are_evaluated(data, tmp_path):
-    fitted = fit(data, tmp_path, "srcnn", precision="bfloat16", validations=1)
-    network = torch.nn.utils.convert_conv2d_weight_memory_format(SRCNN(), torch.channels_last)
+@pytest.mark.parametrize("judged_in", [torch.float32, torch.bfloat16])
+def test_networks_are_judged_in_what_they_are_evaluated_in(data, tmp_path, judged_in):
+    fresh = VDSR()
+    vdsr.start_from_bicubic(fresh, 0)
+    fitted = trainer(data, tmp_path, precision="bfloat16", validations=1).fit("vdsr", fresh, [X2], judged_in=judged_in)
+    network = torch.nn.utils.convert_conv2d_weight_memory_format(VDSR(), torch.channels_last)
     network.load_state_dict(fitted.weights)
-    value, similarity = Validation(data.images, data.rows("val"), [X2], CPU).measure(network)[X2]
-    assert (fitted.curves[-1]["psnr"], fitted.curves[-1]["ssim"]) == pytest.approx((value, similarity), abs=1e-4)
+
+    def quality(dtype: torch.dtype) -> tuple[float, float]:
+        with torch.autocast("cpu", dtype, enabled=dtype == torch.bfloat16):
+            return Validation(data.images, data.rows("val"), [X2], CPU).measure(network)[X2]
+
+    judged = fitted.curves[-1]["psnr"], fitted.curves[-1]["ssim"]
+    assert judged == pytest.approx(quality(judged_in), abs=1e-7)
+    other = torch.bfloat16 if judged_in == torch.float32 else torch.float32
+    assert judged != pytest.approx(quality(other), abs=1e-7)
 
 
 def test_each_further_scale_starts_from_the_network_of_the_one_before(workspace, monkeypatch):

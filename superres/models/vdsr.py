@@ -34,9 +34,9 @@ class VDSR(nn.Module):
         first, *hidden, last = self.layers
         # Never in bfloat16, which holds half a grey level of the image at best; what the layer finds in it is smaller.
         with torch.autocast(images.device.type, enabled=False):
-            features = torch.relu(first(images))
+            features = torch.relu_(first(images))
         for layer in hidden:
-            features = torch.relu(layer(features))
+            features = torch.relu_(layer(features))
         # Autocast may have made the residual bfloat16. It is small, so its 8 bits of mantissa suffice, but the sum's do not.
         residual: Tensor = last(features)
         return images + residual.float()
