@@ -56,8 +56,8 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_table(path: Path, table: pd.DataFrame | Sequence[Mapping[str, Any]]) -> None:
-    """Write `table`, a frame or a list of rows, to `path` as CSV with a header, in one step; floats with seven digits."""
-    write_text(path, pd.DataFrame(table).to_csv(index=False, lineterminator="\n", float_format="%.7g"))
+    """Write `table`, a frame or a list of rows, to `path` as CSV with a header, in one step; floats with twelve digits."""
+    write_text(path, pd.DataFrame(table).to_csv(index=False, lineterminator="\n", float_format="%.12g"))
 
 
 def _partial(path: Path) -> Path:
