@@ -45,7 +45,7 @@ class SOAP(torch.optim.Optimizer):
                 else:
                     state["steps"], state["covariances"] = 0, covariances(gradients)
                     state["momentum"], state["variance"] = torch.zeros_like(gradients), torch.zeros_like(gradients)
-                    state["bases"] = [torch.linalg.eigh(covariance)[1] for covariance in state["covariances"]]
+                    state["bases"] = [_eigenvectors(covariance) for covariance in state["covariances"]]
 
 
 def covariances(gradients: Tensor) -> list[Tensor]:
@@ -67,6 +67,13 @@ def _as_modes(weight: Tensor) -> Tensor:
         return gradient
     modes = gradient.contiguous().flatten(2)
     return modes.reshape([length for length in modes.shape if length > 1] or [1])
+
+
+def _eigenvectors(covariance: Tensor) -> Tensor:
+    """Return the eigenvectors of each of `covariance` (L, n, n), in columns."""
+    # In float64: where filters are dead, or nearly, float32's solver gives up or returns no numbers.
+    vectors: Tensor = torch.linalg.eigh(covariance.double())[1]
+    return vectors.to(covariance.dtype)
 
 
 def _turn(tensors: Tensor, bases: list[Tensor]) -> Tensor:

@@ -30,6 +30,20 @@ def test_the_covariance_of_an_axis_is_that_of_its_slices():
             np.testing.assert_allclose(of_one, np.einsum(names, gradient, gradient), rtol=1e-4, atol=1e-5)
 
 
+def test_dead_and_nearly_dead_filters_leave_the_weights_finite():
+    # In a network that has been trained before, half of a layer's filters may get no gradient, and others hardly any.
+    generator = torch.Generator().manual_seed(0)
+    weights = [nn.Parameter(torch.zeros(64, 64, 3, 3)) for _ in range(60)]
+    optimizer = SOAP(weights, lr=0.001)
+    for _ in range(2):
+        for weight in weights:
+            alike = torch.randn(64, 2, generator=generator) @ torch.randn(2, 576, generator=generator)
+            weight.grad = (1e-5 * alike * 10 ** (-4 * torch.rand(64, 1, generator=generator))).view(64, 64, 3, 3)
+            weight.grad[::2] = 0
+        optimizer.step()
+    assert all(torch.isfinite(weight).all() for weight in weights)
+
+
 def test_layers_of_one_shape_are_stepped_as_each_alone():
     generator = torch.Generator().manual_seed(0)
     together, alone = ([nn.Parameter(torch.zeros(6, 5, 3, 3)) for _ in range(3)] for _ in range(2))
