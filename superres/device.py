@@ -25,5 +25,5 @@ def choose_precision(wish: Literal["auto", "float32", "bfloat16"], device: torch
 
 
 def multiplying_in(precision: torch.dtype, device: torch.device) -> torch.autocast:
-    """Return a context in which networks multiply in `precision`; weights and what comes out stay float32."""
+    """Return a context in which layers multiply in `precision` and return it, though their weights stay float32."""
     return torch.autocast(device.type, precision, enabled=precision != torch.float32)
