@@ -247,6 +247,15 @@ def test_twice_cut_at_one_place_is_given_up_when_time_is_up(server, workspace):
     assert len(server.asked) > 2
 
 
+@pytest.fixture
+def interruptible():
+    """Let processes that are started hear SIGINT: those that a script runs in the background inherit that it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_download_takes_the_client_along_and_the_next_run_goes_on(server, workspace, end):
     server.whole = [hang(2 * MIB), None]
