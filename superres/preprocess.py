@@ -66,8 +66,8 @@ class Prepared(NamedTuple):
 def prepare(pixels: Grey, size: int, normalise: Normalise) -> NDArray[np.uint8]:
     """Return the central square of a grey image (height, width), uint8 or uint16, as uint8 (size, size).
 
-    Reduced with Pillow's antialiased Lanczos filter on float32: of its filters it passes most detail below the new Nyquist
-    frequency and least above, and it is not the bicubic kernel that degrades the images later on.
+    Reduced by antialiased bicubic interpolation (a = -0.5, Pillow's, on float32), which is MATLAB's imresize: the ground truth
+    is made as the papers make every image, and PSNR compares only between images reduced alike (`docs/results.md`).
     Grey levels: "none" maps the dtype's full range to 0..255, "minmax" the darkest and brightest pixel of the reduced
     square, "percentile" its 0.5th and 99.5th percentile, clipped; rounded. An image of one level becomes 0 under the
     latter two. Raises Unusable("too small") when the shorter side is below `size`: ground truth is never enlarged.
@@ -78,7 +78,7 @@ def prepare(pixels: Grey, size: int, normalise: Normalise) -> NDArray[np.uint8]:
         raise Unusable("too small", f"{width}x{height} pixels; the shorter side is below preprocess.size {size}")
     top, left = (height - side) // 2, (width - side) // 2
     square = pixels[top : top + side, left : left + side].astype(np.float32)
-    reduced = np.asarray(Image.fromarray(square).resize((size, size), Image.Resampling.LANCZOS))
+    reduced = np.asarray(Image.fromarray(square).resize((size, size), Image.Resampling.BICUBIC))
     low, high = _range(reduced, normalise, np.iinfo(pixels.dtype).max)
     scaled = (reduced - low) * (255 / (high - low) if high > low else 0)
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)

@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+import torch.nn.functional as F
 from PIL import Image
-from skimage.transform import resize
 
 from stages import preprocess as stage
 from superres.decode import Unusable
@@ -39,7 +40,7 @@ def test_waves_beyond_the_new_nyquist_frequency_vanish_and_waves_below_stay():
     # From 256 pixels to 64: the new Nyquist frequency is 32 cycles an image.
     inner = slice(4, -4)
     beyond = prepare(wave(256, 50).astype(np.uint8), 64, "none")[inner, inner]
-    assert np.abs(beyond.astype(int) - 128).max() <= 3
+    assert np.abs(beyond.astype(int) - 128).max() <= 4  # a bilinear kernel leaves 6
     below = prepare(wave(256, 16).astype(np.uint8), 64, "none")[inner, inner]
     assert np.abs(below - wave(64, 16)[inner, inner]).max() <= 6
     assert np.abs(wave(256, 50)[2::4, 2::4] - 128).max() > 90  # what picking pixels would make of it
@@ -52,11 +53,11 @@ def test_a_constant_stays_constant_and_a_ramp_linear():
     assert np.abs(prepare(ramp, 64, "none")[:, 4:-4] - expected[4:-4]).max() <= 0.5001
 
 
-def test_reduction_agrees_with_another_library_on_a_smooth_image():
-    rows, columns = np.mgrid[:300, :300] / 300
-    smooth = np.rint(128 + 60 * np.sin(7 * rows + 3 * columns) + 50 * np.cos(11 * columns * rows)).astype(np.uint8)
-    reference = resize(smooth.astype(float), (100, 100), order=3, anti_aliasing=True)
-    assert np.abs(prepare(smooth, 100, "none").astype(float) - reference)[3:-3, 3:-3].max() < 1.5
+@pytest.mark.parametrize("side", [100, 150, 187])
+def test_reduction_is_antialiased_bicubic_interpolation_of_another_library_on_noise(side):
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300), np.uint8)
+    reference = F.interpolate(torch.from_numpy(noise)[None, None].float(), (side, side), mode="bicubic", antialias=True)
+    assert np.abs(prepare(noise, side, "none") - reference[0, 0].clamp(0, 255).numpy()).max() <= 0.51
 
 
 def test_none_maps_the_dtypes_full_range():
