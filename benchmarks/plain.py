@@ -1,9 +1,9 @@
-"""The recipe of public implementations of SRCNN and VDSR, written as well as such code gets: what `benchmarks/speed.py` compares with.
+"""The recipe of public implementations of SRCNN and VDSR, as good as such code gets: what `benchmarks/speed.py` compares with.
 
 Patches are cut, degraded and stored beforehand, and a DataLoader deals them out; the networks train in float32 and PyTorch's
 default memory layout, with Adam and the mean squared error; at evaluation one image at a time goes through the networks and
-scikit-image's metrics; radiographs are prepared one after the other with scikit-image. Written before what it is compared with was
-made fast, and not edited to move a ratio. It uses nothing of `superres`.
+scikit-image's metrics; radiographs are prepared one after the other with scikit-image. Written before what it is compared with
+was made fast, and not edited to move a ratio. It uses nothing of `superres`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -64,7 +64,7 @@ def degrade(image: Levels, scale: int) -> tuple[Levels, Levels]:
 
 
 def store_patches(images: Sequence[Levels], scales: Sequence[int]) -> TensorDataset:
-    """Return pairs of degraded and true patches, float32 (N, 1, PATCH, PATCH) in [0, 1], side by side from every image and scale."""
+    """Return degraded and true patches of every image and scale, side by side: float32 (N, 1, PATCH, PATCH) in [0, 1]."""
     inputs, truths = [], []
     for image in images:
         for scale in scales:
@@ -115,7 +115,7 @@ def evaluate(networks: Sequence[nn.Module], image: Levels, scale: int) -> list[t
 
 
 def preprocess(files: Sequence[Path], size: int) -> Levels:
-    """Return the central squares of `files`, as grey levels reduced to `size`: uint8 (N, size, size). Smaller ones are left out."""
+    """Return the central squares of `files`, but for the smaller ones, as grey levels: uint8 (N, size, size)."""
     prepared = []
     for file in files:
         image = imread(file, as_gray=True)

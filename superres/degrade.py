@@ -15,10 +15,10 @@ from superres.params import Must, at_least, between
 # levels) would round them differently from one window, batch or device to another. This much is added before rounding.
 TIE = 1e-3
 
-# How far, in pixels at scale s, an output pixel of `low_resolution` followed by `enlarge` can see: the antialiased cubic
-# reaches 2 s pixels to either side on the way down and 2 low-resolution pixels on the way up, and each grid is offset by
-# less than one low-resolution pixel. Twelve is a multiple of every scale, which keeps crops on the grid of the whole image.
-MARGIN = 24
+# How far, in low-resolution pixels, an output pixel of `low_resolution` followed by `enlarge` can see: the antialiased cubic
+# reaches two to either side on the way down and two on the way up, and each grid is offset by less than one.
+REACH = 5
+MARGIN = 24  # pixels that this comes to at the largest scale, at least; a multiple of every scale
 
 
 # Each in a section's list: none twice, and one at least.

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Annotated
 
 import numpy as np
@@ -12,12 +13,12 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from superres.dataset import Images
-from superres.degrade import MARGIN, Degradation, generator, grain, observe
+from superres.degrade import MARGIN, REACH, Degradation, generator, grain, observe
 from superres.errors import UserError
 from superres.params import between
 
-# Crops start on multiples of this and have sides that are multiples of it, so that for every scale they lie on the grid of
-# the low-resolution pixels of the whole image.
+# Crops are cut from multiples of this to multiples of it, so that for every scale, and turned, they lie on the grid of the
+# low-resolution pixels of the whole image.
 GRID = 12
 
 # Turning by a small angle interpolates, which blurs at native resolution; shrinking to this or less brings the sharpness
@@ -53,23 +54,23 @@ class Crops:
         Raises UserError when the images are too small for a crop with its margin, or there is no row.
         """
         side = images.shape[1]
-        if side < patch + 2 * MARGIN:
+        drawn = math.ceil(patch / GRID) * GRID + 2 * MARGIN
+        if side < drawn:
             raise UserError(
-                f"images of {side} pixels are too small for patches of {patch} with a margin of {MARGIN} on each side; "
-                f"raise preprocess.size to at least {patch + 2 * MARGIN} or lower patch"
+                f"images of {side} pixels are too small for patches of {patch} with their margin; "
+                f"raise preprocess.size to at least {drawn} or lower patch"
             )
         if len(rows) == 0:
             raise UserError("there is no image to train on; give more images or a larger split.train")
         self.images, self.rows, self.augment, self.device = images, rows, augment, device
-        self.patch, self.batch, self.seed = patch, batch, seed
+        self.patch, self.drawn, self.batch, self.seed = patch, drawn, batch, seed
 
     def draw(self, step: int) -> Tensor:
         """Return the ground truth of a step with its margin, float32 (batch, 1, P, P) in [0, 1], P = patch + 2 MARGIN."""
         source = generator(self.seed, step)
-        side = self.patch + 2 * MARGIN
         warped = _uniform(source, 0, 1) < self.augment.warped
-        crops = self._warped(side, source) if warped else self._cut(side, GRID, source)
-        return _turn_and_flip(crops, self.augment.flip, source)
+        crops = self._warped(source) if warped else self._cut(self.drawn, GRID, source)
+        return crops[..., : self.patch + 2 * MARGIN, : self.patch + 2 * MARGIN]
 
     def observed(self, step: int, degradations: Sequence[Degradation]) -> tuple[Tensor, Tensor]:
         """Return the network inputs and ground truths of a step, float32 (batch, 1, patch, patch) in [0, 1].
@@ -78,27 +79,42 @@ class Crops:
         """
         return pairs(self.draw(step), degradations, generator(self.seed, step, "grain"), first=step * self.batch)
 
-    def _warped(self, side: int, source: Generator) -> Tensor:
+    def _warped(self, source: Generator) -> Tensor:
         """Return crops shrunk by one factor and, if that is enough, turned by one small angle, with no corner filled in."""
         zoom = _uniform(source, self.augment.zoom, 1)
         rotation = self.augment.rotation if zoom <= CRISP else 0.0
         angle = math.radians(_uniform(source, -rotation, rotation))
-        turned = round(side / zoom)
+        turned = round(self.drawn / zoom)
         # For a turn: the upright square around a turned one, and a pixel and a half to each side for the interpolation.
         around = turned if angle == 0 else math.ceil(turned * (math.cos(angle) + math.sin(abs(angle)))) + 3
         if around > self.images.shape[1]:  # a small image has no room for this much: take what there is
-            return self._cut(side, GRID, source)
+            return self._cut(self.drawn, GRID, source)
         crops = self._cut(around, 1, source)
         if angle != 0:
             crops = _turned_inside(crops, angle, turned)
-        return F.interpolate(crops, (side, side), mode="bicubic", antialias=True).clamp(0, 1)
+        return F.interpolate(crops, (self.drawn, self.drawn), mode="bicubic", antialias=True).clamp(0, 1)
 
     def _cut(self, side: int, grid: int, source: Generator) -> Tensor:
+        """Return squares that start on `grid`, each turned by its own number of quarter turns and half of them mirrored."""
         positions = (self.images.shape[1] - side) // grid + 1
         pick = torch.randint(len(self.rows), (self.batch,), generator=source).numpy()
         top, left = (torch.randint(positions, (2, self.batch), generator=source) * grid).numpy()
+        quarters, mirrored = torch.randint(4, (2, self.batch), generator=source).numpy()
         crops = cut(self.images, self.rows[pick], top, left, side)
-        return torch.from_numpy(crops).to(self.device).unsqueeze(1).float() / 255
+        mirrored %= 2 if self.augment.flip else 1
+        # As bytes, and before they go to the device: a quarter of the memory to move.
+        turned = _turned_and_mirrored(crops, quarters, mirrored)
+        return torch.from_numpy(turned).to(self.device).unsqueeze(1).float() / 255
+
+
+def _turned_and_mirrored(crops: Images, quarters: npt.NDArray[np.int64], mirrored: npt.NDArray[np.int64]) -> Images:
+    """Return each of `crops` (N, P, P) turned by its number of `quarters`, then mirrored where `mirrored` is 1."""
+    done = np.empty_like(crops)
+    for quarter, mirror in product(range(4), range(2)):
+        chosen = (quarters == quarter) & (mirrored == mirror)
+        turned = np.rot90(crops[chosen], quarter, (1, 2))
+        done[chosen] = turned[..., ::-1] if mirror else turned
+    return done
 
 
 def _turned_inside(crops: Tensor, angle: float, side: int) -> Tensor:
@@ -113,8 +129,8 @@ def cut(
     images: Images, rows: npt.NDArray[np.intp], top: npt.NDArray[np.int64], left: npt.NDArray[np.int64], side: int
 ) -> Images:
     """Return the squares (len(rows), side, side) of `images` (N, S, S) whose first pixels are at `top`, `left`."""
-    span = np.arange(side)
-    crops: Images = images[rows[:, None, None], (top[:, None] + span)[:, :, None], (left[:, None] + span)[:, None, :]]
+    windows = np.lib.stride_tricks.sliding_window_view(images, (side, side), axis=(1, 2))
+    crops: Images = windows[rows, top, left]
     return crops
 
 
@@ -123,30 +139,25 @@ def pairs(crops: Tensor, degradations: Sequence[Degradation], source: Generator,
 
     Crop i is degraded by degradations[(first + i) mod len(degradations)], with noise from `source`.
     """
-    inputs = torch.empty_like(crops)
+    patch = crops.shape[-1] - 2 * MARGIN
+    inner = slice(MARGIN, MARGIN + patch)
+    inputs = crops.new_empty(len(crops), 1, patch, patch)
     for i, degradation in enumerate(degradations):
         dealt = share(i, first, len(degradations))
-        count, _, height, width = crops[dealt].shape
         scale = degradation.scale
+        # No more of the margin than this scale can see, from and to whole pixels of the low-resolution image.
+        margin = REACH * scale
+        seen = slice(MARGIN - margin, MARGIN + math.ceil(patch / scale) * scale + margin)
+        window = crops[dealt][..., seen, seen]
+        count, _, height, width = window.shape
         noise = grain(degradation, (count, 1, height // scale, width // scale), source)
-        inputs[dealt] = observe(crops[dealt], scale, noise)
-    inner = (..., slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
-    return inputs[inner], crops[inner]
+        inputs[dealt] = observe(window, scale, noise)[..., margin : margin + patch, margin : margin + patch]
+    return inputs, crops[..., inner, inner]
 
 
 def share(index: int, first: int, count: int) -> slice:
     """Return which crops of a batch, whose first is crop number `first`, go to degradation `index` of `count`."""
     return slice((index - first) % count, None, count)
-
-
-def _turn_and_flip(crops: Tensor, flip: bool, source: Generator) -> Tensor:
-    """Turn each crop by its own number of quarter turns; mirror each with probability one half if `flip`."""
-    quarters = torch.randint(4, (len(crops),), generator=source).to(crops.device)
-    mirrored = torch.randint(2, (len(crops),), generator=source).to(crops.device)
-    turned = torch.empty_like(crops)
-    for quarter in range(4):
-        turned[quarters == quarter] = crops[quarters == quarter].rot90(quarter, (2, 3))
-    return torch.where((mirrored == 1).view(-1, 1, 1, 1), turned.flip(3), turned) if flip else turned
 
 
 def _uniform(source: Generator, low: float, high: float) -> float:

@@ -41,7 +41,8 @@ class SOAP(torch.optim.Optimizer):
                 if state:
                     directions = _directions(gradients, state, *group["betas"])
                     for weight, direction in zip(weights, directions, strict=True):
-                        weight.sub_(direction.reshape(weight.shape), alpha=group["lr"])
+                        in_place = _channels_last(weight)
+                        in_place.sub_(direction.view(in_place.shape), alpha=group["lr"])
                 else:
                     state["steps"], state["covariances"] = 0, covariances(gradients)
                     state["momentum"], state["variance"] = torch.zeros_like(gradients), torch.zeros_like(gradients)
@@ -59,13 +60,18 @@ def covariances(gradients: Tensor) -> list[Tensor]:
     return [matrices @ matrices.mT for matrices in unfolded]
 
 
+def _channels_last(weight: Tensor) -> Tensor:
+    """Return a convolution's weight (out, in, h, w) as (out, h, w, in), as it lies in memory; others as they are."""
+    return weight.permute(0, 2, 3, 1) if weight.ndim == 4 else weight
+
+
 def _as_modes(weight: Tensor) -> Tensor:
-    """Return the gradient of a convolution (out, in, h, w) as (out, in, h*w) without axes of length 1; others as they are."""
+    """Return the gradient of a convolution (out, in, h, w) as (out, h*w, in) without axes of length 1; others as they are."""
     gradient = weight.grad
     assert gradient is not None
     if gradient.ndim < 3:
         return gradient
-    modes = gradient.contiguous().flatten(2)
+    modes = _channels_last(gradient).flatten(1, 2)
     return modes.reshape([length for length in modes.shape if length > 1] or [1])
 
 
@@ -90,12 +96,12 @@ def _directions(gradients: Tensor, state: dict[str, Any], beta1: float, beta2: f
     state["steps"] += 1
     state["momentum"].lerp_(gradients, 1 - beta1)
     state["variance"].lerp_(_turn(gradients, state["bases"]).square(), 1 - beta2)
-    momentum = _turn(state["momentum"], state["bases"]) / (1 - beta1 ** state["steps"])
-    spread = (state["variance"] / (1 - beta2 ** state["steps"])).sqrt()
+    momentum = _turn(state["momentum"], state["bases"])
+    spread = state["variance"].sqrt().div_(math.sqrt(1 - beta2 ** state["steps"])).add_(EPSILON)
     # With fixed bases no gradients can make Adam step further than this (by Cauchy and Schwarz); when a basis turns, what is
     # known of a direction may be far too small for it.
     furthest = (1 - beta1) / math.sqrt((1 - beta2) * (1 - beta1**2 / beta2))
-    directions = (momentum / (spread + EPSILON)).clamp(-furthest, furthest)
+    directions = momentum.div(1 - beta1 ** state["steps"]).div_(spread).clamp_(-furthest, furthest)
     directions = _turn(directions, [basis.mT for basis in state["bases"]])
     for old, new in zip(state["covariances"], covariances(gradients), strict=True):
         old.lerp_(new, 1 - beta2)
@@ -112,5 +118,6 @@ def _follow(state: dict[str, Any]) -> None:
         order = (basis * along).sum(1).argsort(descending=True, stable=True)
         place = [1] * state["variance"].ndim
         place[0], place[axis] = order.shape
-        state["variance"] = state["variance"].take_along_dim(order.view(place), axis)
-        state["bases"][axis - 1] = torch.linalg.qr(along.take_along_dim(order[:, None], 2))[0]
+        # gather, since take_along_dim first takes the remainder of every index.
+        state["variance"] = state["variance"].gather(axis, order.view(place).expand_as(state["variance"]))
+        state["bases"][axis - 1] = torch.linalg.qr(along.gather(2, order[:, None].expand_as(along)))[0]

@@ -32,6 +32,9 @@ WARM_UP = 0.02  # share of the steps in which the learning rate rises from nothi
 CLIP = 0.5  # largest norm of a gradient; a batch of hard crops must not throw the network back
 DIVERGED = 0.5  # a loss above half of the grey range is that of no network that is still learning
 SLOWER = 0.5  # share of the learning rate with which a diverged run tries again
+AT_ONCE = (
+    2**16
+)  # pixels that go through a network together on a CPU: with more, the maps are too large to be kept and used again
 VALIDATION_IMAGES = 24  # a network is chosen on one window of this many validation images,
 VALIDATION_SIDE = 96  # of so many pixels a side: more, judged in float32, would cost training more time than they add certainty
 VALIDATION_BATCH = 16
@@ -43,7 +46,7 @@ class Training:
 
     steps: Annotated[int, at_least(1)]
     batch: Annotated[int, at_least(1)]
-    patch: Annotated[int, Must(f"that is a multiple of {GRID}", lambda patch: patch > 0 and patch % GRID == 0)]
+    patch: Annotated[int, at_least(1)]
     optimizer: Literal["adam", "soap"]
     learning_rate: Annotated[float, Must("above 0", lambda rate: rate > 0)]
     schedule: Literal["cosine", "quadratic"]
@@ -106,7 +109,7 @@ class Trainer:
         crops = Crops(images, self.data.rows("train"), self.augment, settings.patch, settings.batch, settings.seed, self.device)
         validation = Validation(images, self.data.rows("val"), degradations, self.device)
         network = nn.utils.convert_conv2d_weight_memory_format(network.to(self.device), torch.channels_last)
-        run = _Run(network, settings, degradations, self.precision, judged_in)
+        run = Run(network, settings, degradations, self.precision, judged_in)
         identity = {**self.description, "degradations": degradations, "steps": settings.steps}
         checkpoint = Checkpoint(self.checkpoints, name, identity)
         self._written.append(checkpoint)
@@ -169,7 +172,7 @@ class Validation:
         return quality
 
 
-class _Run:
+class Run:
     """One network under training: all that a checkpoint must hold for it to go on as if nothing had happened."""
 
     def __init__(
@@ -198,14 +201,15 @@ class _Run:
         """Take the next optimiser step, on its batch (N, 1, P, P) of `Crops.observed`."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * self._schedule()
-        errors = (self._restore(inputs) - truth).abs().mean(dim=(1, 2, 3))
         self.network.zero_grad()
-        torch.autograd.backward(errors.mean())
+        parts = math.ceil(truth.numel() / AT_ONCE) if truth.device.type == "cpu" else 1
+        batch = zip(inputs.chunk(parts), truth.chunk(parts), strict=True)
+        errors = torch.cat([self._learn_from(*part, len(truth)) for part in batch])
         nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
         self.optimizer.step()
         self.averaged.update_parameters(self.network)
         kinds, first = len(self.degradations), self.step * len(errors)
-        dealt = [errors[share(i, first, kinds)].detach() for i in range(kinds)]
+        dealt = [errors[share(i, first, kinds)] for i in range(kinds)]
         self.losses += torch.stack([each.sum() for each in dealt])
         self.crops = [before + len(each) for before, each in zip(self.crops, dealt, strict=True)]
         self.step += 1
@@ -281,10 +285,13 @@ class _Run:
     def _loss(self) -> float:
         return self.losses.sum().item() / sum(self.crops)
 
-    def _restore(self, images: Tensor) -> Tensor:
-        with multiplying_in(self.precision, images.device):
-            restored: Tensor = self.network(images)
-        return restored
+    def _learn_from(self, inputs: Tensor, truth: Tensor, batch: int) -> Tensor:
+        """Add the gradients of these crops of a batch of so many; return the mean absolute error of each."""
+        with multiplying_in(self.precision, inputs.device):
+            restored: Tensor = self.network(inputs)
+        errors = (restored - truth).abs().mean(dim=(1, 2, 3))
+        torch.autograd.backward(errors.sum() / batch)
+        return errors.detach()
 
     def _schedule(self) -> float:
         """Return the share of the peak learning rate at which the next step is taken."""

@@ -104,13 +104,13 @@ def test_a_run_that_went_back_and_was_interrupted_ends_as_one_that_was_not(data,
         undisturbed = fit(data, tmp_path / "undisturbed", minutes=0)
     with monkeypatch.context() as patched:
         spoil_once(patched, step=3)
-        patched.setattr(training._Run, "judge", lambda *_, judge=training._Run.judge: stop_at(6, *_) or judge(*_))
+        patched.setattr(training.Run, "judge", lambda *_, judge=training.Run.judge: stop_at(6, *_) or judge(*_))
         with pytest.raises(KeyboardInterrupt):
             fit(data, tmp_path / "resumed", minutes=0)
     assert equal(fit(data, tmp_path / "resumed", minutes=0), undisturbed)
 
 
-def stop_at(step: int, run: training._Run, *_: object) -> None:
+def stop_at(step: int, run: training.Run, *_: object) -> None:
     if run.step == step:
         raise KeyboardInterrupt
 
@@ -208,7 +208,7 @@ def test_losses_in_the_curves_are_means_over_the_crops_of_each_scale(data):
     network = torch.nn.Conv2d(1, 1, 1)
     torch.nn.init.ones_(network.weight)
     torch.nn.init.zeros_(network.bias)
-    run = training._Run(network, settings(optimizer="adam", learning_rate=1e-9), ALL, torch.float32)
+    run = training.Run(network, settings(optimizer="adam", learning_rate=1e-9), ALL, torch.float32)
     errors = torch.arange(12).view(3, 4, 1, 1, 1) / 100
     for batch in errors:
         run.learn(batch, torch.zeros(4, 1, 1, 1))
@@ -223,7 +223,7 @@ def test_losses_in_the_curves_are_means_over_the_crops_of_each_scale(data):
 )
 def test_the_learning_rate_rises_and_then_falls_to_nothing(schedule, falling):
     network = torch.nn.Conv2d(1, 1, 1)
-    run = training._Run(network, settings(steps=1000, schedule=schedule), [X2], torch.float32)
+    run = training.Run(network, settings(steps=1000, schedule=schedule), [X2], torch.float32)
     rates = []
     for run.step in range(1000):
         rates.append(run._schedule())
@@ -236,7 +236,7 @@ def test_the_learning_rate_rises_and_then_falls_to_nothing(schedule, falling):
 
 def test_the_weights_that_are_judged_are_a_running_mean():
     network = torch.nn.Conv2d(1, 1, 1)
-    run = training._Run(network, settings(optimizer="adam", learning_rate=0.1), [X2], torch.float32)
+    run = training.Run(network, settings(optimizer="adam", learning_rate=0.1), [X2], torch.float32)
     seen = []
     for _ in range(4):
         run.learn(torch.rand(1, 1, 4, 4), torch.rand(1, 1, 4, 4))

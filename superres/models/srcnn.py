@@ -1,11 +1,14 @@
 """SRCNN: Dong, Loy, He and Tang, "Image Super-Resolution Using Deep Convolutional Networks", TPAMI 38(2), 2016."""
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
+from torch.autograd import Function
+
+from superres.convolution import gradients
 
 # Patch extraction and reconstruction (section 3): the sides of their filters; and the numbers of maps.
 EXTRACTION, RECONSTRUCTION = 9, 5
@@ -54,23 +57,106 @@ class SRCNN(nn.Module):
         with torch.autocast(images.device.type, enabled=False):
             level = images.mean((2, 3)).detach()
             detail = (images - level[..., None, None]).to(dtype)
+            answers = []
             for layer in self._layers():
-                answer = level @ layer.weight.sum((2, 3)).T + cast(Tensor, layer.bias)
-                detail = _convolved(detail, layer.weight.to(dtype))
-                if layer is not self.reconstruction:
-                    level = answer.relu()
-                    # relu(detail + answer) - level without sums of large and small; the maximum of the two is written as
-                    # max(a, b) = a + relu(b - a), whose gradient costs a third of torch.maximum's
-                    raised = detail + (answer - level).to(dtype)[..., None, None]
-                    detail = raised + torch.relu(-level.to(dtype)[..., None, None] - raised)
-            return detail.float() + answer[..., None, None]
+                answers.append(level @ layer.weight.sum((2, 3)).T + cast(Tensor, layer.bias))
+                level = answers[-1].relu()
+            extraction, *others = (layer.weight.to(dtype) for layer in self._layers())
+            # Filters of one channel are slow. Copies of the image, shifted along its rows, as channels of a column of filters
+            # are the same and are not.
+            columns = extraction.permute(0, 3, 2, 1).contiguous()
+            found: Tensor = _Detail.apply(_shifted(detail), columns, *others, *answers[:-1])  # type: ignore[no-untyped-call]
+            return found.float() + answers[-1][..., None, None]
 
     def _layers(self) -> tuple[nn.Conv2d, nn.Conv2d, nn.Conv2d]:
         return self.extraction, self.mapping, self.reconstruction
 
 
-def _convolved(maps: Tensor, weight: Tensor) -> Tensor:
-    return F.conv2d(F.pad(maps, (weight.shape[-1] // 2,) * 4, mode="replicate"), weight)
+def _shifted(images: Tensor) -> Tensor:
+    """Return `images` (N, 1, H, W) with borders for the first layer, and its filters' width as channels: (N, 9, H+8, W)."""
+    padded = F.pad(images, (EXTRACTION // 2,) * 4, mode="replicate")[:, 0]
+    return padded.unfold(2, EXTRACTION, 1).contiguous().permute(0, 3, 1, 2)
+
+
+class _Detail(Function):
+    """The three layers on what an image adds to its level, with their gradients, most of them in place.
+
+    With `answers`, what the first two layers make of the level (N, C), their maps are relu(detail + answer) - relu(answer),
+    never as large as the level, so that `detail` and maps keep their precision.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, detail: Tensor, extraction: Tensor, mapping: Tensor, reconstruction: Tensor, *answers: Tensor
+    ) -> Tensor:
+        borders = [weight.shape[-1] // 2 for weight in (mapping, reconstruction)]
+        features = _rectified(F.conv2d(detail, extraction), answers[0], borders[0])
+        mapped = _rectified(F.conv2d(features, mapping), answers[1], borders[1])
+        ctx.save_for_backward(detail, extraction, features, mapping, mapped, reconstruction, *answers)
+        return F.conv2d(mapped, reconstruction)
+
+    @staticmethod
+    def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor | None, ...]:
+        detail, extraction, features, mapping, mapped, reconstruction, *answers = ctx.saved_tensors
+        behind, of_reconstruction, _ = gradients(gradient[0], mapped, reconstruction, 0, (True, True, False))
+        behind, of_second = _before_rectified(behind, mapped, answers[1], reconstruction.shape[-1] // 2)
+        behind, of_mapping, _ = gradients(behind, features, mapping, 0, (True, True, False))
+        behind, of_first = _before_rectified(behind, features, answers[0], mapping.shape[-1] // 2)
+        behind, of_extraction, _ = gradients(behind, detail, extraction, 0, (ctx.needs_input_grad[0], True, False))
+        return behind, of_extraction, of_mapping, of_reconstruction, of_first, of_second
+
+
+def _rectified(detail: Tensor, answer: Tensor, border: int) -> Tensor:
+    """Return relu(detail + answer) - relu(answer) with its edges repeated outwards: (N, C, H + 2 border, W + 2 border).
+
+    Computed as max(detail + min(answer, 0), -max(answer, 0)), without sums of large and small. `detail` is (N, C, H, W),
+    `answer` (N, C).
+    """
+    count, channels, height, width = detail.shape
+    padded = detail.new_empty(count, height + 2 * border, width + 2 * border, channels)
+    rows = _rows(padded, border)
+    torch.add(_rows(detail.permute(0, 2, 3, 1)), _row(answer.clamp(max=0), rows), out=rows)
+    torch.maximum(rows, _row(-answer.relu(), rows), out=rows)
+    inside = slice(border, border + height)
+    first, last = border, border + width - 1
+    padded[:, inside, :first] = padded[:, inside, first : first + 1]
+    padded[:, inside, last + 1 :] = padded[:, inside, last : last + 1]
+    padded[:, :border] = padded[:, border : border + 1]
+    padded[:, border + height :] = padded[:, border + height - 1 : border + height]
+    return padded.permute(0, 3, 1, 2)
+
+
+def _before_rectified(gradient: Tensor | None, rectified: Tensor, answer: Tensor, border: int) -> tuple[Tensor, Tensor]:
+    """Return from the gradient of `_rectified`'s result, which it uses up, those of its `detail` and `answer`."""
+    assert gradient is not None
+    behind = gradient.permute(0, 2, 3, 1).contiguous()
+    for outside in range(border):
+        behind[:, border] += behind[:, outside]
+        behind[:, -border - 1] += behind[:, -outside - 1]
+    inside = behind[:, border : behind.shape[1] - border]
+    for outside in range(border):
+        inside[:, :, border] += inside[:, :, outside]
+        inside[:, :, -border - 1] += inside[:, :, -outside - 1]
+    rows = _rows(behind, border)
+    count, height, _ = rows.shape
+    before = behind.new_empty(count, height, rows.shape[-1] // answer.shape[1], answer.shape[1])
+    above = _rows(rectified.permute(0, 2, 3, 1), border) - _row(-answer.relu(), rows)
+    torch.ops.aten.threshold_backward.grad_input(rows, above, 0, grad_input=_rows(before))
+    # Where the answer is positive, it has been subtracted again: what counts is where ReLU cuts off.
+    answered = torch.addcmul(_rows(before), rows, _row((answer > 0).to(rows.dtype), rows), value=-1)
+    of_answer = answered.view(count, -1, answer.shape[1]).sum(1)
+    return before.permute(0, 3, 1, 2), of_answer.to(answer.dtype)
+
+
+def _rows(maps: Tensor, border: int = 0) -> Tensor:
+    """Return `maps` (N, H, W, C) without their `border` as one vector for each row (N, H, W * C): a view."""
+    count, height, width, _ = maps.shape
+    return maps[:, border : height - border, border : width - border].view(count, height - 2 * border, -1)
+
+
+def _row(values: Tensor, rows: Tensor) -> Tensor:
+    """Return `values` (N, C) as often as there are pixels in each of `rows` (N, H, W * C), for all of them: (N, 1, W * C)."""
+    return values.to(rows.dtype).repeat(1, rows.shape[-1] // values.shape[1])[:, None]
 
 
 @torch.no_grad()

@@ -1,0 +1,37 @@
+"""Convolutions and their gradients, for networks that run their layers back by hand: fewer passes over memory than autograd."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def conv_relu(maps: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
+    """Return relu(conv2d(maps, weight, bias)) with zeros around `maps`; records nothing for autograd."""
+    if _in_one_pass(maps):
+        sides = [padding] * 2, [1, 1], [1, 1]  # padding, stride, dilation
+        fused: Tensor = torch.ops.mkldnn._convolution_pointwise(maps, weight, bias, *sides, 1, "relu", [], None)
+        return fused
+    return F.conv2d(maps, weight, bias, padding=padding).relu_()
+
+
+def gradients(
+    gradient: Tensor, maps: Tensor, weight: Tensor, padding: int, wanted: tuple[bool, bool, bool]
+) -> Sequence[Tensor | None]:
+    """Return the gradients of `maps`, of `weight` and of the bias of conv2d(maps, weight, bias), those that are `wanted`.
+
+    `gradient` is that of the result.
+    """
+    biases = [len(weight)]
+    ours: Sequence[Tensor | None] = torch.ops.aten.convolution_backward(
+        gradient, maps, weight, biases, [1, 1], [padding] * 2, [1, 1], False, [0, 0], 1, wanted
+    )
+    return ours
+
+
+def _in_one_pass(maps: Tensor) -> bool:
+    """Tell whether oneDNN, which applies ReLU to a result that is still in the cache, can take `maps`."""
+    if maps.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    return maps.dtype == torch.float32 or (maps.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
