@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from tqdm import tqdm
 
 from superres import dataset, params
@@ -39,10 +40,17 @@ def run(workspace: Path) -> None:
         described = data.table.iloc[row]
         for degradation in degrade.degradations:
             truth, low, restored = restorers.restore(data.images[row], described["id"], degradation)
-            for model, image in restored.items():
-                error = (image.float() - truth.float()).abs()[0, 0].cpu().numpy() / len(rows)
+            images = torch.cat([restored[model] for model in MODELS])
+            expected = truth.expand_as(images)
+            distances = (images.float() - expected.float()).abs()[:, 0].cpu().numpy() / len(rows)
+            quality = {
+                "psnr": psnr(images, expected, degradation.scale).tolist(),
+                "ssim": ssim(images, expected, degradation.scale).tolist(),
+                "inconsistency": inconsistency(images, low.expand(len(images), -1, -1, -1), degradation.scale).tolist(),
+            }
+            for number, model in enumerate(MODELS):
                 name = f"{model}_{degradation.name}"
-                errors[name] = errors.get(name, 0) + error
+                errors[name] = errors.get(name, 0) + distances[number]
                 measured.append(
                     {
                         "image": described["id"],
@@ -50,22 +58,20 @@ def run(workspace: Path) -> None:
                         "patient": described["patient"],
                         "model": model,
                         "scale": degradation.name,
-                        "psnr": psnr(image, truth, degradation.scale).item(),
-                        "ssim": ssim(image, truth, degradation.scale).item(),
-                        "inconsistency": inconsistency(image, low, degradation.scale).item(),
+                        **{metric: values[number] for metric, values in quality.items()},
                     }
                 )
     per_image = pd.DataFrame(measured)
-    quality = means(per_image, MODELS)
+    in_the_mean = means(per_image, MODELS)
     write_table(workspace / PER_IMAGE, per_image)
     for metric, path in CHARTS.items():
-        bars = [{"scale": s, "model": m, metric: q[metric]} for m, by_scale in quality.items() for s, q in by_scale.items()]
+        bars = [{"scale": s, "model": m, metric: q[metric]} for m, by_scale in in_the_mean.items() for s, q in by_scale.items()]
         write_table(workspace / path, bars)
     write_table(workspace / GAINS, gains_by_image(per_image))
     with replacing(workspace / ERRORS) as partial:
         np.savez(partial, allow_pickle=False, **errors)
     write_json(workspace / STATISTICS, summary(per_image))
-    write_json(workspace / METRICS, {**quality, "test_set": dataset.digest(data.images, rows)[:12]})
+    write_json(workspace / METRICS, {**in_the_mean, "test_set": dataset.digest(data.images, rows)[:12]})
     print(table(per_image))
 
 

@@ -32,6 +32,6 @@ def gradients(
 
 def _in_one_pass(maps: Tensor) -> bool:
     """Tell whether oneDNN, which applies ReLU to a result that is still in the cache, can take `maps`."""
-    if maps.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+    if maps.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     return maps.dtype == torch.float32 or (maps.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -3,7 +3,6 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 DATA_RANGE = 255
@@ -11,6 +10,7 @@ DATA_RANGE = 255
 # structural similarity", IEEE Transactions on Image Processing 13(4), 2004, section III-B and III-C.
 SIGMA = 1.5
 RADIUS = 5
+BLOCK = 64  # columns that one band matrix filters: wider ones hold more zeros, narrower ones make for slower products
 K1, K2 = 0.01, 0.03
 
 
@@ -35,14 +35,13 @@ def ssim(images: Tensor, truth: Tensor, shave: int) -> Tensor:
     images, truth = _shaved(images, truth, shave)
     if min(images.shape[-2:]) < 2 * RADIUS + 1:
         raise ValueError(f"{tuple(images.shape[-2:])} pixels are left after shaving {shave}; SSIM needs 11x11")
-    # One filtering for all five moments. In float64, because variances are small differences of large numbers.
-    moments = torch.cat([images, truth, images * images, truth * truth, images * truth], dim=1)
-    mean_x, mean_y, mean_xx, mean_yy, mean_xy = _gaussian(moments).unbind(dim=1)
-    variances = (mean_xx - mean_x * mean_x) + (mean_yy - mean_y * mean_y)
-    covariance = mean_xy - mean_x * mean_y
+    # In float64, because variances are small differences of large numbers.
+    moments = torch.cat([images, truth, images * images + truth * truth, images * truth], dim=1)
+    mean_x, mean_y, mean_power, mean_xy = _gaussian(moments).unbind(dim=1)
+    product, power = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
     c1, c2 = (K1 * DATA_RANGE) ** 2, (K2 * DATA_RANGE) ** 2
-    luminance = (2 * mean_x * mean_y + c1) / (mean_x * mean_x + mean_y * mean_y + c1)
-    return (luminance * (2 * covariance + c2) / (variances + c2)).mean(dim=(1, 2))
+    luminance = (2 * product + c1) / (power + c1)
+    return (luminance * (2 * (mean_xy - product) + c2) / (mean_power - power + c2)).mean(dim=(1, 2))
 
 
 def _shaved(images: Tensor, truth: Tensor, shave: int) -> tuple[Tensor, Tensor]:
@@ -60,7 +59,21 @@ def _gaussian(images: Tensor) -> Tensor:
     distance = torch.arange(-RADIUS, RADIUS + 1, dtype=images.dtype, device=images.device)
     window = torch.exp(-0.5 * (distance / SIGMA) ** 2)
     window /= window.sum()
-    count, channels, height, width = images.shape
-    planes = images.reshape(count * channels, 1, height, width)
-    planes = F.conv2d(F.conv2d(planes, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))
-    return planes.view(count, channels, height - 2 * RADIUS, width - 2 * RADIUS)
+    return _along_rows(_along_rows(images, window).mT, window).mT
+
+
+def _along_rows(images: Tensor, window: Tensor) -> Tensor:
+    """Return the correlation of the rows of `images` (..., W) with `window` (w), where that lies inside: (..., W-w+1).
+
+    As products with band matrices, block by block: in float64 ten times faster than torch's convolution.
+    """
+    length = images.shape[-1] - len(window) + 1
+    block = min(BLOCK, length)
+    band = torch.zeros(block + len(window) - 1, block, dtype=images.dtype, device=images.device)
+    for offset in range(len(window)):
+        band.diagonal(-offset).fill_(window[offset])
+    filtered = images.new_empty(*images.shape[:-1], length)
+    for start in range(0, length, block):
+        first = min(start, length - block)
+        filtered[..., first : first + block] = images[..., first : first + len(band)] @ band
+    return filtered

@@ -62,10 +62,11 @@ def test_srcnns_of_every_mapping_have_the_published_number_of_weights(mapping, w
     assert sum(layer.weight.numel() for layer in convolutions(SRCNN(mapping))) == weights  # section 4.3.3
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("mapping", [1, 3, 5])
-def test_srcnn_computes_what_scipy_computes(mapping):
+def test_srcnn_computes_what_scipy_computes(mapping, layout):
     torch.manual_seed(0)
-    network = SRCNN(mapping)
+    network = nn.utils.convert_conv2d_weight_memory_format(SRCNN(mapping), layout)
     for layer in convolutions(network):
         nn.init.normal_(layer.weight, std=0.05)
         nn.init.normal_(layer.bias, std=0.05)
@@ -137,6 +138,30 @@ def busy_srcnn() -> SRCNN:
     with torch.no_grad():
         convolutions(network)[-1].weight[:, 1:] = 0.01 * torch.randn(1, 31, 5, 5, generator=generator)
     return network
+
+
+@pytest.mark.parametrize(("network", "start"), STARTS)
+def test_gradients_are_finite_differences(network, start):
+    trained = network().double()
+    start(trained, seed=0)
+    generator = torch.Generator().manual_seed(1)
+    trained = nn.utils.convert_conv2d_weight_memory_format(trained, torch.channels_last)
+    last = convolutions(trained)[-1].weight
+    image, way = (torch.rand(2, 1, 14, 12, dtype=torch.float64, generator=generator) for _ in range(2))
+    with torch.no_grad():
+        last.copy_(0.1 * torch.randn(last.shape, dtype=torch.float64, generator=generator))
+        for layer in convolutions(trained)[:-1]:
+            nn.init.normal_(layer.bias, std=0.01, generator=generator)
+    (trained(image.requires_grad_()) * way).sum().backward()
+    for tensor in [image, *trained.parameters()]:
+        step = torch.randn(tensor.shape, dtype=torch.float64, generator=generator)
+        sums = []
+        with torch.no_grad():
+            for sign in (1, -1):
+                tensor.add_(step, alpha=sign * 1e-8)
+                sums.append((trained(image) * way).sum().item())
+                tensor.sub_(step, alpha=sign * 1e-8)
+        assert (tensor.grad * step).sum().item() == pytest.approx((sums[0] - sums[1]) / 2e-8, rel=1e-4, abs=1e-6)
 
 
 def test_srcnn_around_its_level_is_the_same_network():

@@ -45,8 +45,18 @@ class SRCNN(nn.Module):
         """Return the enhanced images."""
         if torch.is_autocast_enabled(images.device.type):
             return self._around_level(images, torch.get_autocast_dtype(images.device.type))
+        if self.reconstruction.weight.is_contiguous(memory_format=torch.channels_last):
+            return self._as_columns(images)
         enhanced: Tensor = self.reconstruction(torch.relu(self.mapping(torch.relu(self.extraction(images)))))
         return enhanced
+
+    def _as_columns(self, images: Tensor) -> Tensor:
+        """Return the same with the outer layers rewritten for memory that has channels last."""
+        extraction, mapping, reconstruction = self._layers()
+        maps = torch.relu_(F.conv2d(_shifted(images), _columns(extraction.weight), extraction.bias))
+        maps = torch.relu_(mapping(maps))
+        rows = F.conv2d(_padded(maps, RECONSTRUCTION // 2), _rows_of(reconstruction.weight))
+        return _slanted_sum(rows) + cast(Tensor, reconstruction.bias)
 
     def _around_level(self, images: Tensor, dtype: torch.dtype) -> Tensor:
         """Return the same as float32 would, multiplying in `dtype`, though that holds half a grey level at best.
@@ -61,21 +71,44 @@ class SRCNN(nn.Module):
             for layer in self._layers():
                 answers.append(level @ layer.weight.sum((2, 3)).T + cast(Tensor, layer.bias))
                 level = answers[-1].relu()
-            extraction, *others = (layer.weight.to(dtype) for layer in self._layers())
-            # Filters of one channel are slow. Copies of the image, shifted along its rows, as channels of a column of filters
-            # are the same and are not.
-            columns = extraction.permute(0, 3, 2, 1).contiguous()
-            found: Tensor = _Detail.apply(_shifted(detail), columns, *others, *answers[:-1])  # type: ignore[no-untyped-call]
-            return found.float() + answers[-1][..., None, None]
+            extraction, mapping, reconstruction = (layer.weight.to(dtype) for layer in self._layers())
+            weights = _columns(extraction), mapping, _rows_of(reconstruction)
+            rows: Tensor = _Detail.apply(_shifted(detail), *weights, *answers[:-1])  # type: ignore[no-untyped-call]
+            return _slanted_sum(rows.float()) + answers[-1][..., None, None]
 
     def _layers(self) -> tuple[nn.Conv2d, nn.Conv2d, nn.Conv2d]:
         return self.extraction, self.mapping, self.reconstruction
 
 
+# Convolutions from one channel or to one are slow. Copies of the image, shifted along its rows, as the channels of a column of
+# filters are the same as the first layer and are fast; and so is the last one as a channel for each of its filter's columns,
+# which are then shifted against each other and added.
+
+
+def _padded(maps: Tensor, border: int) -> Tensor:
+    """Return `maps` (N, C, H, W) with their edges repeated `border` pixels outwards."""
+    return F.pad(maps, (border,) * 4, mode="replicate")
+
+
 def _shifted(images: Tensor) -> Tensor:
-    """Return `images` (N, 1, H, W) with borders for the first layer, and its filters' width as channels: (N, 9, H+8, W)."""
-    padded = F.pad(images, (EXTRACTION // 2,) * 4, mode="replicate")[:, 0]
-    return padded.unfold(2, EXTRACTION, 1).contiguous().permute(0, 3, 1, 2)
+    """Return `images` (N, 1, H, W) with borders for the first layer and its filters' width as channels: (N, 9, H+8, W)."""
+    return _padded(images, EXTRACTION // 2)[:, 0].unfold(2, EXTRACTION, 1).contiguous().permute(0, 3, 1, 2)
+
+
+def _columns(weight: Tensor) -> Tensor:
+    """Return the first layer's weight (64, 1, 9, 9), for the result of `_shifted`: (64, 9, 9, 1)."""
+    return weight.permute(0, 3, 2, 1).contiguous()
+
+
+def _rows_of(weight: Tensor) -> Tensor:
+    """Return the last layer's weight (1, 32, 5, 5) with one channel for each column, for `_slanted_sum`: (5, 32, 5, 1)."""
+    return weight.permute(3, 1, 2, 0).contiguous()
+
+
+def _slanted_sum(columns: Tensor) -> Tensor:
+    """Return the sums of channel i at i pixels to the right, for `columns` (N, 5, H, W+4): (N, 1, H, W)."""
+    width = columns.shape[-1] - columns.shape[1] + 1
+    return torch.stack([columns[:, i, :, i : i + width] for i in range(columns.shape[1])]).sum(0)[:, None]
 
 
 class _Detail(Function):
@@ -89,7 +122,7 @@ class _Detail(Function):
     def forward(
         ctx: Any, detail: Tensor, extraction: Tensor, mapping: Tensor, reconstruction: Tensor, *answers: Tensor
     ) -> Tensor:
-        borders = [weight.shape[-1] // 2 for weight in (mapping, reconstruction)]
+        borders = mapping.shape[-1] // 2, RECONSTRUCTION // 2
         features = _rectified(F.conv2d(detail, extraction), answers[0], borders[0])
         mapped = _rectified(F.conv2d(features, mapping), answers[1], borders[1])
         ctx.save_for_backward(detail, extraction, features, mapping, mapped, reconstruction, *answers)
@@ -98,12 +131,21 @@ class _Detail(Function):
     @staticmethod
     def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor | None, ...]:
         detail, extraction, features, mapping, mapped, reconstruction, *answers = ctx.saved_tensors
-        behind, of_reconstruction, _ = gradients(gradient[0], mapped, reconstruction, 0, (True, True, False))
-        behind, of_second = _before_rectified(behind, mapped, answers[1], reconstruction.shape[-1] // 2)
+        behind: Tensor | None
+        (behind,) = gradient
+        total = _total(behind.sum((2, 3)), reconstruction)
+        behind, of_reconstruction, _ = gradients(behind, mapped, reconstruction, 0, (True, True, False))
+        behind, of_second, passed = _before_rectified(behind, mapped, answers[1], RECONSTRUCTION // 2, total)
         behind, of_mapping, _ = gradients(behind, features, mapping, 0, (True, True, False))
-        behind, of_first = _before_rectified(behind, features, answers[0], mapping.shape[-1] // 2)
+        total = _total(passed, mapping)
+        behind, of_first, _ = _before_rectified(behind, features, answers[0], mapping.shape[-1] // 2, total)
         behind, of_extraction, _ = gradients(behind, detail, extraction, 0, (ctx.needs_input_grad[0], True, False))
         return behind, of_extraction, of_mapping, of_reconstruction, of_first, of_second
+
+
+def _total(passed: Tensor, weight: Tensor) -> Tensor:
+    """Return the sums of the gradients of a convolution's inputs (N, C), from those of its outputs (N, O), without borders."""
+    return passed.float() @ weight.sum((2, 3)).float()
 
 
 def _rectified(detail: Tensor, answer: Tensor, border: int) -> Tensor:
@@ -126,8 +168,13 @@ def _rectified(detail: Tensor, answer: Tensor, border: int) -> Tensor:
     return padded.permute(0, 3, 1, 2)
 
 
-def _before_rectified(gradient: Tensor | None, rectified: Tensor, answer: Tensor, border: int) -> tuple[Tensor, Tensor]:
-    """Return from the gradient of `_rectified`'s result, which it uses up, those of its `detail` and `answer`."""
+def _before_rectified(
+    gradient: Tensor | None, rectified: Tensor, answer: Tensor, border: int, total: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return from the gradient of `_rectified`'s result, which it uses up, those of its `detail` and `answer`, and sums.
+
+    `total` are the sums (N, C) of `gradient`, the sums returned those of the gradient of `detail`.
+    """
     assert gradient is not None
     behind = gradient.permute(0, 2, 3, 1).contiguous()
     for outside in range(border):
@@ -142,10 +189,9 @@ def _before_rectified(gradient: Tensor | None, rectified: Tensor, answer: Tensor
     before = behind.new_empty(count, height, rows.shape[-1] // answer.shape[1], answer.shape[1])
     above = _rows(rectified.permute(0, 2, 3, 1), border) - _row(-answer.relu(), rows)
     torch.ops.aten.threshold_backward.grad_input(rows, above, 0, grad_input=_rows(before))
+    passed = before.flatten(1, 2).sum(1).to(answer.dtype)
     # Where the answer is positive, it has been subtracted again: what counts is where ReLU cuts off.
-    answered = torch.addcmul(_rows(before), rows, _row((answer > 0).to(rows.dtype), rows), value=-1)
-    of_answer = answered.view(count, -1, answer.shape[1]).sum(1)
-    return before.permute(0, 3, 1, 2), of_answer.to(answer.dtype)
+    return before.permute(0, 3, 1, 2), passed - torch.where(answer > 0, total, 0), passed
 
 
 def _rows(maps: Tensor, border: int = 0) -> Tensor:

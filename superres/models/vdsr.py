@@ -54,7 +54,7 @@ class VDSR(nn.Module):
             else:
                 residual = _residual(maps, weights, biases)
         # The residual is small, so the 8 bits of bfloat16's mantissa suffice for it, but not for the sum.
-        return images + residual.float()
+        return images + residual.to(images.dtype)
 
 
 def _residual(maps: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
