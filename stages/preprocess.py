@@ -26,7 +26,7 @@ def run(workspace: Path) -> None:
 
     settings = params.read(workspace / PARAMS, "preprocess", Preprocess)
     runtime = params.read(workspace / PARAMS, "runtime", Runtime)
-    packed = pack(workspace / RAW, workspace / IMAGES, settings, runtime.processes)
+    packed = pack(workspace / RAW, workspace / IMAGES, settings, runtime.processes, runtime.cluster)
     write_table(workspace / TABLE, packed.table)
     write_table(workspace / REJECTED, packed.rejected)
     write_json(workspace / METRICS, packed.counts)

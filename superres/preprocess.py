@@ -1,19 +1,14 @@
 """Radiograph files of any kind as one packed array of square 8-bit images."""
 
 import hashlib
-import multiprocessing
-import signal
 import tempfile
-from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, assert_never
 
-import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -25,6 +20,7 @@ from superres.errors import UserError
 from superres.files import replacing
 from superres.params import at_least, between
 from superres.patients import patient
+from superres.workers import in_order
 
 Normalise = Literal["none", "minmax", "percentile"]
 
@@ -32,7 +28,6 @@ COLUMNS = ("id", "class", "patient", "source", "height", "width", "sha256")
 REJECTED_COLUMNS = ("file", "class", "kind", "reason")
 
 _PERCENTILES = (0.5, 99.5)
-_IN_FLIGHT = 4  # files handed out per process: enough to keep all busy, few enough to keep memory flat
 
 
 @dataclass(frozen=True)
@@ -90,12 +85,14 @@ def digest(pixels: Grey) -> str:
     return hashlib.sha256(header + pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()).hexdigest()
 
 
-def pack(raw: Path, images: Path, settings: Preprocess, processes: int) -> Packed:
+def pack(raw: Path, images: Path, settings: Preprocess, processes: int, cluster: str = "") -> Packed:
     """Prepare the files `raw`/CLASS/NAME and write those that are used to `images`, a .npy of uint8 (N, size, size).
 
     Row i of the returned table (COLUMNS) describes image i; rows are in the order of their source. Of files with equal
-    pixels the first counts. The result does not depend on `processes`. Memory stays flat however many files there are.
-    Raises UserError when nothing usable is left or the share of damaged files is above `settings.max_damaged`.
+    pixels the first counts. The result does not depend on `processes` or `cluster`, which are those of `workers.in_order`.
+    Memory stays flat however many files there are.
+    Raises UserError when nothing usable is left, when the share of damaged files is above `settings.max_damaged`, and for
+    a cluster that does not work.
     """
     files = sorted(path.relative_to(raw).as_posix() for path in raw.glob("*/*") if not path.name.startswith("."))
     rows: list[tuple[Any, ...]] = []
@@ -103,7 +100,10 @@ def pack(raw: Path, images: Path, settings: Preprocess, processes: int) -> Packe
     seen: dict[str, str] = {}
     images.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=images.parent) as usable:
-        for name, outcome in zip(files, _prepare_all(raw, files, settings, processes), strict=True):
+        job = partial(_prepare_file, raw.resolve(), settings.size, settings.normalise)
+        outcomes = in_order(job, files, processes, cluster, raw.resolve())
+        outcomes = tqdm(outcomes, "decoding", len(files), unit="image", disable=None)
+        for name, outcome in zip(files, outcomes, strict=True):
             group = name.split("/")[0]
             if isinstance(outcome, Prepared) and (first := seen.setdefault(outcome.sha256, name)) != name:
                 outcome = Unusable("duplicate", f"the same pixels as {first}")  # noqa: PLW2901
@@ -204,42 +204,6 @@ def _prepare_file(raw: Path, size: int, normalise: Normalise, name: str) -> Prep
         return Unusable("damaged", "blank: the central square has one grey level")
     height, width = pixels.shape
     return Prepared(prepared, height, width, digest(pixels))
-
-
-def _prepare_all(raw: Path, files: Sequence[str], settings: Preprocess, processes: int) -> Iterator[Prepared | Unusable]:
-    """Yield the outcome for each of `files` in order."""
-    job = partial(_prepare_file, raw, settings.size, settings.normalise)
-    with tqdm(total=len(files), desc="decoding", unit="image", disable=None) as bar:
-        outcomes = map(job, files) if processes == 1 else _ordered(job, files, processes)
-        for outcome in outcomes:
-            bar.update()
-            yield outcome
-
-
-def _ordered(job: Any, files: Sequence[str], processes: int) -> Iterator[Prepared | Unusable]:
-    """Yield job(file) for each of `files` in order, worked out in `processes` processes, a few files ahead."""
-    # Spawned, not forked: a fork of a process in which threads run (OpenCV's, tqdm's) can hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _start_worker) as pool:
-        waiting = iter(files)
-        running: deque[Future[Prepared | Unusable]] = deque()
-        try:
-            for name in islice(waiting, _IN_FLIGHT * processes):
-                running.append(pool.submit(job, name))
-            while running:
-                outcome = running.popleft().result()
-                for name in islice(waiting, 1):
-                    running.append(pool.submit(job, name))
-                yield outcome
-        finally:
-            for future in running:
-                future.cancel()
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, which then ends the workers, and the cores to the other workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)
 
 
 def _refuse_bad_source(raw: Path, files: Sequence[str], rejected: pd.DataFrame, settings: Preprocess) -> None:

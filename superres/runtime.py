@@ -16,6 +16,7 @@ class Runtime:
     checkpoint_minutes: Annotated[float, at_least(0)]
     stall_seconds: Annotated[float, at_least(1)]
     retry_minutes: Annotated[float, at_least(0)]
+    cluster: str = ""
 
     @property
     def processes(self) -> int:

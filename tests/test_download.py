@@ -22,6 +22,7 @@ runtime:
   checkpoint_minutes: 5
   stall_seconds: 60
   retry_minutes: 10
+  cluster: ""
 """
 
 
