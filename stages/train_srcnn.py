@@ -5,15 +5,18 @@ Network", ECCV 2016, section 3.4): a third of the steps then lead as far as all 
 """
 
 import math
+from contextlib import nullcontext
 from pathlib import Path
 
 from superres import dataset, modelfile, params
 from superres.checkpoint import locked
 from superres.degrade import Degrade
+from superres.device import choose_device
 from superres.errors import one_line_errors
 from superres.files import write_table
 from superres.models.srcnn import SRCNN, Architecture, start_from_bicubic
 from superres.patches import Augment
+from superres.ranks import joined, launch, launched
 from superres.runtime import Runtime
 from superres.training import Fitted, Trainer, Training
 
@@ -33,9 +36,15 @@ def run(workspace: Path) -> None:
     mapping = params.read(path, "srcnn", Architecture).mapping
     degrade = params.read(path, "degrade", Degrade)
     augment, runtime = params.read(path, "augment", Augment), params.read(path, "runtime", Runtime)
-    data = dataset.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
-    with locked(workspace / CHECKPOINTS, "train_srcnn"):
-        trainer = Trainer(data, settings, augment, runtime, workspace / CHECKPOINTS)
+    if settings.ranks > 1 and not launched():
+        launch("stages.train_srcnn", settings.ranks, workspace)
+        return
+    with (
+        joined(settings.ranks, choose_device(runtime.device)) as rank,
+        locked(workspace / CHECKPOINTS, "train_srcnn") if rank.first else nullcontext(),
+    ):
+        data = dataset.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
+        trainer = Trainer(data, settings, augment, runtime, workspace / CHECKPOINTS, rank)
         network = SRCNN(mapping)
         start_from_bicubic(network, settings.seed)
         fitted: dict[str, Fitted] = {}
@@ -44,6 +53,8 @@ def run(workspace: Path) -> None:
             fit = trainer.fit(f"srcnn x{scale}", network, degrade.at(scale), steps)
             network.load_state_dict(fit.weights)
             fitted[f"x{scale}"] = fit
+        if not rank.first:
+            return
         best_steps = {name: fit.best_step for name, fit in fitted.items()}
         description = {"network": "srcnn", "mapping": mapping, "best_step": best_steps, **degrade.levels, **trainer.description}
         modelfile.write(workspace / MODEL, {name: fit.weights for name, fit in fitted.items()}, description)

@@ -1,14 +1,17 @@
 """Train VDSR, one network for all scales together, as published."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 from superres import dataset, modelfile, params
 from superres.checkpoint import locked
 from superres.degrade import Degrade
+from superres.device import choose_device
 from superres.errors import one_line_errors
 from superres.files import write_table
 from superres.models.vdsr import VDSR, start_from_bicubic
 from superres.patches import Augment
+from superres.ranks import joined, launch, launched
 from superres.runtime import Runtime
 from superres.training import Trainer, Training
 
@@ -25,12 +28,20 @@ def run(workspace: Path) -> None:
     settings = params.read(path, "train_vdsr", Training)
     degrade = params.read(path, "degrade", Degrade)
     augment, runtime = params.read(path, "augment", Augment), params.read(path, "runtime", Runtime)
-    data = dataset.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
-    with locked(workspace / CHECKPOINTS, "train_vdsr"):
-        trainer = Trainer(data, settings, augment, runtime, workspace / CHECKPOINTS)
+    if settings.ranks > 1 and not launched():
+        launch("stages.train_vdsr", settings.ranks, workspace)
+        return
+    with (
+        joined(settings.ranks, choose_device(runtime.device)) as rank,
+        locked(workspace / CHECKPOINTS, "train_vdsr") if rank.first else nullcontext(),
+    ):
+        data = dataset.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
+        trainer = Trainer(data, settings, augment, runtime, workspace / CHECKPOINTS, rank)
         network = VDSR()
         start_from_bicubic(network, settings.seed)
         fitted = trainer.fit("vdsr", network, degrade.degradations, judged_in=trainer.precision)
+        if not rank.first:
+            return
         description = {"network": "vdsr", "best_step": fitted.best_step, **degrade.levels, **trainer.description}
         modelfile.write(workspace / MODEL, {"vdsr": fitted.weights}, description)
         write_table(workspace / CURVES, [{"model": "vdsr", **row} for row in fitted.curves])

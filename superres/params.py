@@ -81,7 +81,11 @@ def convert(value: Any, schema: type[Section], where: str) -> Section:
     for key in fields:
         if key not in value:
             raise UserError(f"{where}.{key} is missing; expected {_describe(fields[key])}")
-    return schema(**{key: _typed(value[key], fields[key], f"{where}.{key}") for key in fields})
+    values = {key: _typed(value[key], fields[key], f"{where}.{key}") for key in fields}
+    try:
+        return schema(**values)
+    except ValueError as error:  # each value is good, but not beside the others
+        raise UserError(f"{where}: {error}") from None
 
 
 def _fields(schema: type[Any]) -> dict[str, Any]:

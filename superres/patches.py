@@ -16,6 +16,7 @@ from superres.dataset import Images
 from superres.degrade import MARGIN, REACH, Degradation, generator, grain, observe
 from superres.errors import UserError
 from superres.params import between
+from superres.ranks import ALONE, Rank
 
 # Crops are cut from multiples of this to multiples of it, so that for every scale, and turned, they lie on the grid of the
 # low-resolution pixels of the whole image.
@@ -48,9 +49,11 @@ class Crops:
         batch: int,
         seed: int,
         device: torch.device,
+        rank: Rank = ALONE,
     ) -> None:
         """Draw `batch` crops of `patch` pixels a side from `rows` of `images` (N, S, S), a memory map or an array.
 
+        With several ranks, each gets its share of the same batch; where a size (batch, ...) is told below, it is the share's.
         Raises UserError when the images are too small for a crop with its margin, or there is no row.
         """
         side = images.shape[1]
@@ -64,6 +67,7 @@ class Crops:
             raise UserError("there is no image to train on; give more images or a larger split.train")
         self.images, self.rows, self.augment, self.device = images, rows, augment, device
         self.patch, self.drawn, self.batch, self.seed = patch, drawn, batch, seed
+        self.own = rank.share(batch)
 
     def draw(self, step: int) -> Tensor:
         """Return the ground truth of a step with its margin, float32 (batch, 1, P, P) in [0, 1], P = patch + 2 MARGIN."""
@@ -77,7 +81,8 @@ class Crops:
 
         Over the steps the crops are dealt out to `degradations` in turn, so that each gets its share whatever the batch.
         """
-        return pairs(self.draw(step), degradations, generator(self.seed, step, "grain"), first=step * self.batch)
+        source = generator(self.seed, step, "grain")
+        return pairs(self.draw(step), degradations, source, step * self.batch, self.batch, self.own)
 
     def _warped(self, source: Generator) -> Tensor:
         """Return crops shrunk by one factor and, if that is enough, turned by one small angle, with no corner filled in."""
@@ -100,10 +105,11 @@ class Crops:
         pick = torch.randint(len(self.rows), (self.batch,), generator=source).numpy()
         top, left = (torch.randint(positions, (2, self.batch), generator=source) * grid).numpy()
         quarters, mirrored = torch.randint(4, (2, self.batch), generator=source).numpy()
-        crops = cut(self.images, self.rows[pick], top, left, side)
+        own = self.own
+        crops = cut(self.images, self.rows[pick[own]], top[own], left[own], side)
         mirrored %= 2 if self.augment.flip else 1
         # As bytes, and before they go to the device: a quarter of the memory to move.
-        turned = _turned_and_mirrored(crops, quarters, mirrored)
+        turned = _turned_and_mirrored(crops, quarters[own], mirrored[own])
         return torch.from_numpy(turned).to(self.device).unsqueeze(1).float() / 255
 
 
@@ -134,23 +140,35 @@ def cut(
     return crops
 
 
-def pairs(crops: Tensor, degradations: Sequence[Degradation], source: Generator, first: int = 0) -> tuple[Tensor, Tensor]:
+def pairs(
+    crops: Tensor,
+    degradations: Sequence[Degradation],
+    source: Generator,
+    first: int = 0,
+    batch: int | None = None,
+    own: slice | None = None,
+) -> tuple[Tensor, Tensor]:
     """Return network inputs and ground truths (N, 1, p, p) for `crops` (N, 1, p + 2 MARGIN, ...), without the margin.
 
-    Crop i is degraded by degradations[(first + i) mod len(degradations)], with noise from `source`.
+    Crop i is degraded by degradations[(first + i) mod len(degradations)], with noise from `source`. Where `crops` are only
+    the crops `own` of a `batch` of so many, they come out as they would among the others.
     """
+    everyone = range(len(crops) if batch is None else batch)
+    ours = everyone[own] if own else everyone
     patch = crops.shape[-1] - 2 * MARGIN
     inner = slice(MARGIN, MARGIN + patch)
     inputs = crops.new_empty(len(crops), 1, patch, patch)
     for i, degradation in enumerate(degradations):
-        dealt = share(i, first, len(degradations))
+        dealt = share(i, first + ours.start, len(degradations))
         scale = degradation.scale
         # No more of the margin than this scale can see, from and to whole pixels of the low-resolution image.
         margin = REACH * scale
         seen = slice(MARGIN - margin, MARGIN + math.ceil(patch / scale) * scale + margin)
         window = crops[dealt][..., seen, seen]
         count, _, height, width = window.shape
-        noise = grain(degradation, (count, 1, height // scale, width // scale), source)
+        theirs = everyone[share(i, first, len(degradations))]
+        before = len([crop for crop in theirs if crop < ours.start])
+        noise = grain(degradation, (len(theirs), 1, height // scale, width // scale), source)[before : before + count]
         inputs[dealt] = observe(window, scale, noise)[..., margin : margin + patch, margin : margin + patch]
     return inputs, crops[..., inner, inner]
 

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
@@ -24,6 +25,7 @@ from superres.errors import UserError
 from superres.params import Must, at_least
 from superres.patches import GRID, Augment, Crops, cut, pairs, share
 from superres.quality import psnr, ssim
+from superres.ranks import ALONE, Rank
 from superres.runtime import Runtime
 from superres.soap import SOAP
 
@@ -52,7 +54,13 @@ class Training:
     schedule: Literal["cosine", "quadratic"]
     validations: Annotated[int, at_least(1)]
     precision: Literal["auto", "float32", "bfloat16"]
+    ranks: Annotated[int, at_least(1)]
     seed: Annotated[int, at_least(0)]
+
+    def __post_init__(self) -> None:
+        """Raise ValueError when the values do not fit together."""
+        if self.batch % self.ranks:
+            raise ValueError(f"a batch of {self.batch} cannot be shared among {self.ranks} ranks; make it a multiple of ranks")
 
 
 Row = dict[str, str | int | float]
@@ -71,9 +79,17 @@ class Fitted:
 class Trainer:
     """What the networks of one training stage share: data, settings, hardware and a folder for checkpoints."""
 
-    def __init__(self, data: Dataset, settings: Training, augment: Augment, runtime: Runtime, checkpoints: Path) -> None:
+    def __init__(
+        self,
+        data: Dataset,
+        settings: Training,
+        augment: Augment,
+        runtime: Runtime,
+        checkpoints: Path,
+        rank: Rank = ALONE,
+    ) -> None:
         """Choose device and precision. Raises UserError when the device that `runtime` asks for is not there."""
-        self.data, self.settings, self.augment = data, settings, augment
+        self.data, self.settings, self.augment, self.rank = data, settings, augment, rank
         self.device = choose_device(runtime.device)
         self.precision = choose_precision(settings.precision, self.device)
         self.checkpoints, self.checkpoint_seconds = checkpoints, 60 * runtime.checkpoint_minutes
@@ -106,10 +122,11 @@ class Trainer:
         Raises UserError when there are too few or too small images, or when training diverges a second time.
         """
         images, settings = self.data.images, replace(self.settings, steps=steps or self.settings.steps)
-        crops = Crops(images, self.data.rows("train"), self.augment, settings.patch, settings.batch, settings.seed, self.device)
+        rows, seed = self.data.rows("train"), settings.seed
+        crops = Crops(images, rows, self.augment, settings.patch, settings.batch, seed, self.device, self.rank)
         validation = Validation(images, self.data.rows("val"), degradations, self.device)
         network = nn.utils.convert_conv2d_weight_memory_format(network.to(self.device), torch.channels_last)
-        run = Run(network, settings, degradations, self.precision, judged_in)
+        run = Run(network, settings, degradations, self.precision, judged_in, self.rank)
         identity = {**self.description, "degradations": degradations, "steps": settings.steps}
         checkpoint = Checkpoint(self.checkpoints, name, identity)
         self._written.append(checkpoint)
@@ -117,20 +134,25 @@ class Trainer:
             run.load_state(state)
         saved = time.monotonic()
         with (
-            tqdm(desc=name, total=settings.steps, initial=run.step, unit="step", disable=None) as progress,
+            tqdm(
+                desc=name, total=settings.steps, initial=run.step, unit="step", disable=None if self.rank.first else True
+            ) as progress,
             torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
         ):
             while run.step < settings.steps:
                 run.learn(*crops.observed(run.step, degradations))
                 progress.update()
                 if run.step in run.marks and run.diverged():
-                    progress.write(f"warning: {name}: {run.go_back()}", file=sys.stderr)
+                    warning = f"warning: {name}: {run.go_back()}"
+                    if self.rank.first:
+                        progress.write(warning, file=sys.stderr)
                     progress.n = run.step
                 elif run.step in run.marks:
                     run.judge(validation)
                     progress.set_postfix_str(run.standing())
                 if run.step == settings.steps or time.monotonic() - saved >= self.checkpoint_seconds:
-                    checkpoint.save(run.state())
+                    if self.rank.first:
+                        checkpoint.save(run.state())
                     saved = time.monotonic()
         return Fitted(run.best["weights"], run.best["step"], run.curves)
 
@@ -182,9 +204,12 @@ class Run:
         degradations: Sequence[Degradation],
         precision: torch.dtype,
         judged_in: torch.dtype = torch.float32,
+        rank: Rank = ALONE,
     ) -> None:
-        self.network, self.settings, self.degradations = network, settings, degradations
+        self.network, self.settings, self.degradations, self.rank = network, settings, degradations, rank
         self.precision, self.judged_in = precision, judged_in
+        # What runs forwards: with several ranks, running back through it averages their gradients.
+        self.forwards = DistributedDataParallel(network) if rank.count > 1 else network
         self.averaged = AveragedModel(network, multi_avg_fn=_average)
         make = {"adam": torch.optim.Adam, "soap": SOAP}[settings.optimizer]
         self.optimizer: torch.optim.Optimizer = make(network.parameters(), lr=settings.learning_rate)
@@ -198,20 +223,24 @@ class Run:
         self.good = copy.deepcopy(self._present())
 
     def learn(self, inputs: Tensor, truth: Tensor) -> None:
-        """Take the next optimiser step, on its batch (N, 1, P, P) of `Crops.observed`."""
+        """Take the next optimiser step, on its batch, or this rank's share of it, (N, 1, P, P) of `Crops.observed`."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * self._schedule()
         self.network.zero_grad()
         parts = math.ceil(truth.numel() / AT_ONCE) if truth.device.type == "cpu" else 1
-        batch = zip(inputs.chunk(parts), truth.chunk(parts), strict=True)
-        errors = torch.cat([self._learn_from(*part, len(truth)) for part in batch])
+        pieces = zip(inputs.chunk(parts), truth.chunk(parts), strict=True)
+        errors = torch.cat([self._learn_from(*piece, len(truth)) for piece in pieces])
         nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
         self.optimizer.step()
         self.averaged.update_parameters(self.network)
-        kinds, first = len(self.degradations), self.step * len(errors)
-        dealt = [errors[share(i, first, kinds)] for i in range(kinds)]
-        self.losses += torch.stack([each.sum() for each in dealt])
-        self.crops = [before + len(each) for before, each in zip(self.crops, dealt, strict=True)]
+        kinds, batch = len(self.degradations), len(errors) * self.rank.count
+        first = self.step * batch
+        own = first + self.rank.share(batch).start
+        sums = torch.stack([errors[share(i, own, kinds)].sum() for i in range(kinds)])
+        if self.rank.count > 1:
+            distributed.all_reduce(sums)
+        self.losses += sums
+        self.crops = [before + len(range(batch)[share(i, first, kinds)]) for i, before in enumerate(self.crops)]
         self.step += 1
 
     def judge(self, validation: Validation) -> None:
@@ -286,9 +315,9 @@ class Run:
         return self.losses.sum().item() / sum(self.crops)
 
     def _learn_from(self, inputs: Tensor, truth: Tensor, batch: int) -> Tensor:
-        """Add the gradients of these crops of a batch of so many; return the mean absolute error of each."""
+        """Add the gradients of these crops of a rank's `batch`; return the mean absolute error of each."""
         with multiplying_in(self.precision, inputs.device):
-            restored: Tensor = self.network(inputs)
+            restored: Tensor = self.forwards(inputs)
         errors = (restored - truth).abs().mean(dim=(1, 2, 3))
         torch.autograd.backward(errors.sum() / batch)
         return errors.detach()

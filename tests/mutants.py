@@ -26,6 +26,27 @@ class Mutant(NamedTuple):
 
 MUTANTS = [
     Mutant(
+        "ranks do not average their gradients",
+        "superres/training.py",
+        "DistributedDataParallel(network) if rank.count > 1 else network",
+        "network",
+        "tests/test_ranks.py::test_two_ranks_learn_what_one_process_learns",
+    ),
+    Mutant(
+        "every rank learns from the same share of the batch",
+        "superres/ranks.py",
+        "return slice(self.number * size, (self.number + 1) * size)",
+        "return slice(0, size)",
+        "tests/test_ranks.py::test_two_ranks_learn_what_one_process_learns",
+    ),
+    Mutant(
+        "a rank's crops get the noise of the first crops of the batch",
+        "superres/patches.py",
+        "source)[before : before + count]",
+        "source)[:count]",
+        "tests/test_ranks.py::test_two_ranks_learn_what_one_process_learns",
+    ),
+    Mutant(
         "every image gets the same noise",
         "superres/degrade.py",
         'generator("grain", self.seed, image, degradation.scale)',

@@ -276,7 +276,7 @@ def test_the_stage_writes_what_the_next_ones_read(tmp_path, capsys, monkeypatch)
     fill(tmp_path / "data/raw")
     (tmp_path / "params.yaml").write_text(
         "preprocess: {size: 16, normalise: none, limit: 5, max_damaged: 0.5, seed: 0}\n"
-        "runtime: {workers: 1, device: cpu, checkpoint_minutes: 5, stall_seconds: 60, retry_minutes: 10, cluster: ""}\n"
+        "runtime: {workers: 1, device: cpu, checkpoint_minutes: 5, stall_seconds: 60, retry_minutes: 10, cluster: ''}\n"
     )
     stage.main()
     first = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

@@ -35,7 +35,15 @@ def data() -> Dataset:
 
 
 def settings(**changes) -> Training:
-    defaults = {"steps": 6, "batch": 3, "patch": 24, "optimizer": "soap", "learning_rate": 0.001, "schedule": "cosine"}
+    defaults = {
+        "steps": 6,
+        "batch": 3,
+        "patch": 24,
+        "optimizer": "soap",
+        "learning_rate": 0.001,
+        "schedule": "cosine",
+        "ranks": 1,
+    }
     return Training(**{**defaults, "validations": 3, "precision": "float32", "seed": 0, **changes})
 
 
@@ -154,6 +162,7 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(data, tmp_path, monkeypat
 def test_a_finished_network_comes_back_from_its_checkpoint_until_that_is_forgotten(data, tmp_path, monkeypatch):
     first = trainer(data, tmp_path)
     network = VDSR()
+    vdsr.start_from_bicubic(network, 0)
     fitted = first.fit("vdsr", network, ALL)
     monkeypatch.setattr(Crops, "draw", lambda *_: pytest.fail("trained again"))
     assert equal(trainer(data, tmp_path).fit("vdsr", VDSR(), ALL), fitted)
