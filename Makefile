@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint coverage mutants clean
+.PHONY: help setup demo test bench lint coverage mutants clean
 
 help:      ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -15,6 +15,9 @@ demo: setup  ## run the whole pipeline on phantoms, in the folder demo/
 
 test: setup  ## run the tests
 	@$(BIN)/python -m pytest -n 3 --dist worksteal
+
+bench: setup  ## time training, evaluation and preprocessing beside a plain implementation
+	@$(BIN)/python -m benchmarks.speed
 
 lint: setup  ## style, types and the layers of the architecture
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -6,7 +6,7 @@ scikit-image's metrics; radiographs are prepared one after the other with scikit
 was made fast, and not edited to move a ratio. It uses nothing of `superres`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -78,7 +78,7 @@ def store_patches(images: Sequence[Levels], scales: Sequence[int]) -> TensorData
     return TensorDataset(*(torch.from_numpy(np.stack(each))[:, None].float() / 255 for each in (inputs, truths)))
 
 
-def train(network: nn.Module, patches: TensorDataset, workers: int) -> Iterator[float]:
+def train(network: nn.Module, patches: TensorDataset, workers: int) -> Generator[float]:
     """Train for ever; yield the loss of each step. `workers` processes load the patches, or this one when 0."""
     loader = DataLoader(patches, BATCH, shuffle=True, drop_last=True, num_workers=workers, persistent_workers=workers > 0)
     optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)

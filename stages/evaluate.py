@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from tqdm import tqdm
 
 from superres import dataset, params
@@ -12,8 +11,7 @@ from superres.degrade import Degrade
 from superres.device import choose_device
 from superres.errors import one_line_errors
 from superres.files import replacing, write_json, write_table
-from superres.quality import psnr, ssim
-from superres.restoration import MODELS, Restorers, inconsistency
+from superres.restoration import MODELS, Restorers, measured
 from superres.runtime import Runtime
 from superres.statistics import gains_by_image, means, summary, table
 
@@ -34,24 +32,18 @@ def run(workspace: Path) -> None:
     data = dataset.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
     restorers = Restorers(workspace / SRCNN, workspace / VDSR, degrade, device)
     rows = data.rows("test")
-    measured: list[dict[str, str | float]] = []
+    per_model: list[dict[str, str | float]] = []
     errors: dict[str, np.ndarray] = {}
     for row in tqdm(rows, "evaluate", unit="image", disable=None):
         described = data.table.iloc[row]
         for degradation in degrade.degradations:
-            truth, low, restored = restorers.restore(data.images[row], described["id"], degradation)
-            images = torch.cat([restored[model] for model in MODELS])
-            expected = truth.expand_as(images)
-            distances = (images.float() - expected.float()).abs()[:, 0].cpu().numpy() / len(rows)
-            quality = {
-                "psnr": psnr(images, expected, degradation.scale).tolist(),
-                "ssim": ssim(images, expected, degradation.scale).tolist(),
-                "inconsistency": inconsistency(images, low.expand(len(images), -1, -1, -1), degradation.scale).tolist(),
-            }
+            restored = restorers.restore(data.images[row], described["id"], degradation)
+            quality = measured(restored, degradation.scale)
             for number, model in enumerate(MODELS):
                 name = f"{model}_{degradation.name}"
-                errors[name] = errors.get(name, 0) + distances[number]
-                measured.append(
+                error = (restored.images[model].float() - restored.truth.float()).abs()[0, 0].cpu().numpy() / len(rows)
+                errors[name] = errors.get(name, 0) + error
+                per_model.append(
                     {
                         "image": described["id"],
                         "class": described["class"],
@@ -61,7 +53,7 @@ def run(workspace: Path) -> None:
                         **{metric: values[number] for metric, values in quality.items()},
                     }
                 )
-    per_image = pd.DataFrame(measured)
+    per_image = pd.DataFrame(per_model)
     in_the_mean = means(per_image, MODELS)
     write_table(workspace / PER_IMAGE, per_image)
     for metric, path in CHARTS.items():

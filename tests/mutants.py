@@ -160,9 +160,9 @@ MUTANTS = [
     ),
     Mutant(
         "PSNR is computed against the bicubic input",
-        "stages/evaluate.py",
-        '"psnr": psnr(image, truth, degradation.scale).item()',
-        '"psnr": psnr(image, restored["bicubic"], degradation.scale).item()',
+        "superres/restoration.py",
+        "truth = restored.truth.expand_as(images)",
+        'truth = restored.images["bicubic"].expand_as(images)',
         "tests/test_evaluate.py::test_every_test_image_is_measured_as_scikit_image_does",
     ),
     Mutant(

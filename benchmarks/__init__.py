@@ -1,0 +1,1 @@
+"""Measurements run by hand: speed, and the tables of the papers."""
