@@ -20,7 +20,9 @@ def choose_precision(wish: Literal["auto", "float32", "bfloat16"], device: torch
         fast = torch.cuda.is_bf16_supported()
     else:
         has = torch.cpu.get_capabilities()
-        fast = bool(has.get("amx_bf16") or has.get("avx512_bf16"))
+        # oneDNN, which multiplies, may be told to use less than there is (ONEDNN_MAX_CPU_ISA).
+        may = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()  # type: ignore[no-untyped-call]
+        fast = bool(may and (has.get("amx_bf16") or has.get("avx512_bf16")))
     return torch.bfloat16 if wish == "bfloat16" or (wish == "auto" and fast) else torch.float32
 
 

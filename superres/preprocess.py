@@ -117,14 +117,13 @@ def pack(raw: Path, images: Path, settings: Preprocess, processes: int, cluster:
         _refuse_bad_source(raw, files, aside, settings)
         table = pd.DataFrame(rows, columns=COLUMNS)
         chosen = choose(table, settings.limit, settings.seed)
-        usable.flush()
-        held = np.memmap(usable, np.uint8, "r", shape=(len(table), settings.size, settings.size))
-        with replacing(images) as partial_file:
-            packed = np.lib.format.open_memmap(partial_file, "w+", np.uint8, (len(chosen), settings.size, settings.size))
-            for target, row in enumerate(chosen):
-                packed[target] = held[row]
-            packed.flush()
-            del packed
+        # Copied, not through memory maps, whose pages would count as this process's memory.
+        shape = len(chosen), settings.size, settings.size
+        with replacing(images) as partial_file, partial_file.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            for row in chosen:
+                usable.seek(row * settings.size**2)
+                file.write(usable.read(settings.size**2))
     used = table.iloc[chosen].reset_index(drop=True)
     return Packed(used, aside, _counts(files, table, used, aside))
 

@@ -1,5 +1,10 @@
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
+from tiny import ROOT
 
 from superres.device import choose_device, choose_precision, multiplying_in
 from superres.errors import UserError
@@ -21,10 +26,18 @@ def test_cuda_that_is_not_there_is_refused(monkeypatch):
 @pytest.mark.parametrize("has", ["amx_bf16", "avx512_bf16", None])
 def test_precision_follows_the_hardware_unless_told(monkeypatch, has):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {has: True, "avx2": True})
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
     cpu = torch.device("cpu")
     assert choose_precision("auto", cpu) == (torch.bfloat16 if has else torch.float32)
     assert choose_precision("float32", cpu) == torch.float32
     assert choose_precision("bfloat16", cpu) == torch.bfloat16
+
+
+def test_what_onednn_must_not_use_is_not_chosen():
+    code = "import torch; from superres.device import *; print(choose_precision('auto', torch.device('cpu')))"
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    chosen = subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert chosen.stdout == "torch.float32\n"
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
