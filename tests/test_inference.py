@@ -8,14 +8,14 @@ from superres.models.vdsr import VDSR
 
 
 @pytest.mark.parametrize("network", [SRCNN, VDSR])
-@pytest.mark.parametrize("tile", [(16, 16), (37, 37), (64, 64), (20, 40)])
+@pytest.mark.parametrize("tile", [16, 37, 64])
 def test_tiles_give_the_whole_image_bit_for_bit(network, tile):
     torch.manual_seed(0)
     trained = network()
     for parameter in trained.parameters():
         nn.init.normal_(parameter, std=0.03)
     image = torch.rand(1, 1, 70, 53)
-    assert torch.equal(enhance(trained, image, tile), enhance(trained, image, (100, 100)))
+    assert torch.equal(enhance(trained, image, tile), enhance(trained, image, 100))
 
 
 def test_the_result_is_clipped():

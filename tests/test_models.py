@@ -211,3 +211,17 @@ def test_vdsr_sees_detail_finer_than_bfloat16_holds_in_a_bright_image():
     exact = network(image)
     inner = (..., slice(network.halo, -network.halo), slice(network.halo, -network.halo))  # out of the zero padding's sight
     assert (rough - exact)[inner].std() < 0.1 * (exact - image)[inner].std()
+
+
+def test_vdsr_evaluates_closer_to_float32_than_it_learns():
+    torch.manual_seed(0)
+    network = VDSR()
+    nn.init.normal_(convolutions(network)[-1].weight, std=0.001)
+    image = torch.from_numpy(draw(0, 0, 96).pixels)[None, None].float() / 255
+    with torch.no_grad():
+        exact = network(image)
+        with torch.autocast("cpu", torch.bfloat16):
+            evaluated = network(image)
+    with torch.autocast("cpu", torch.bfloat16):
+        learnt = network(image)
+    assert (evaluated - exact).square().mean() < 0.5 * (learnt - exact).square().mean()

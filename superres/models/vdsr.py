@@ -39,33 +39,59 @@ class VDSR(nn.Module):
         kind = images.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else images.dtype
         layers = [layer for layer in self.layers if isinstance(layer, nn.Conv2d)]
-        weights = [layer.weight.to(dtype) for layer in layers]
-        biases = [cast(Tensor, layer.bias).to(dtype) for layer in layers]
-        maps = images
-        if dtype != images.dtype:
-            # bfloat16 holds half a grey level of the image at best, and what the first layer finds is smaller. So it multiplies
-            # (coarse + fine) (rough + rest) but for the last product of the four.
-            coarse, rough = images.to(dtype), weights[0]
-            maps = torch.cat([coarse, (images - coarse).to(dtype), coarse], dim=1).contiguous(memory_format=torch.channels_last)
-            weights[0] = torch.cat([rough, rough, (layers[0].weight - rough).to(dtype)], dim=1)
+        weights, biases = [layer.weight for layer in layers], [cast(Tensor, layer.bias) for layer in layers]
         with torch.autocast(kind, enabled=False):
             if torch.is_grad_enabled():
-                residual: Tensor = _Residual.apply(maps, *weights, *biases)  # type: ignore[no-untyped-call]
+                residual = _learnt(images, weights, biases, dtype)
             else:
-                residual = _residual(maps, weights, biases)
+                residual = _found(images, weights, biases, dtype)
         # The residual is small, so the 8 bits of bfloat16's mantissa suffice for it, but not for the sum.
         return images + residual.to(images.dtype)
 
 
-def _residual(maps: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
-    """Return what the layers make of `maps`, keeping nothing."""
-    for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
-        maps = conv_relu(maps, weight, bias, padding=1)
-    return F.conv2d(maps, weights[-1], biases[-1], padding=1)
+# bfloat16 holds half a grey level of the image at best, and what the first layer finds is smaller. So where maps are more than
+# `dtype` holds, their layer multiplies (coarse + fine) (rough + rest) but for the last product of the four, as more channels.
+
+
+def _in_parts(maps: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return `maps` (N, C, H, W) in three parts for weights of `_for_parts`: (N, 3 C, H, W) in `dtype`."""
+    coarse = maps.to(dtype)
+    fine = (maps - coarse).to(dtype)
+    return torch.cat([coarse, fine, coarse], dim=1).contiguous(memory_format=torch.channels_last)
+
+
+def _for_parts(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return `weight` (O, C, 3, 3) for maps of `_in_parts`: (O, 3 C, 3, 3) in `dtype`."""
+    rough = weight.to(dtype)
+    return torch.cat([rough, rough, (weight - rough).to(dtype)], dim=1)
+
+
+def _learnt(images: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+    """Return what the layers make of `images`, multiplying in `dtype`, for autograd."""
+    first = weights[0]
+    if dtype != images.dtype:
+        images, first = _in_parts(images, dtype), _for_parts(first, dtype)
+    cast_weights, cast_biases = [weight.to(dtype) for weight in weights[1:]], [bias.to(dtype) for bias in biases]
+    residual: Tensor = _Residual.apply(images, first, *cast_weights, *cast_biases)  # type: ignore[no-untyped-call]
+    return residual
+
+
+def _found(images: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+    """Return the same, keeping nothing.
+
+    The first layer is in float32, and the second gets its maps in parts: most of what `dtype` would lose is lost there.
+    """
+    maps, done = images, 0
+    if dtype != images.dtype:
+        maps = _in_parts(conv_relu(maps, weights[0], biases[0], padding=1), dtype)
+        maps, done = conv_relu(maps, _for_parts(weights[1], dtype), biases[1].to(dtype), padding=1), 2
+    for weight, bias in zip(weights[done:-1], biases[done:-1], strict=True):
+        maps = conv_relu(maps, weight.to(dtype), bias.to(dtype), padding=1)
+    return F.conv2d(maps, weights[-1].to(dtype), biases[-1].to(dtype), padding=1)
 
 
 class _Residual(Function):
-    """`_residual` with its gradients, layer by layer in place: autograd would pass over the maps once more in each."""
+    """The layers, with their gradients one by one and in place: autograd would pass over the maps once more in each."""
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, *parameters: Tensor) -> Tensor:
