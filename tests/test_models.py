@@ -199,29 +199,16 @@ def test_vdsr_loses_nothing_visible_under_autocast():
     assert (rough - exact).abs().max() < 0.25 / 255
 
 
-def test_vdsr_sees_detail_finer_than_bfloat16_holds_in_a_bright_image():
+@pytest.mark.parametrize("learning", [True, False])
+def test_vdsr_sees_detail_finer_than_bfloat16_holds_in_a_bright_image(learning):
     torch.manual_seed(0)
     network = VDSR()
     first = convolutions(network)[0]
     with torch.no_grad():  # as a trained network, it looks at detail, not at the level
         first.weight -= first.weight.mean((2, 3), keepdim=True)
     image = 0.75 + 0.02 * torch.rand(1, 1, 56, 56)  # where bfloat16's steps are a grey level wide
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.set_grad_enabled(learning), torch.autocast("cpu", torch.bfloat16):
         rough = network(image)
     exact = network(image)
     inner = (..., slice(network.halo, -network.halo), slice(network.halo, -network.halo))  # out of the zero padding's sight
     assert (rough - exact)[inner].std() < 0.1 * (exact - image)[inner].std()
-
-
-def test_vdsr_evaluates_closer_to_float32_than_it_learns():
-    torch.manual_seed(0)
-    network = VDSR()
-    nn.init.normal_(convolutions(network)[-1].weight, std=0.001)
-    image = torch.from_numpy(draw(0, 0, 96).pixels)[None, None].float() / 255
-    with torch.no_grad():
-        exact = network(image)
-        with torch.autocast("cpu", torch.bfloat16):
-            evaluated = network(image)
-    with torch.autocast("cpu", torch.bfloat16):
-        learnt = network(image)
-    assert (evaluated - exact).square().mean() < 0.5 * (learnt - exact).square().mean()
