@@ -60,7 +60,7 @@ def degrade(image: Levels, scale: int) -> tuple[Levels, Levels]:
     height, width = (side - side % scale for side in image.shape)
     truth = image[:height, :width]
     low = Image.fromarray(truth).resize((width // scale, height // scale), Image.Resampling.BICUBIC)
-    return truth, np.asarray(low.resize((width, height), Image.Resampling.BICUBIC))
+    return truth, np.array(low.resize((width, height), Image.Resampling.BICUBIC))
 
 
 def store_patches(images: Sequence[Levels], scales: Sequence[int]) -> TensorDataset:
