@@ -33,8 +33,7 @@ from superres.errors import one_line_errors
 from superres.models import srcnn, vdsr
 from superres.models.srcnn import SRCNN
 from superres.models.vdsr import VDSR
-from superres.patches import Augment, Crops, reach
-from superres.ranks import ALONE
+from superres.patches import Augment, Crops
 from superres.restoration import Restorers, measured
 from superres.sources.phantom import draw
 from superres.training import AT_ONCE, Run, Training
@@ -128,8 +127,7 @@ def training_sides(name: str, images: Images) -> Sides:
     augment = params.read(PARAMS, "augment", Augment)
     precision = choose_precision(settings.precision, device)
     degradations = [Degradation(scale) for scale in scales]
-    drawing = plain.PATCH, plain.BATCH, 0, device, ALONE, reach(degradations)
-    crops = Crops(images, np.arange(len(images)), augment, *drawing)
+    crops = Crops(images, np.arange(len(images)), augment, plain.PATCH, plain.BATCH, 0, device)
     run = Run(ours, settings, degradations, precision)
     inputs, truth = crops.observed(0, degradations)
     parts = -(-truth.numel() // AT_ONCE)

@@ -50,16 +50,14 @@ class Crops:
         seed: int,
         device: torch.device,
         rank: Rank = ALONE,
-        margin: int = MARGIN,
     ) -> None:
         """Draw `batch` crops of `patch` pixels a side from `rows` of `images` (N, S, S), a memory map or an array.
 
-        `margin`, a multiple of GRID, is what `reach` returns of the degradations, or more. With several ranks, each gets its
-        share of the same batch; where a size (batch, ...) is told below, it is the share's.
+        With several ranks, each gets its share of the same batch; where a size (batch, ...) is told below, it is the share's.
         Raises UserError when the images are too small for a crop with its margin, or there is no row.
         """
         side = images.shape[1]
-        drawn = math.ceil(patch / GRID) * GRID + 2 * margin
+        drawn = math.ceil(patch / GRID) * GRID + 2 * MARGIN
         if side < drawn:
             raise UserError(
                 f"images of {side} pixels are too small for patches of {patch} with their margin; "
@@ -69,14 +67,14 @@ class Crops:
             raise UserError("there is no image to train on; give more images or a larger split.train")
         self.images, self.rows, self.augment, self.device = images, rows, augment, device
         self.patch, self.drawn, self.batch, self.seed = patch, drawn, batch, seed
-        self.own, self.margin = rank.share(batch), margin
+        self.own = rank.share(batch)
 
     def draw(self, step: int) -> Tensor:
-        """Return the ground truth of a step with its margin, float32 (batch, 1, P, P) in [0, 1], P = patch + 2 margin."""
+        """Return the ground truth of a step with its margin, float32 (batch, 1, P, P) in [0, 1], P = patch + 2 MARGIN."""
         source = generator(self.seed, step)
         warped = _uniform(source, 0, 1) < self.augment.warped
         crops = self._warped(source) if warped else self._cut(self.drawn, GRID, source)
-        return crops[..., : self.patch + 2 * self.margin, : self.patch + 2 * self.margin]
+        return crops[..., : self.patch + 2 * MARGIN, : self.patch + 2 * MARGIN]
 
     def observed(self, step: int, degradations: Sequence[Degradation]) -> tuple[Tensor, Tensor]:
         """Return the network inputs and ground truths of a step, float32 (batch, 1, patch, patch) in [0, 1].
@@ -84,7 +82,7 @@ class Crops:
         Over the steps the crops are dealt out to `degradations` in turn, so that each gets its share whatever the batch.
         """
         source = generator(self.seed, step, "grain")
-        return pairs(self.draw(step), degradations, source, step * self.batch, self.batch, self.own, self.margin)
+        return pairs(self.draw(step), degradations, source, step * self.batch, self.batch, self.own)
 
     def _warped(self, source: Generator) -> Tensor:
         """Return crops shrunk by one factor and, if that is enough, turned by one small angle, with no corner filled in."""
@@ -149,24 +147,23 @@ def pairs(
     first: int = 0,
     batch: int | None = None,
     own: slice | None = None,
-    around: int = MARGIN,
 ) -> tuple[Tensor, Tensor]:
-    """Return network inputs and ground truths (N, 1, p, p) for `crops` (N, 1, p + 2 around, ...), without the margin.
+    """Return network inputs and ground truths (N, 1, p, p) for `crops` (N, 1, p + 2 MARGIN, ...), without the margin.
 
     Crop i is degraded by degradations[(first + i) mod len(degradations)], with noise from `source`. Where `crops` are only
     the crops `own` of a `batch` of so many, they come out as they would among the others.
     """
     everyone = range(len(crops) if batch is None else batch)
     ours = everyone[own] if own else everyone
-    patch = crops.shape[-1] - 2 * around
-    inner = slice(around, around + patch)
+    patch = crops.shape[-1] - 2 * MARGIN
+    inner = slice(MARGIN, MARGIN + patch)
     inputs = crops.new_empty(len(crops), 1, patch, patch)
     for i, degradation in enumerate(degradations):
         dealt = share(i, first + ours.start, len(degradations))
         scale = degradation.scale
         # No more of the margin than this scale can see, from and to whole pixels of the low-resolution image.
         margin = REACH * scale
-        seen = slice(around - margin, around + math.ceil(patch / scale) * scale + margin)
+        seen = slice(MARGIN - margin, MARGIN + math.ceil(patch / scale) * scale + margin)
         window = crops[dealt][..., seen, seen]
         count, _, height, width = window.shape
         theirs = everyone[share(i, first, len(degradations))]
@@ -174,11 +171,6 @@ def pairs(
         noise = grain(degradation, (len(theirs), 1, height // scale, width // scale), source)[before : before + count]
         inputs[dealt] = observe(window, scale, noise)[..., margin : margin + patch, margin : margin + patch]
     return inputs, crops[..., inner, inner]
-
-
-def reach(degradations: Sequence[Degradation]) -> int:
-    """Return the smallest margin, a multiple of GRID, in which all of `degradations` see what lies around a crop."""
-    return math.ceil(REACH * max(each.scale for each in degradations) / GRID) * GRID
 
 
 def share(index: int, first: int, count: int) -> slice:

@@ -23,7 +23,7 @@ from superres.degrade import MARGIN, Degradation, generator, to_levels
 from superres.device import choose_device, choose_precision, multiplying_in
 from superres.errors import UserError
 from superres.params import Must, at_least
-from superres.patches import GRID, Augment, Crops, cut, pairs, reach, share
+from superres.patches import GRID, Augment, Crops, cut, pairs, share
 from superres.quality import psnr, ssim
 from superres.ranks import ALONE, Rank
 from superres.runtime import Runtime
@@ -122,8 +122,8 @@ class Trainer:
         Raises UserError when there are too few or too small images, or when training diverges a second time.
         """
         images, settings = self.data.images, replace(self.settings, steps=steps or self.settings.steps)
-        drawing = settings.patch, settings.batch, settings.seed, self.device, self.rank, reach(degradations)
-        crops = Crops(images, self.data.rows("train"), self.augment, *drawing)
+        rows, seed = self.data.rows("train"), settings.seed
+        crops = Crops(images, rows, self.augment, settings.patch, settings.batch, seed, self.device, self.rank)
         validation = Validation(images, self.data.rows("val"), degradations, self.device)
         network = nn.utils.convert_conv2d_weight_memory_format(network.to(self.device), torch.channels_last)
         run = Run(network, settings, degradations, self.precision, judged_in, self.rank)
