@@ -143,6 +143,24 @@ def test_crops_are_augmented_first_and_degraded_after(images):
         assert torch.equal(truth[i], crops[i, :, inner, inner])
 
 
+@pytest.mark.parametrize(("scale", "patch"), [(2, 41), (3, 41), (4, 41), (4, 7)])
+def test_a_patch_of_any_size_gets_the_window_of_the_degraded_image(images, scale, patch):
+    whole = observe(torch.from_numpy(images[:2])[:, None].float() / 255, scale)[:, 0]
+    places = range(images.shape[1] - patch + 1)
+    known = {
+        images[row, top : top + patch, left : left + patch].tobytes(): whole[row, top : top + patch, left : left + patch]
+        for row in range(2)
+        for top in places
+        for left in places
+    }
+    crops = Crops(images, np.arange(2), PLAIN, patch, 6, 0, CPU)
+    for step in range(4):
+        inputs, truths = crops.observed(step, [Degradation(scale)])
+        for observed, truth in zip(inputs[:, 0], levels(truths), strict=True):
+            (k,) = (k for k in range(4) if np.rot90(truth, k).tobytes() in known)
+            torch.testing.assert_close(observed.rot90(k), known[np.rot90(truth, k).tobytes()], rtol=0, atol=2e-6)
+
+
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_a_training_input_is_the_window_of_the_degraded_image(images, scale):
     whole = observe(torch.from_numpy(images)[:, None].float() / 255, scale)
