@@ -17,7 +17,7 @@ ASK = ["sh", "-c", "echo $PPID"]  # which process has this done
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as local:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as local:
         yield local.scheduler_address
 
 
@@ -68,7 +68,7 @@ def test_a_scheduler_that_is_not_there_is_told_in_one_line(monkeypatch):
 
 def test_a_cluster_without_workers_is_told():
     with (
-        LocalCluster(n_workers=0, dashboard_address=None) as local,
+        LocalCluster(n_workers=0, dashboard_address=":0") as local,
         pytest.raises(UserError, match="it has no workers; start some"),
     ):
         processes_of(1, cluster=local.scheduler_address)
