@@ -28,11 +28,12 @@ def run(workspace: Path) -> None:
     settings = params.read(path, "train_vdsr", Training)
     degrade = params.read(path, "degrade", Degrade)
     augment, runtime = params.read(path, "augment", Augment), params.read(path, "runtime", Runtime)
+    device = choose_device(runtime.device)
     if settings.ranks > 1 and not launched():
         launch("stages.train_vdsr", settings.ranks, workspace)
         return
     with (
-        joined(settings.ranks, choose_device(runtime.device)) as rank,
+        joined(settings.ranks, device) as rank,
         locked(workspace / CHECKPOINTS, "train_vdsr") if rank.first else nullcontext(),
     ):
         data = dataset.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)

@@ -55,8 +55,8 @@ class SRCNN(nn.Module):
         extraction, mapping, reconstruction = self._layers()
         maps = torch.relu_(F.conv2d(_shifted(images), _columns(extraction.weight), extraction.bias))
         maps = torch.relu_(mapping(maps))
-        rows = F.conv2d(_padded(maps, RECONSTRUCTION // 2), _rows_of(reconstruction.weight))
-        return _slanted_sum(rows) + cast(Tensor, reconstruction.bias)
+        columns = F.conv2d(_padded(maps, RECONSTRUCTION // 2), _by_column(reconstruction.weight))
+        return _slanted_sum(columns) + cast(Tensor, reconstruction.bias)
 
     def _around_level(self, images: Tensor, dtype: torch.dtype) -> Tensor:
         """Return the same as float32 would, multiplying in `dtype`, though that holds half a grey level at best.
@@ -72,9 +72,9 @@ class SRCNN(nn.Module):
                 answers.append(level @ layer.weight.sum((2, 3)).T + cast(Tensor, layer.bias))
                 level = answers[-1].relu()
             extraction, mapping, reconstruction = (layer.weight.to(dtype) for layer in self._layers())
-            weights = _columns(extraction), mapping, _rows_of(reconstruction)
-            rows: Tensor = _Detail.apply(_shifted(detail), *weights, *answers[:-1])  # type: ignore[no-untyped-call]
-            return _slanted_sum(rows.float()) + answers[-1][..., None, None]
+            weights = _columns(extraction), mapping, _by_column(reconstruction)
+            columns: Tensor = _Detail.apply(_shifted(detail), *weights, *answers[:-1])  # type: ignore[no-untyped-call]
+            return _slanted_sum(columns.float()) + answers[-1][..., None, None]
 
     def _layers(self) -> tuple[nn.Conv2d, nn.Conv2d, nn.Conv2d]:
         return self.extraction, self.mapping, self.reconstruction
@@ -100,7 +100,7 @@ def _columns(weight: Tensor) -> Tensor:
     return weight.permute(0, 3, 2, 1).contiguous()
 
 
-def _rows_of(weight: Tensor) -> Tensor:
+def _by_column(weight: Tensor) -> Tensor:
     """Return the last layer's weight (1, 32, 5, 5) with one channel for each column, for `_slanted_sum`: (5, 32, 5, 1)."""
     return weight.permute(3, 1, 2, 0).contiguous()
 
@@ -157,7 +157,10 @@ def _rectified(detail: Tensor, answer: Tensor, border: int) -> Tensor:
     count, channels, height, width = detail.shape
     padded = detail.new_empty(count, height + 2 * border, width + 2 * border, channels)
     rows = _rows(padded, border)
-    torch.add(_rows(detail.permute(0, 2, 3, 1)), _row(answer.clamp(max=0), rows), out=rows)
+    channels_last = detail.permute(
+        0, 2, 3, 1
+    ).contiguous()  # as oneDNN leaves them; elsewhere they may have to be brought there
+    torch.add(_rows(channels_last), _row(answer.clamp(max=0), rows), out=rows)
     torch.maximum(rows, _row(-answer.relu(), rows), out=rows)
     inside = slice(border, border + height)
     first, last = border, border + width - 1

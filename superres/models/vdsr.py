@@ -19,7 +19,7 @@ class VDSR(nn.Module):
     """Twenty 3x3 layers of 64 filters that learn what the bicubic image lacks (section 3.1): 665,921 parameters.
 
     Takes and returns float32 (N, 1, H, W) in [0, 1]; the input is the bicubically enlarged image. One network for all
-    scales. Zero padding keeps the size. Under autocast every layer multiplies in its type.
+    scales. Zero padding keeps the size. Under autocast the layers multiply in its type, without gradients all but the first.
     """
 
     halo = DEPTH
