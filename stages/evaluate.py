@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from superres import dataset, params
 from superres.degrade import Degrade
-from superres.device import choose_device
+from superres.device import choose_device, keep_freed_memory
 from superres.errors import one_line_errors
 from superres.files import replacing, write_json, write_table
 from superres.restoration import MODELS, Restorers, measured
@@ -69,6 +69,7 @@ def run(workspace: Path) -> None:
 
 def main() -> None:
     """Run in the current folder."""
+    keep_freed_memory()
     run(Path())
 
 

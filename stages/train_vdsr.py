@@ -6,7 +6,7 @@ from pathlib import Path
 from superres import dataset, modelfile, params
 from superres.checkpoint import locked
 from superres.degrade import Degrade
-from superres.device import choose_device
+from superres.device import choose_device, keep_freed_memory
 from superres.errors import one_line_errors
 from superres.files import write_table
 from superres.models.vdsr import VDSR, start_from_bicubic
@@ -53,6 +53,7 @@ def run(workspace: Path) -> None:
 
 def main() -> None:
     """Run in the current folder."""
+    keep_freed_memory()
     run(Path())
 
 
