@@ -8,8 +8,8 @@ from torch import Tensor
 
 
 def conv_relu(maps: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
-    """Return relu(conv2d(maps, weight, bias)) with zeros around `maps`; records nothing for autograd."""
-    if _in_one_pass(maps):
+    """Return relu(conv2d(maps, weight, bias)) with zeros around `maps`."""
+    if _in_one_pass(maps) and not torch.is_grad_enabled():
         sides = [padding] * 2, [1, 1], [1, 1]  # padding, stride, dilation
         fused: Tensor = torch.ops.mkldnn._convolution_pointwise(maps, weight, bias, *sides, 1, "relu", [], None)
         return fused
@@ -28,6 +28,22 @@ def gradients(
         gradient, maps, weight, biases, [1, 1], [padding] * 2, [1, 1], False, [0, 0], 1, wanted
     )
     return ours
+
+
+def gradient_of_inputs(gradient: Tensor, weight: Tensor, padding: int, passed: Tensor) -> Tensor:
+    """Return the gradient of the inputs of conv2d times `passed`, which has their shape, from that of its result, `gradient`.
+
+    Where `passed` tells by ones and zeros what ReLU let pass, this is the gradient of what it made the inputs of.
+    """
+    # Multiplying goes into the convolution only forwards: it is the same with the filters turned round.
+    turned = weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
+    around = [side - 1 - padding for side in weight.shape[2:]]
+    if _in_one_pass(passed):
+        sides = around, [1, 1], [1, 1]  # padding, stride, dilation
+        binary = torch.ops.mkldnn._convolution_pointwise.binary
+        fused: Tensor = binary(gradient, passed, turned, None, *sides, 1, "mul", None, None, [], None)
+        return fused
+    return F.conv2d(gradient, turned, padding=around).mul_(passed)
 
 
 def _in_one_pass(maps: Tensor) -> bool:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.autograd import Function
 
-from superres.convolution import gradients
+from superres.convolution import conv_relu, gradient_of_inputs, gradients
 
 # Patch extraction and reconstruction (section 3): the sides of their filters; and the numbers of maps.
 EXTRACTION, RECONSTRUCTION = 9, 5
@@ -53,8 +53,9 @@ class SRCNN(nn.Module):
     def _as_columns(self, images: Tensor) -> Tensor:
         """Return the same with the outer layers rewritten for memory that has channels last."""
         extraction, mapping, reconstruction = self._layers()
-        maps = torch.relu_(F.conv2d(_shifted(images), _columns(extraction.weight), extraction.bias))
-        maps = torch.relu_(mapping(maps))
+        maps = conv_relu(_shifted(images), _columns(extraction.weight), cast(Tensor, extraction.bias), padding=0)
+        maps = _padded(maps, mapping.kernel_size[0] // 2)
+        maps = conv_relu(maps, mapping.weight, cast(Tensor, mapping.bias), padding=0)
         columns = F.conv2d(_padded(maps, RECONSTRUCTION // 2), _by_column(reconstruction.weight))
         return _slanted_sum(columns) + cast(Tensor, reconstruction.bias)
 
@@ -73,8 +74,8 @@ class SRCNN(nn.Module):
                 level = answers[-1].relu()
             extraction, mapping, reconstruction = (layer.weight.to(dtype) for layer in self._layers())
             weights = _columns(extraction), mapping, _by_column(reconstruction)
-            columns: Tensor = _Detail.apply(_shifted(detail), *weights, *answers[:-1])  # type: ignore[no-untyped-call]
-            return _slanted_sum(columns.float()) + answers[-1][..., None, None]
+            added: Tensor = _Detail.apply(_shifted(detail), *weights, *answers[:-1])  # type: ignore[no-untyped-call]
+            return added + answers[-1][..., None, None]
 
     def _layers(self) -> tuple[nn.Conv2d, nn.Conv2d, nn.Conv2d]:
         return self.extraction, self.mapping, self.reconstruction
@@ -111,6 +112,12 @@ def _slanted_sum(columns: Tensor) -> Tensor:
     return torch.stack([columns[:, i, :, i : i + width] for i in range(columns.shape[1])]).sum(0)[:, None]
 
 
+def _slanted(gradient: Tensor, count: int) -> Tensor:
+    """Return the gradient of what `_slanted_sum` has added up from `count` channels, from that of the sum."""
+    around = F.pad(gradient[:, 0], (count - 1, count - 1))
+    return around.unfold(-1, count, 1).flip(-1).permute(0, 3, 1, 2)
+
+
 class _Detail(Function):
     """The three layers on what an image adds to its level, with their gradients, most of them in place.
 
@@ -126,26 +133,28 @@ class _Detail(Function):
         features = _rectified(F.conv2d(detail, extraction), answers[0], borders[0])
         mapped = _rectified(F.conv2d(features, mapping), answers[1], borders[1])
         ctx.save_for_backward(detail, extraction, features, mapping, mapped, reconstruction, *answers)
-        return F.conv2d(mapped, reconstruction)
+        return _slanted_sum(F.conv2d(mapped, reconstruction).float())
 
     @staticmethod
     def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor | None, ...]:
         detail, extraction, features, mapping, mapped, reconstruction, *answers = ctx.saved_tensors
-        behind: Tensor | None
-        (behind,) = gradient
+        behind = _slanted(gradient[0].to(reconstruction.dtype), reconstruction.shape[0])
         total = _total(behind.sum((2, 3)), reconstruction)
-        behind, of_reconstruction, _ = gradients(behind, mapped, reconstruction, 0, (True, True, False))
-        behind, of_second, passed = _before_rectified(behind, mapped, answers[1], RECONSTRUCTION // 2, total)
-        behind, of_mapping, _ = gradients(behind, features, mapping, 0, (True, True, False))
-        total = _total(passed, mapping)
-        behind, of_first, _ = _before_rectified(behind, features, answers[0], mapping.shape[-1] // 2, total)
-        behind, of_extraction, _ = gradients(behind, detail, extraction, 0, (ctx.needs_input_grad[0], True, False))
-        return behind, of_extraction, of_mapping, of_reconstruction, of_first, of_second
+        _, of_reconstruction, _ = gradients(behind, mapped, reconstruction, 0, (False, True, False))
+        behind = gradient_of_inputs(behind, reconstruction, 0, _passed(mapped, answers[1]))
+        behind, of_second, sums = _before_rectified(behind, answers[1], RECONSTRUCTION // 2, total)
+        _, of_mapping, _ = gradients(behind, features, mapping, 0, (False, True, False))
+        total = _total(sums, mapping)
+        behind = gradient_of_inputs(behind, mapping, 0, _passed(features, answers[0]))
+        behind, of_first, _ = _before_rectified(behind, answers[0], mapping.shape[-1] // 2, total)
+        wanted = (ctx.needs_input_grad[0], True, False)
+        of_detail, of_extraction, _ = gradients(behind, detail, extraction, 0, wanted)
+        return of_detail, of_extraction, of_mapping, of_reconstruction, of_first, of_second
 
 
-def _total(passed: Tensor, weight: Tensor) -> Tensor:
+def _total(sums: Tensor, weight: Tensor) -> Tensor:
     """Return the sums of the gradients of a convolution's inputs (N, C), from those of its outputs (N, O), without borders."""
-    return passed.float() @ weight.sum((2, 3)).float()
+    return sums.float() @ weight.sum((2, 3)).float()
 
 
 def _rectified(detail: Tensor, answer: Tensor, border: int) -> Tensor:
@@ -171,30 +180,31 @@ def _rectified(detail: Tensor, answer: Tensor, border: int) -> Tensor:
     return padded.permute(0, 3, 1, 2)
 
 
-def _before_rectified(
-    gradient: Tensor | None, rectified: Tensor, answer: Tensor, border: int, total: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return from the gradient of `_rectified`'s result, which it uses up, those of its `detail` and `answer`, and sums.
+def _passed(rectified: Tensor, answer: Tensor) -> Tensor:
+    """Turn `rectified` of `_rectified` into where ReLU has let it pass: ones and zeros, with the borders."""
+    rows = _rows(rectified.permute(0, 2, 3, 1))
+    torch.gt(rows, _row(-answer.relu(), rows), out=rows)
+    return rectified
 
-    `total` are the sums (N, C) of `gradient`, the sums returned those of the gradient of `detail`.
+
+def _before_rectified(gradient: Tensor, answer: Tensor, border: int, total: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of the `detail` and `answer` of `_rectified`, and the sums of that of `detail` (N, C).
+
+    `gradient`, which is used up, is that of its result where ReLU has passed it, and elsewhere 0; `total` are its sums (N, C)
+    when what ReLU cuts off is counted, too.
     """
-    assert gradient is not None
     behind = gradient.permute(0, 2, 3, 1).contiguous()
     for outside in range(border):
-        behind[:, border] += behind[:, outside]
-        behind[:, -border - 1] += behind[:, -outside - 1]
+        behind[:, border].add_(behind[:, outside])  # += would copy the sum onto itself
+        behind[:, -border - 1].add_(behind[:, -outside - 1])
     inside = behind[:, border : behind.shape[1] - border]
     for outside in range(border):
-        inside[:, :, border] += inside[:, :, outside]
-        inside[:, :, -border - 1] += inside[:, :, -outside - 1]
-    rows = _rows(behind, border)
-    count, height, _ = rows.shape
-    before = behind.new_empty(count, height, rows.shape[-1] // answer.shape[1], answer.shape[1])
-    above = _rows(rectified.permute(0, 2, 3, 1), border) - _row(-answer.relu(), rows)
-    torch.ops.aten.threshold_backward.grad_input(rows, above, 0, grad_input=_rows(before))
-    passed = before.flatten(1, 2).sum(1).to(answer.dtype)
+        inside[:, :, border].add_(inside[:, :, outside])
+        inside[:, :, -border - 1].add_(inside[:, :, -outside - 1])
+    before = inside[:, :, border : behind.shape[2] - border].contiguous()
+    sums = before.flatten(1, 2).sum(1).to(answer.dtype)
     # Where the answer is positive, it has been subtracted again: what counts is where ReLU cuts off.
-    return before.permute(0, 3, 1, 2), passed - torch.where(answer > 0, total, 0), passed
+    return before.permute(0, 3, 1, 2), sums - torch.where(answer > 0, total, 0), sums
 
 
 def _rows(maps: Tensor, border: int = 0) -> Tensor:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.autograd import Function
 
-from superres.convolution import conv_relu, gradients
+from superres.convolution import conv_relu, gradient_of_inputs, gradients
 
 DEPTH = 20
 WIDTH = 64
@@ -109,16 +109,16 @@ class _Residual(Function):
         (behind,) = gradient
         of_weights: list[Tensor | None] = []
         of_biases: list[Tensor | None] = []
+        of_images = None
         for number in reversed(range(len(weights))):
-            wanted = (number > 0 or ctx.needs_input_grad[0], True, True)
-            before, of_weight, of_bias = gradients(behind, inputs[number], weights[number], 1, wanted)
+            wanted = (number == 0 and ctx.needs_input_grad[0], True, True)
+            of_images, of_weight, of_bias = gradients(behind, inputs[number], weights[number], 1, wanted)
             of_weights.insert(0, of_weight)
             of_biases.insert(0, of_bias)
-            if before is not None:
-                behind = before
-            if number > 0:  # through the ReLU that made these inputs
-                torch.ops.aten.threshold_backward.grad_input(behind, inputs[number], 0, grad_input=behind)
-        return (behind if ctx.needs_input_grad[0] else None, *of_weights, *of_biases)
+            if number > 0:
+                passed = torch.gt(inputs[number], 0, out=inputs[number])  # which nobody needs any more
+                behind = gradient_of_inputs(behind, weights[number], 1, passed)
+        return (of_images, *of_weights, *of_biases)
 
 
 @torch.no_grad()

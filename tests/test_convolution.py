@@ -1,0 +1,39 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from superres.convolution import conv_relu, gradient_of_inputs
+
+KINDS = [torch.float64, torch.float32, torch.bfloat16]
+# bfloat16 keeps 8 bits of what is in the end rounded to it; float64 goes the way of devices without oneDNN.
+TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2e-2}
+
+
+def drawn(dtype: torch.dtype, *shape: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(len(shape) + shape[1])).to(dtype)
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+@pytest.mark.parametrize(("sides", "padding"), [((3, 3), 1), ((5, 5), 0), ((5, 1), 0), ((1, 1), 0)])
+def test_gradients_go_back_through_convolution_and_relu_as_autograd_says(dtype, sides, padding):
+    before, weight = drawn(dtype, 2, 4, 9, 11), drawn(dtype, 3, 4, *sides)
+    exact = before.double().requires_grad_()
+    result = F.conv2d(exact.relu(), weight.double(), padding=padding)
+    behind = drawn(dtype, *result.shape)
+    (expected,) = torch.autograd.grad(result, exact, behind.double())
+    maps = before.relu().contiguous(memory_format=torch.channels_last)
+    ours = gradient_of_inputs(behind, weight, padding, (maps > 0).to(dtype))
+    torch.testing.assert_close(ours.double(), expected, rtol=TOLERANCE[dtype], atol=10 * TOLERANCE[dtype])
+    assert torch.equal(ours == 0, before <= 0)
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+def test_relu_inside_the_convolution_is_relu_after_it(dtype):
+    maps, weight, bias = drawn(dtype, 2, 4, 9, 11), drawn(dtype, 3, 4, 3, 3), drawn(dtype, 1, 3)[0]
+    expected = F.conv2d(maps.double(), weight.double(), bias.double(), padding=1).relu()
+    with torch.inference_mode():
+        ours = conv_relu(maps, weight, bias, padding=1)
+    torch.testing.assert_close(ours.double(), expected, rtol=TOLERANCE[dtype], atol=10 * TOLERANCE[dtype])
+    weight.requires_grad_()
+    conv_relu(maps, weight, bias, padding=1).sum().backward()
+    assert weight.grad is not None
