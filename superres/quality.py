@@ -17,7 +17,8 @@ K1, K2 = 0.01, 0.03
 def psnr(images: Tensor, truth: Tensor, shave: int) -> Tensor:
     """Return the peak signal-to-noise ratio of each image in dB, float64 (N,); infinite where there is no error.
 
-    `images` and `truth` are grey levels from 0 to 255, (N, 1, H, W); `shave` pixels at each border do not count.
+    `images` are grey levels from 0 to 255, (N, 1, H, W), and so is `truth`, or one for all (1, 1, H, W); `shave` pixels at
+    each border do not count.
     Raises ValueError when the shapes differ or nothing is left after shaving.
     """
     images, truth = _shaved(images, truth, shave)
@@ -28,24 +29,25 @@ def psnr(images: Tensor, truth: Tensor, shave: int) -> Tensor:
 def ssim(images: Tensor, truth: Tensor, shave: int) -> Tensor:
     """Return the mean structural similarity of each image, float64 (N,), at most 1.
 
-    `images` and `truth` are grey levels from 0 to 255, (N, 1, H, W); `shave` pixels at each border do not count. Window:
-    an 11x11 Gaussian with sigma 1.5, where it lies wholly inside the shaved image (Wang et al. 2004).
+    `images` are grey levels from 0 to 255, (N, 1, H, W), and so is `truth`, or one for all (1, 1, H, W); `shave` pixels at
+    each border do not count. Window: an 11x11 Gaussian with sigma 1.5, where it lies wholly inside the shaved image (Wang et
+    al. 2004).
     Raises ValueError when the shapes differ or the shaved image is smaller than the window.
     """
     images, truth = _shaved(images, truth, shave)
     if min(images.shape[-2:]) < 2 * RADIUS + 1:
         raise ValueError(f"{tuple(images.shape[-2:])} pixels are left after shaving {shave}; SSIM needs 11x11")
     # In float64, because variances are small differences of large numbers.
-    moments = torch.cat([images, truth, images * images + truth * truth, images * truth], dim=1)
-    mean_x, mean_y, mean_power, mean_xy = _gaussian(moments).unbind(dim=1)
+    moments = torch.cat([images, images * images + truth * truth, images * truth, truth])
+    mean_x, mean_power, mean_xy, mean_y = torch.split(_gaussian(moments), [len(images)] * 3 + [len(truth)])
     product, power = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
     c1, c2 = (K1 * DATA_RANGE) ** 2, (K2 * DATA_RANGE) ** 2
     luminance = (2 * product + c1) / (power + c1)
-    return (luminance * (2 * (mean_xy - product) + c2) / (mean_power - power + c2)).mean(dim=(1, 2))
+    return (luminance * (2 * (mean_xy - product) + c2) / (mean_power - power + c2)).mean(dim=(1, 2, 3))
 
 
 def _shaved(images: Tensor, truth: Tensor, shave: int) -> tuple[Tensor, Tensor]:
-    if images.shape != truth.shape:
+    if truth.shape not in (images.shape, (1, *images.shape[1:])):
         raise ValueError(f"cannot compare images of shape {tuple(images.shape)} with {tuple(truth.shape)}")
     height, width = images.shape[-2:]
     if min(height, width) <= 2 * shave:

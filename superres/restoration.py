@@ -92,11 +92,10 @@ def inconsistency(restored: Tensor, low: Tensor, scale: int) -> Tensor:
 def measured(restored: Restored, scale: int) -> dict[str, list[float]]:
     """Return by metric (psnr in dB, ssim, inconsistency in grey levels) what each of MODELS, in order, reaches."""
     images = torch.cat([restored.images[model] for model in MODELS])
-    truth = restored.truth.expand_as(images)
     low = restored.low.expand(len(images), -1, -1, -1)
     return {
-        "psnr": psnr(images, truth, scale).tolist(),
-        "ssim": ssim(images, truth, scale).tolist(),
+        "psnr": psnr(images, restored.truth, scale).tolist(),
+        "ssim": ssim(images, restored.truth, scale).tolist(),
         "inconsistency": inconsistency(images, low, scale).tolist(),
     }
 

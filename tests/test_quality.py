@@ -43,6 +43,14 @@ def test_ssim_is_scikit_images_inside_the_shaved_border(shape, shave, noise):
     np.testing.assert_allclose(ssim(*tensors(image, truth), shave), expected, atol=1e-6)
 
 
+def test_one_truth_serves_for_all_images():
+    image, truth = tensors(*pair((24, 31), 12.0, count=3))
+    for measure in (psnr, ssim):
+        torch.testing.assert_close(measure(image, truth[:1], 2), measure(image, truth[:1].expand(3, -1, -1, -1), 2))
+        with pytest.raises(ValueError, match="shape"):
+            measure(image, truth[:2], 2)
+
+
 def test_psnr_of_one_grey_level_everywhere_is_48_13_db():
     truth = torch.full((1, 1, 16, 16), 100, dtype=torch.uint8)
     assert psnr(truth + 1, truth, 0).item() == pytest.approx(20 * math.log10(255))
