@@ -50,10 +50,13 @@ class Crops:
         seed: int,
         device: torch.device,
         rank: Rank = ALONE,
+        margin: int = MARGIN,
     ) -> None:
         """Draw `batch` crops of `patch` pixels a side from `rows` of `images` (N, S, S), a memory map or an array.
 
-        With several ranks, each gets its share of the same batch; where a size (batch, ...) is told below, it is the share's.
+        Their places leave room for MARGIN, but no more than `margin` pixels around them are cut: `reach` tells how many the
+        degradations see. With several ranks, each gets its share of the same batch; where a size (batch, ...) is told below,
+        it is the share's.
         Raises UserError when the images are too small for a crop with its margin, or there is no row.
         """
         side = images.shape[1]
@@ -67,14 +70,18 @@ class Crops:
             raise UserError("there is no image to train on; give more images or a larger split.train")
         self.images, self.rows, self.augment, self.device = images, rows, augment, device
         self.patch, self.drawn, self.batch, self.seed = patch, drawn, batch, seed
-        self.own = rank.share(batch)
+        self.own, self.margin, self.spare = rank.share(batch), margin, MARGIN - margin
 
     def draw(self, step: int) -> Tensor:
-        """Return the ground truth of a step with its margin, float32 (batch, 1, P, P) in [0, 1], P = patch + 2 MARGIN."""
+        """Return the ground truth of a step with its margin, float32 (batch, 1, P, P) in [0, 1], P = patch + 2 margin."""
         source = generator(self.seed, step)
         warped = _uniform(source, 0, 1) < self.augment.warped
-        crops = self._warped(source) if warped else self._cut(self.drawn, GRID, source)
-        return crops[..., : self.patch + 2 * MARGIN, : self.patch + 2 * MARGIN]
+        if warped:
+            seen = slice(self.spare, self.drawn - self.spare)
+            crops = self._warped(source)[..., seen, seen]
+        else:
+            crops = self._cut(self.drawn, GRID, source, self.spare)
+        return crops[..., : self.patch + 2 * self.margin, : self.patch + 2 * self.margin]
 
     def observed(self, step: int, degradations: Sequence[Degradation]) -> tuple[Tensor, Tensor]:
         """Return the network inputs and ground truths of a step, float32 (batch, 1, patch, patch) in [0, 1].
@@ -82,7 +89,7 @@ class Crops:
         Over the steps the crops are dealt out to `degradations` in turn, so that each gets its share whatever the batch.
         """
         source = generator(self.seed, step, "grain")
-        return pairs(self.draw(step), degradations, source, step * self.batch, self.batch, self.own)
+        return pairs(self.draw(step), degradations, source, step * self.batch, self.batch, self.own, self.margin)
 
     def _warped(self, source: Generator) -> Tensor:
         """Return crops shrunk by one factor and, if that is enough, turned by one small angle, with no corner filled in."""
@@ -99,14 +106,17 @@ class Crops:
             crops = _turned_inside(crops, angle, turned)
         return F.interpolate(crops, (self.drawn, self.drawn), mode="bicubic", antialias=True).clamp(0, 1)
 
-    def _cut(self, side: int, grid: int, source: Generator) -> Tensor:
-        """Return squares that start on `grid`, each turned by its own number of quarter turns and half of them mirrored."""
+    def _cut(self, side: int, grid: int, source: Generator, spare: int = 0) -> Tensor:
+        """Return squares that start on `grid`, each turned by its own number of quarter turns and half of them mirrored.
+
+        Without the `spare` pixels at their edges.
+        """
         positions = (self.images.shape[1] - side) // grid + 1
         pick = torch.randint(len(self.rows), (self.batch,), generator=source).numpy()
         top, left = (torch.randint(positions, (2, self.batch), generator=source) * grid).numpy()
         quarters, mirrored = torch.randint(4, (2, self.batch), generator=source).numpy()
         own = self.own
-        crops = cut(self.images, self.rows[pick[own]], top[own], left[own], side)
+        crops = cut(self.images, self.rows[pick[own]], top[own] + spare, left[own] + spare, side - 2 * spare)
         mirrored %= 2 if self.augment.flip else 1
         # As bytes, and before they go to the device: a quarter of the memory to move.
         turned = _turned_and_mirrored(crops, quarters[own], mirrored[own])
@@ -126,9 +136,9 @@ def _turned_and_mirrored(crops: Images, quarters: npt.NDArray[np.int64], mirrore
 def _turned_inside(crops: Tensor, angle: float, side: int) -> Tensor:
     """Return the central squares of `side` pixels of `crops` (N, 1, H, H) after a turn by `angle` radians."""
     rotation = torch.tensor([[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0]])
-    theta = (rotation * side / crops.shape[-1]).to(crops.device).expand(len(crops), 2, 3)
-    grid = F.affine_grid(theta, [len(crops), 1, side, side], align_corners=False)
-    return F.grid_sample(crops, grid, mode="bicubic", align_corners=False).clamp(0, 1)
+    theta = (rotation * side / crops.shape[-1]).to(crops.device)[None]
+    grid = F.affine_grid(theta, [1, 1, side, side], align_corners=False)  # one for all
+    return F.grid_sample(crops, grid.expand(len(crops), -1, -1, -1), mode="bicubic", align_corners=False).clamp(0, 1)
 
 
 def cut(
@@ -147,23 +157,24 @@ def pairs(
     first: int = 0,
     batch: int | None = None,
     own: slice | None = None,
+    around: int = MARGIN,
 ) -> tuple[Tensor, Tensor]:
-    """Return network inputs and ground truths (N, 1, p, p) for `crops` (N, 1, p + 2 MARGIN, ...), without the margin.
+    """Return network inputs and ground truths (N, 1, p, p) for `crops` (N, 1, p + 2 around, ...), without the margin.
 
     Crop i is degraded by degradations[(first + i) mod len(degradations)], with noise from `source`. Where `crops` are only
     the crops `own` of a `batch` of so many, they come out as they would among the others.
     """
     everyone = range(len(crops) if batch is None else batch)
     ours = everyone[own] if own else everyone
-    patch = crops.shape[-1] - 2 * MARGIN
-    inner = slice(MARGIN, MARGIN + patch)
+    patch = crops.shape[-1] - 2 * around
+    inner = slice(around, around + patch)
     inputs = crops.new_empty(len(crops), 1, patch, patch)
     for i, degradation in enumerate(degradations):
         dealt = share(i, first + ours.start, len(degradations))
         scale = degradation.scale
         # No more of the margin than this scale can see, from and to whole pixels of the low-resolution image.
         margin = REACH * scale
-        seen = slice(MARGIN - margin, MARGIN + math.ceil(patch / scale) * scale + margin)
+        seen = slice(around - margin, around + math.ceil(patch / scale) * scale + margin)
         window = crops[dealt][..., seen, seen]
         count, _, height, width = window.shape
         theirs = everyone[share(i, first, len(degradations))]
@@ -171,6 +182,11 @@ def pairs(
         noise = grain(degradation, (len(theirs), 1, height // scale, width // scale), source)[before : before + count]
         inputs[dealt] = observe(window, scale, noise)[..., margin : margin + patch, margin : margin + patch]
     return inputs, crops[..., inner, inner]
+
+
+def reach(degradations: Sequence[Degradation]) -> int:
+    """Return the smallest margin, a multiple of GRID, in which all of `degradations` see what lies around a crop."""
+    return math.ceil(REACH * max(each.scale for each in degradations) / GRID) * GRID
 
 
 def share(index: int, first: int, count: int) -> slice:

@@ -6,7 +6,7 @@ from PIL import Image
 from superres import patches
 from superres.degrade import MARGIN, Degradation, generator, observe
 from superres.errors import UserError
-from superres.patches import GRID, Augment, Crops, cut, pairs
+from superres.patches import GRID, Augment, Crops, cut, pairs, reach
 
 PLAIN = Augment(flip=False, zoom=1.0, rotation=0.0, warped=0.0)
 SIDE = 24 + 2 * MARGIN
@@ -143,8 +143,9 @@ def test_crops_are_augmented_first_and_degraded_after(images):
         assert torch.equal(truth[i], crops[i, :, inner, inner])
 
 
-@pytest.mark.parametrize(("scale", "patch"), [(2, 41), (3, 41), (4, 41), (4, 7)])
-def test_a_patch_of_any_size_gets_the_window_of_the_degraded_image(images, scale, patch):
+@pytest.mark.parametrize(("scale", "patch"), [(2, 24), (2, 41), (3, 41), (4, 41), (4, 7)])
+def test_any_patch_with_the_least_margin_is_still_the_window_of_the_degraded_image(images, scale, patch):
+    degradations = [Degradation(scale)]
     whole = observe(torch.from_numpy(images[:2])[:, None].float() / 255, scale)[:, 0]
     places = range(images.shape[1] - patch + 1)
     known = {
@@ -153,12 +154,22 @@ def test_a_patch_of_any_size_gets_the_window_of_the_degraded_image(images, scale
         for top in places
         for left in places
     }
-    crops = Crops(images, np.arange(2), PLAIN, patch, 6, 0, CPU)
+    crops = Crops(images, np.arange(2), PLAIN, patch, 6, 0, CPU, margin=reach(degradations))
     for step in range(4):
-        inputs, truths = crops.observed(step, [Degradation(scale)])
+        inputs, truths = crops.observed(step, degradations)
         for observed, truth in zip(inputs[:, 0], levels(truths), strict=True):
             (k,) = (k for k in range(4) if np.rot90(truth, k).tobytes() in known)
             torch.testing.assert_close(observed.rot90(k), known[np.rot90(truth, k).tobytes()], rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize(("scale", "patch"), [(2, 24), (2, 41), (3, 30), (4, 41)])
+def test_pixels_that_no_degradation_sees_make_no_difference(images, scale, patch):
+    degradations = [Degradation(scale)]
+    augment = Augment(flip=True, zoom=0.6, rotation=5.0, warped=0.5)
+    less, more = (Crops(images, np.arange(2), augment, patch, 6, 0, CPU, margin=m) for m in (reach(degradations), MARGIN))
+    for step in range(8):
+        for ours, expected in zip(less.observed(step, degradations), more.observed(step, degradations), strict=True):
+            torch.testing.assert_close(ours, expected, rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
