@@ -5,6 +5,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,7 +24,7 @@ from superres.degrade import MARGIN, Degradation, generator, to_levels
 from superres.device import choose_device, choose_precision, multiplying_in
 from superres.errors import UserError
 from superres.params import Must, at_least
-from superres.patches import GRID, Augment, Crops, cut, pairs, share
+from superres.patches import GRID, Augment, Crops, cut, pairs, reach, share
 from superres.quality import psnr, ssim
 from superres.ranks import ALONE, Rank
 from superres.runtime import Runtime
@@ -34,9 +35,7 @@ WARM_UP = 0.02  # share of the steps in which the learning rate rises from nothi
 CLIP = 0.5  # largest norm of a gradient; a batch of hard crops must not throw the network back
 DIVERGED = 0.5  # a loss above half of the grey range is that of no network that is still learning
 SLOWER = 0.5  # share of the learning rate with which a diverged run tries again
-AT_ONCE = (
-    2**16
-)  # pixels that go through a network together on a CPU: with more, the maps are too large to be kept and used again
+AT_ONCE = 2**16  # pixels that go through a network together on a CPU: with more, the maps are too large to be used again
 VALIDATION_IMAGES = 24  # a network is chosen on one window of this many validation images,
 VALIDATION_SIDE = 96  # of so many pixels a side: more, judged in float32, would cost training more time than they add certainty
 VALIDATION_BATCH = 16
@@ -122,8 +121,8 @@ class Trainer:
         Raises UserError when there are too few or too small images, or when training diverges a second time.
         """
         images, settings = self.data.images, replace(self.settings, steps=steps or self.settings.steps)
-        rows, seed = self.data.rows("train"), settings.seed
-        crops = Crops(images, rows, self.augment, settings.patch, settings.batch, seed, self.device, self.rank)
+        drawing = settings.patch, settings.batch, settings.seed, self.device, self.rank, reach(degradations)
+        crops = Crops(images, self.data.rows("train"), self.augment, *drawing)
         validation = Validation(images, self.data.rows("val"), degradations, self.device)
         network = nn.utils.convert_conv2d_weight_memory_format(network.to(self.device), torch.channels_last)
         run = Run(network, settings, degradations, self.precision, judged_in, self.rank)
@@ -220,16 +219,14 @@ class Run:
         self.losses = torch.zeros(len(degradations), device=next(network.parameters()).device)
         self.crops = [0] * len(degradations)  # of which `losses` holds the sums
         self.slowed = False
+        self.threads: ThreadPoolExecutor | None = None
         self.good = copy.deepcopy(self._present())
 
     def learn(self, inputs: Tensor, truth: Tensor) -> None:
         """Take the next optimiser step, on its batch, or this rank's share of it, (N, 1, P, P) of `Crops.observed`."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * self._schedule()
-        self.network.zero_grad()
-        parts = math.ceil(truth.numel() / AT_ONCE) if truth.device.type == "cpu" else 1
-        pieces = zip(inputs.chunk(parts), truth.chunk(parts), strict=True)
-        errors = torch.cat([self._learn_from(*piece, len(truth)) for piece in pieces])
+        errors = self.gather(inputs, truth)
         nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
         self.optimizer.step()
         self.averaged.update_parameters(self.network)
@@ -242,6 +239,19 @@ class Run:
         self.losses += sums
         self.crops = [before + len(range(batch)[share(i, first, kinds)]) for i, before in enumerate(self.crops)]
         self.step += 1
+
+    def gather(self, inputs: Tensor, truth: Tensor) -> Tensor:
+        """Set the gradients to those of a batch, or of this rank's share of it; return the mean absolute error of each crop."""
+        self.network.zero_grad()
+        parts = math.ceil(truth.numel() / AT_ONCE) if truth.device.type == "cpu" else 1
+        pieces = list(zip(inputs.chunk(parts), truth.chunk(parts), strict=True))
+        if len(pieces) > 1 and self.rank.count == 1:
+            return self._gather_side_by_side(pieces)
+        found = []
+        for piece in pieces:
+            found.append(self._errors(*piece))
+            torch.autograd.backward(found[-1].sum() / len(truth))
+        return torch.cat(found).detach()
 
     def judge(self, validation: Validation) -> None:
         """Measure the averaged weights on the validation windows, note it in the curves, and keep them if they are the best."""
@@ -314,13 +324,29 @@ class Run:
     def _loss(self) -> float:
         return self.losses.sum().item() / sum(self.crops)
 
-    def _learn_from(self, inputs: Tensor, truth: Tensor, batch: int) -> Tensor:
-        """Add the gradients of these crops of a rank's `batch`; return the mean absolute error of each."""
+    def _errors(self, inputs: Tensor, truth: Tensor) -> Tensor:
+        """Return the mean absolute error of each of some crops."""
         with multiplying_in(self.precision, inputs.device):
             restored: Tensor = self.forwards(inputs)
-        errors = (restored - truth).abs().mean(dim=(1, 2, 3))
-        torch.autograd.backward(errors.sum() / batch)
-        return errors.detach()
+        return (restored - truth).abs().mean(dim=(1, 2, 3))
+
+    def _gather_side_by_side(self, pieces: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        """Do as `gather`, each piece in a thread with its share of the cores: in no layer do they wait for each other."""
+        if self.threads is None:
+            count = min(len(pieces), torch.get_num_threads())
+            self.threads = ThreadPoolExecutor(count, "piece", torch.set_num_threads, (torch.get_num_threads() // count,))
+        parameters = list(self.network.parameters())
+        batch = sum(len(truth) for _, truth in pieces)
+
+        def learn_from(piece: tuple[Tensor, Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
+            errors = self._errors(*piece)
+            return errors.detach(), torch.autograd.grad(errors.sum() / batch, parameters)
+
+        errors, gradients = zip(*self.threads.map(learn_from, pieces), strict=True)
+        for parameter, *summands in zip(parameters, *gradients, strict=True):
+            # In this order, whichever was first, so that two runs are equal bit for bit.
+            parameter.grad = sum(summands, torch.zeros_like(parameter))  # which lies in memory as the parameter does
+        return torch.cat(errors)
 
     def _schedule(self) -> float:
         """Return the share of the peak learning rate at which the next step is taken."""

@@ -28,16 +28,23 @@ MUTANTS = [
     Mutant(
         "VDSR's gradients pass where ReLU has cut off",
         "superres/models/vdsr.py",
-        "torch.ops.aten.threshold_backward.grad_input(behind, inputs[number], 0, grad_input=behind)",
-        "pass",
+        "torch.gt(inputs[number], 0, out=inputs[number])",
+        "torch.ones_like(inputs[number])",
         "tests/test_models.py::test_gradients_are_finite_differences",
     ),
     Mutant(
         "a border pixel gets no gradient from its copies outside",
         "superres/models/srcnn.py",
-        "behind[:, border] += behind[:, outside]",
+        "behind[:, border].add_(behind[:, outside])",
         "pass",
         "tests/test_models.py::test_srcnn_around_its_level_is_the_same_network",
+    ),
+    Mutant(
+        "the pieces of a batch are not added up",
+        "superres/training.py",
+        "parameter.grad = sum(summands, torch.zeros_like(parameter))",
+        "parameter.grad = summands[0]",
+        "tests/test_training.py::test_a_batch_in_pieces_has_the_gradients_of_the_whole",
     ),
     Mutant(
         "a worker with other code is trusted",

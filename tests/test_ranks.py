@@ -35,13 +35,16 @@ def workspace_with(prepared: Path, workspace: Path, train: dict, **sections: dic
     return workspace
 
 
-def start(workspace: Path) -> subprocess.Popen[str]:
+def start(workspace: Path, at_once: int | None = None) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "stages.train_srcnn"]
+    if at_once:
+        code = f"from superres import training; training.AT_ONCE = {at_once}; from stages.train_srcnn import main; main()"
+        command = [sys.executable, "-c", code]
     return subprocess.Popen(command, cwd=workspace, env=ENVIRONMENT, stdout=-1, stderr=-1, text=True)
 
 
-def train(workspace: Path) -> pd.DataFrame:
-    process = start(workspace)
+def train(workspace: Path, at_once: int | None = None) -> pd.DataFrame:
+    process = start(workspace, at_once)
     output, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     assert output.count("SRCNN x2: ") == 1
@@ -65,7 +68,7 @@ def ranks_of(workspace: Path) -> dict[int, int]:
 
 def test_two_ranks_learn_what_one_process_learns(prepared, tmp_path):
     # Noise as well, since crops of a rank must get what they have in the whole batch. By Adam: SOAP makes of another rounding,
-    # such as that of a sum of two sums, another run, whether in one process or two (docs/scale.md).
+    # such as that of a sum of two sums, another run, whether in one process or two (docs/scale.md): see the next test.
     sections = {"degrade": {"scales": [2], "noise": [0, 5]}}
     alone = train(workspace_with(prepared, tmp_path / "alone", {"optimizer": "adam"}, **sections))
     together = train(workspace_with(prepared, tmp_path / "together", {"optimizer": "adam", "ranks": 2}, **sections))
@@ -73,6 +76,13 @@ def test_two_ranks_learn_what_one_process_learns(prepared, tmp_path):
     assert list(together["step"]) == list(alone["step"])
     assert (together["psnr"] - alone["psnr"]).abs().max() < 0.01
     assert (together["loss"] - alone["loss"]).abs().max() < 1e-5
+
+
+def test_two_ranks_are_one_process_that_takes_the_batch_in_two_pieces(prepared, tmp_path):
+    alone = train(workspace_with(prepared, tmp_path / "alone", {}), at_once=STEPS["batch"] * STEPS["patch"] ** 2 // 2)
+    together = train(workspace_with(prepared, tmp_path / "together", {"ranks": 2}))
+    assert alone["gain"].iloc[-2] > 0.15  # something was learnt
+    pd.testing.assert_series_equal(together["psnr"], alone["psnr"], check_exact=True)
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the ranks in Linux's /proc")

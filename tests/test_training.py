@@ -226,6 +226,26 @@ def test_losses_in_the_curves_are_means_over_the_crops_of_each_scale(data):
         assert row["loss"] == pytest.approx(errors.flatten()[scale::3].mean().item(), rel=1e-5)
 
 
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+def test_a_batch_in_pieces_has_the_gradients_of_the_whole(pieces, monkeypatch):
+    torch.manual_seed(0)
+    threads = torch.get_num_threads()
+    network, inputs, truth = SRCNN(), torch.rand(6, 1, 12, 12), torch.rand(6, 1, 12, 12)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    expected = torch.autograd.grad((network(inputs) - truth).abs().mean(), list(network.parameters()))
+    monkeypatch.setattr(training, "AT_ONCE", truth.numel() // pieces)
+    run = training.Run(network, settings(batch=6, patch=12), [X2], torch.float32)
+    errors = run.gather(inputs, truth)
+    torch.testing.assert_close(errors, (network(inputs) - truth).abs().mean((1, 2, 3)))
+    once = [parameter.grad for parameter in network.parameters()]
+    for gradient, wanted in zip(once, expected, strict=True):
+        torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-6)
+    run.gather(inputs, truth)
+    assert all(torch.equal(parameter.grad, before) for parameter, before in zip(network.parameters(), once, strict=True))
+    assert torch.get_num_threads() == threads
+
+
 @pytest.mark.parametrize(
     ("schedule", "falling"),
     [("cosine", lambda done: math.cos(math.pi * done / 2) ** 2), ("quadratic", lambda done: 1 - 2 * done + done**2)],
