@@ -2,8 +2,9 @@
 
     python -m benchmarks.speed [--rounds N]
 
-Training, evaluation and preprocessing as the stages do them, beside `benchmarks/plain.py`, in turn, N times: medians, and from
-lowest to highest. With the parameters of params.yaml, but at plain's 64 patches of 41x41. Best run alone on the machine.
+Training, evaluation and preprocessing as the stages do them, beside `benchmarks/plain.py`, in turn, N times, each in a process
+of its own: medians, and from lowest to highest. With the parameters of params.yaml, but at plain's 64 patches of 41x41. Best
+run alone on the machine.
 """
 
 import argparse
@@ -12,11 +13,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 from itertools import count, islice, product
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
-from typing import Final
+from typing import ClassVar, Final
 
 import cv2
 import numpy as np
@@ -28,15 +32,15 @@ from torch import nn
 from benchmarks import plain
 from superres import modelfile, params
 from superres.degrade import Degradation, Degrade
-from superres.device import choose_device, choose_precision, multiplying_in
+from superres.device import choose_device, choose_precision, keep_freed_memory
 from superres.errors import one_line_errors
 from superres.models import srcnn, vdsr
 from superres.models.srcnn import SRCNN
 from superres.models.vdsr import VDSR
-from superres.patches import Augment, Crops
+from superres.patches import Augment, Crops, reach
 from superres.restoration import Restorers, measured
 from superres.sources.phantom import draw
-from superres.training import AT_ONCE, Run, Training
+from superres.training import Run, Training
 
 PARAMS = Path("params.yaml")
 DEMO = Path("demo")
@@ -48,17 +52,44 @@ OPERATIONS = {"srcnn": 57_184, "vdsr": 664_704}
 STEPS = {"srcnn": 30, "vdsr": 5}  # of each round
 
 Images = npt.NDArray[np.uint8]
-Sides = Mapping[str, Callable[[], float]]
 
 
-def in_turn(sides: Sides, rounds: int) -> dict[str, list[float]]:
-    """Return what each side returns, after a first call that does not count, in `rounds` calls, the sides taking turns."""
+Maker = Callable[..., Callable[[], float]]
+
+
+class Side:
+    """A measurement in a process of its own, so that no side finds memory as another left it."""
+
+    _measure: ClassVar[Callable[[], float]]
+
+    def __init__(self, make: Maker, *what: object) -> None:
+        """Let the process call `make` with `what`: the function that it returns measures."""
+        # Spawned, since a fork would inherit this process's threads.
+        self.process = ProcessPoolExecutor(1, get_context("spawn"), initializer=self._start, initargs=(make, what))
+
+    def measure(self) -> float:
+        """Measure once more."""
+        return self.process.submit(self._again).result()
+
+    @classmethod
+    def _start(cls, make: Maker, what: Sequence[object]) -> None:
+        cls._measure = staticmethod(make(*what))
+
+    @classmethod
+    def _again(cls) -> float:
+        return cls._measure()
+
+
+def in_turn(sides: Mapping[str, Side], rounds: int) -> dict[str, list[float]]:
+    """Return what each side measures, after a first time that does not count, in `rounds` rounds of all sides; end them."""
     for side in sides.values():
-        side()
+        side.measure()
     found: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):
         for name, side in sides.items():
-            found[name].append(side())
+            found[name].append(side.measure())
+    for side in sides.values():
+        side.process.shutdown()
     return found
 
 
@@ -88,93 +119,84 @@ def multiplies(dtype: torch.dtype) -> float:
     return max(product_of(4096), product_of(8192))
 
 
-def plain_steps(network: nn.Module, patches: torch.utils.data.TensorDataset, workers: int, steps: int) -> float:
-    """Return the patches a second of so many steps of the plain recipe, after one in which its loader starts."""
-    training = plain.train(network, patches, workers)
-    next(training)
-    patches_a_second = rate(lambda: list(islice(training, steps)), steps * plain.BATCH)
-    training.close()  # and with it the loader's workers
-    return patches_a_second
+def scales_of(name: str) -> tuple[int, ...]:
+    """Return the scales that one network is trained for."""
+    return SCALES[:1] if name == "srcnn" else SCALES
 
 
-def started_srcnn() -> nn.Module:
-    """Return SRCNN as its stage starts it."""
-    network = SRCNN()
-    srcnn.start_from_bicubic(network, seed=0)
-    return network
+def plain_training(name: str, images: Images) -> Callable[[], float]:
+    """Return a function that trains as plain does, with as many workers as suit it best; it returns patches a second."""
+    network = plain.srcnn() if name == "srcnn" else plain.VDSR()
+    patches = plain.store_patches(list(images), scales_of(name))
 
+    def steps(workers: int) -> float:
+        training = plain.train(network, patches, workers)
+        next(training)  # in which its loader starts
+        found = rate(lambda: list(islice(training, STEPS[name])), STEPS[name] * plain.BATCH)
+        training.close()  # and with it the loader's workers
+        return found
 
-def started_vdsr() -> nn.Module:
-    """Return VDSR as its stage starts it."""
-    network = VDSR()
-    vdsr.start_from_bicubic(network, seed=0)
-    return network
-
-
-def training_sides(name: str, images: Images) -> Sides:
-    """Return the training of one network: plain's, ours as its stage does it, and ours with neither data nor optimiser."""
-    device = torch.device("cpu")
-    ours, theirs = (started_srcnn(), plain.srcnn()) if name == "srcnn" else (started_vdsr(), plain.VDSR())
-    scales = SCALES[:1] if name == "srcnn" else SCALES
-    patches = plain.store_patches(list(images), scales)
-    steps = STEPS[name]
-    workers = max(range(3), key=lambda number: plain_steps(theirs, patches, number, steps))
+    workers = max(range(3), key=steps)
     print(f"{name}: the plain recipe is fastest with {workers} workers; {plain.BATCH} patches of {plain.PATCH}x{plain.PATCH}")
+    return lambda: steps(workers)
 
-    ours = nn.utils.convert_conv2d_weight_memory_format(ours, torch.channels_last)
+
+def our_training(name: str, images: Images, bare: bool) -> Callable[[], float]:
+    """Return a function that trains as our stage does, or with neither data nor optimiser if `bare`."""
+    keep_freed_memory()
+    device = torch.device("cpu")
+    network = SRCNN() if name == "srcnn" else VDSR()
+    if isinstance(network, SRCNN):
+        srcnn.start_from_bicubic(network, seed=0)
+    else:
+        vdsr.start_from_bicubic(network, seed=0)
+    nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)
     settings = params.read(PARAMS, f"train_{name}", Training)
     settings = replace(settings, batch=plain.BATCH, patch=plain.PATCH)
     augment = params.read(PARAMS, "augment", Augment)
     precision = choose_precision(settings.precision, device)
-    degradations = [Degradation(scale) for scale in scales]
-    crops = Crops(images, np.arange(len(images)), augment, plain.PATCH, plain.BATCH, 0, device)
-    run = Run(ours, settings, degradations, precision)
-    inputs, truth = crops.observed(0, degradations)
-    parts = -(-truth.numel() // AT_ONCE)
+    degradations = [Degradation(scale) for scale in scales_of(name)]
+    drawing = augment, plain.PATCH, plain.BATCH, 0, device
+    crops = Crops(images, np.arange(len(images)), *drawing, margin=reach(degradations))
+    run = Run(network, settings, degradations, precision)
 
-    def learn() -> None:
-        for _ in range(steps):
-            run.learn(*crops.observed(run.step, degradations))
+    def as_the_stage() -> None:
+        run.learn(*crops.observed(run.step, degradations))
 
-    def bare() -> None:
-        for _ in range(steps):
-            ours.zero_grad()
-            for some, expected in zip(inputs.chunk(parts), truth.chunk(parts), strict=True):
-                with multiplying_in(precision, device):
-                    restored = ours(some)
-                torch.autograd.backward((restored - expected).abs().mean())
-
-    return {
-        "plain": lambda: plain_steps(theirs, patches, workers, steps),
-        "ours": lambda: rate(learn, steps * plain.BATCH),
-        "bare": lambda: rate(bare, steps * plain.BATCH),
-    }
+    for _ in range(STEPS[name]):  # the gradients of the first step are zeros, which are multiplied faster
+        as_the_stage()
+    batch = crops.observed(run.step, degradations)
+    step = partial(run.gather, *batch) if bare else as_the_stage
+    return lambda: rate(lambda: [step() for _ in range(STEPS[name])], STEPS[name] * plain.BATCH)
 
 
-def evaluation_sides(images: Images, folder: Path) -> Sides:
-    """Return the evaluation of two networks and bicubic interpolation, with all metrics: an image at one scale is a unit."""
+def plain_evaluation(images: Images) -> Callable[[], float]:
+    """Return a function that evaluates as plain does: images a second, an image at one scale being one."""
+    networks = plain.srcnn(), plain.VDSR()
+    cases = list(product(images, SCALES))
+    return lambda: rate(lambda: [plain.evaluate(networks, *case) for case in cases], len(cases))
+
+
+def our_evaluation(images: Images, folder: Path) -> Callable[[], float]:
+    """Return a function that evaluates as our stage does, with models that it writes into `folder`."""
+    keep_freed_memory()
     degrade = Degrade(SCALES, noise=(0.0,), seed=0)
     described = {**degrade.levels, "precision": str(choose_precision("auto", torch.device("cpu"))).removeprefix("torch.")}
     nets = {f"x{scale}": SRCNN().state_dict() for scale in SCALES}
     modelfile.write(folder / "srcnn", nets, {"network": "srcnn", "mapping": 5, **described})
     modelfile.write(folder / "vdsr", {"vdsr": VDSR().state_dict()}, {"network": "vdsr", **described})
     restorers = Restorers(folder / "srcnn", folder / "vdsr", degrade, torch.device("cpu"))
-    networks = plain.srcnn(), plain.VDSR()
-    cases = list(product(images[:2], SCALES))
+    cases = list(product(images, SCALES))
 
-    def ours() -> None:
+    def evaluate() -> None:
         for image, scale in cases:
             measured(restorers.restore(image, "", Degradation(scale)), scale)
 
-    def theirs() -> None:
-        for image, scale in cases:
-            plain.evaluate(networks, image, scale)
-
-    return {"plain": lambda: rate(theirs, len(cases)), "ours": lambda: rate(ours, len(cases))}
+    return lambda: rate(evaluate, len(cases))
 
 
-def preprocessing_sides(images: Images, folder: Path) -> Sides:
-    """Return the preparation of JPEG files: plain's own time, and that of our whole stage, from start to contact sheet."""
+def prepare_folder(images: Images, folder: Path) -> None:
+    """Write FILES radiographs as JPEG, and params.yaml, into `folder`."""
     for number, image in zip(range(FILES), varied(images), strict=False):
         name = folder / "data/raw/NORMAL" / f"IM-{number:04d}-0001.jpeg"
         name.parent.mkdir(parents=True, exist_ok=True)
@@ -184,16 +206,19 @@ def preprocessing_sides(images: Images, folder: Path) -> Sides:
     document["preprocess"]["size"] = SIZE
     with (folder / PARAMS).open("w") as file:
         yaml.dump(document, file)
+
+
+def plain_preprocessing(folder: Path) -> Callable[[], float]:
+    """Return a function that prepares the files of `folder` as plain does: files a second."""
     files = sorted(folder.glob("data/raw/*/*"))
+    return lambda: rate(lambda: np.save(folder / "plain.npy", plain.preprocess(files, SIZE)), len(files))
+
+
+def our_preprocessing(folder: Path) -> Callable[[], float]:
+    """Return a function that runs our whole stage on `folder`, from start to contact sheet."""
     command = [sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1]); from stages.preprocess import main; main()"]
-
-    def stage() -> None:
-        subprocess.run([*command, str(Path.cwd())], cwd=folder, check=True, capture_output=True)
-
-    return {
-        "plain": lambda: rate(lambda: np.save(folder / "plain.npy", plain.preprocess(files, SIZE)), FILES),
-        "ours": lambda: rate(stage, FILES),
-    }
+    run = partial(subprocess.run, [*command, str(Path.cwd())], cwd=folder, check=True, capture_output=True)
+    return lambda: rate(run, FILES)
 
 
 def varied(images: Images) -> Iterator[Images]:
@@ -235,16 +260,22 @@ def main() -> None:
         print(f"matrix products in {str(dtype).removeprefix('torch.')}: {found / 1e9:,.0f} GFLOP/s")
     images = np.stack([draw(0, index, SIZE).pixels for index in range(IMAGES)])
     for name, operations in OPERATIONS.items():
-        found_rates = in_turn(training_sides(name, images), rounds)
+        sides = {"plain": Side(plain_training, name, images)}
+        sides |= {side: Side(our_training, name, images, side == "bare") for side in ("ours", "bare")}
+        found_rates = in_turn(sides, rounds)
         report(f"train {name}", "patches/s", found_rates)
         share = median(found_rates["ours"]) / median(found_rates["bare"])
         done = median(found_rates["ours"]) * 6 * operations * plain.PATCH**2
         print(f"{'':14}as the stage does it, {share:.1%} of the bare network's rate;", end=" ")
         print(f"{done / 1e9:,.0f} GFLOP/s, {done / rates[precision]:.0%} of the matrix products' in {str(precision)[6:]}")
     with tempfile.TemporaryDirectory() as folder:
-        report("evaluate", "images/s", in_turn(evaluation_sides(images, Path(folder)), rounds))
+        cases = images[:2]
+        sides = {"plain": Side(plain_evaluation, cases), "ours": Side(our_evaluation, cases, Path(folder))}
+        report("evaluate", "images/s", in_turn(sides, rounds))
     with tempfile.TemporaryDirectory() as folder:
-        report("preprocess", "images/s", in_turn(preprocessing_sides(images, Path(folder)), min(rounds, 3)))
+        prepare_folder(images, Path(folder))
+        sides = {"plain": Side(plain_preprocessing, Path(folder)), "ours": Side(our_preprocessing, Path(folder))}
+        report("preprocess", "images/s", in_turn(sides, min(rounds, 3)))
     seconds = idle_repro()
     print("dvc repro with nothing to do: " + (f"{seconds:.1f} s" if seconds else "run make demo first"))
 
