@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 # Pixels a side. On a CPU a tile's maps (64 of them, or 192 of half the size) are to stay below 32 MB: larger ones the C library
-# gives back to the system at once, and getting them again, page by page, takes longer than the convolution that fills them.
+# always gives back to the system, and getting them again, page by page, takes longer than the convolution that fills them.
 TILE_CPU, TILE_CUDA = 256, 1024
 
 
