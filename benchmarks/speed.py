@@ -32,7 +32,7 @@ from torch import nn
 from benchmarks import plain
 from superres import modelfile, params
 from superres.degrade import Degradation, Degrade
-from superres.device import choose_device, choose_precision, keep_freed_memory
+from superres.device import choose_precision, keep_freed_memory
 from superres.errors import one_line_errors
 from superres.models import srcnn, vdsr
 from superres.models.srcnn import SRCNN
@@ -252,7 +252,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
-    choose_device("cpu")
     print(f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     precision = choose_precision("auto", torch.device("cpu"))
     rates = {dtype: multiplies(dtype) for dtype in {torch.float32, precision}}

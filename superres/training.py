@@ -243,8 +243,8 @@ class Run:
     def gather(self, inputs: Tensor, truth: Tensor) -> Tensor:
         """Set the gradients to those of a batch, or of this rank's share of it; return the mean absolute error of each crop."""
         self.network.zero_grad()
-        parts = math.ceil(truth.numel() / AT_ONCE) if truth.device.type == "cpu" else 1
-        pieces = list(zip(inputs.chunk(parts), truth.chunk(parts), strict=True))
+        count = math.ceil(truth.numel() / AT_ONCE) if truth.device.type == "cpu" else 1
+        pieces = list(zip(inputs.chunk(count), truth.chunk(count), strict=True))
         if len(pieces) > 1 and self.rank.count == 1:
             return self._gather_side_by_side(pieces)
         found = []
