@@ -161,8 +161,8 @@ MUTANTS = [
     Mutant(
         "test rows are read in training",
         "superres/training.py",
-        'self.data.rows("train"), settings.seed',
-        "np.arange(len(images)), settings.seed",
+        'self.data.rows("train"), self.augment',
+        "np.arange(len(images)), self.augment",
         "tests/test_training.py::test_test_rows_change_nothing",
     ),
     Mutant(
@@ -189,8 +189,8 @@ MUTANTS = [
     Mutant(
         "PSNR is computed against the bicubic input",
         "superres/restoration.py",
-        "truth = restored.truth.expand_as(images)",
-        'truth = restored.images["bicubic"].expand_as(images)',
+        "psnr(images, restored.truth, scale)",
+        'psnr(images, restored.images["bicubic"], scale)',
         "tests/test_evaluate.py::test_every_test_image_is_measured_as_scikit_image_does",
     ),
     Mutant(
