@@ -16,6 +16,19 @@ def conv_relu(maps: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tenso
     return F.conv2d(maps, weight, bias, padding=padding).relu_()
 
 
+def conv_add(maps: Tensor, weight: Tensor, added: Tensor, padding: int, relu: bool = False) -> Tensor:
+    """Return conv2d(maps, weight) + added, or relu of that, with zeros around `maps`; `added` is used up."""
+    layout = torch.channels_last  # otherwise torch would first add and then, in bfloat16, find that it cannot
+    if _in_one_pass(maps) and added.is_contiguous(memory_format=layout) and not torch.is_grad_enabled():
+        maps = maps.contiguous(memory_format=layout)
+        sides = [padding] * 2, [1, 1], [1, 1]  # padding, stride, dilation
+        binary = torch.ops.mkldnn._convolution_pointwise_.binary
+        fused: Tensor = binary(added, maps, weight, None, *sides, 1, "add", None, "relu" if relu else None, [], None)
+        return fused
+    added.add_(F.conv2d(maps, weight, padding=padding))
+    return added.relu_() if relu else added
+
+
 def gradients(
     gradient: Tensor, maps: Tensor, weight: Tensor, padding: int, wanted: tuple[bool, bool, bool]
 ) -> Sequence[Tensor | None]:

@@ -69,19 +69,15 @@ class Crops:
         if len(rows) == 0:
             raise UserError("there is no image to train on; give more images or a larger split.train")
         self.images, self.rows, self.augment, self.device = images, rows, augment, device
-        self.patch, self.drawn, self.batch, self.seed = patch, drawn, batch, seed
-        self.own, self.margin, self.spare = rank.share(batch), margin, MARGIN - margin
+        self.batch, self.seed, self.own = batch, seed, rank.share(batch)
+        self.drawn, self.side, self.margin = drawn, patch + 2 * margin, margin
 
     def draw(self, step: int) -> Tensor:
         """Return the ground truth of a step with its margin, float32 (batch, 1, P, P) in [0, 1], P = patch + 2 margin."""
         source = generator(self.seed, step)
-        warped = _uniform(source, 0, 1) < self.augment.warped
-        if warped:
-            seen = slice(self.spare, self.drawn - self.spare)
-            crops = self._warped(source)[..., seen, seen]
-        else:
-            crops = self._cut(self.drawn, GRID, source, self.spare)
-        return crops[..., : self.patch + 2 * self.margin, : self.patch + 2 * self.margin]
+        if _uniform(source, 0, 1) < self.augment.warped:
+            return self._warped(source)
+        return self._upright(source)
 
     def observed(self, step: int, degradations: Sequence[Degradation]) -> tuple[Tensor, Tensor]:
         """Return the network inputs and ground truths of a step, float32 (batch, 1, patch, patch) in [0, 1].
@@ -96,17 +92,23 @@ class Crops:
         zoom = _uniform(source, self.augment.zoom, 1)
         rotation = self.augment.rotation if zoom <= CRISP else 0.0
         angle = math.radians(_uniform(source, -rotation, rotation))
-        turned = round(self.drawn / zoom)
-        # For a turn: the upright square around a turned one, and a pixel and a half to each side for the interpolation.
-        around = turned if angle == 0 else math.ceil(turned * (math.cos(angle) + math.sin(abs(angle)))) + 3
-        if around > self.images.shape[1]:  # a small image has no room for this much: take what there is
-            return self._cut(self.drawn, GRID, source)
-        crops = self._cut(around, 1, source)
+        room, turned = round(self.drawn / zoom), round(self.side / zoom)
+        around = turned
+        if angle != 0:
+            room, around = _around(room, angle), _around(turned, angle)
+        if room > self.images.shape[1]:  # a small image has no room for this much: take what there is
+            return self._upright(source)
+        crops = self._cut(room, 1, source, (room - around) // 2)
         if angle != 0:
             crops = _turned_inside(crops, angle, turned)
-        return F.interpolate(crops, (self.drawn, self.drawn), mode="bicubic", antialias=True).clamp(0, 1)
+        return F.interpolate(crops, (self.side, self.side), mode="bicubic", antialias=True).clamp(0, 1)
 
-    def _cut(self, side: int, grid: int, source: Generator, spare: int = 0) -> Tensor:
+    def _upright(self, source: Generator) -> Tensor:
+        """Return crops at native resolution."""
+        crops = self._cut(self.drawn, GRID, source, MARGIN - self.margin)
+        return crops[..., : self.side, : self.side]
+
+    def _cut(self, side: int, grid: int, source: Generator, spare: int) -> Tensor:
         """Return squares that start on `grid`, each turned by its own number of quarter turns and half of them mirrored.
 
         Without the `spare` pixels at their edges.
@@ -120,7 +122,7 @@ class Crops:
         mirrored %= 2 if self.augment.flip else 1
         # As bytes, and before they go to the device: a quarter of the memory to move.
         turned = _turned_and_mirrored(crops, quarters[own], mirrored[own])
-        return torch.from_numpy(turned).to(self.device).unsqueeze(1).float() / 255
+        return torch.from_numpy(turned).to(self.device).unsqueeze(1).float().div_(255)
 
 
 def _turned_and_mirrored(crops: Images, quarters: npt.NDArray[np.int64], mirrored: npt.NDArray[np.int64]) -> Images:
@@ -131,6 +133,11 @@ def _turned_and_mirrored(crops: Images, quarters: npt.NDArray[np.int64], mirrore
         turned = np.rot90(crops[chosen], quarter, (1, 2))
         done[chosen] = turned[..., ::-1] if mirror else turned
     return done
+
+
+def _around(side: int, angle: float) -> int:
+    """Return the side of the upright square around one turned by `angle`, with 1.5 pixels to each side to interpolate from."""
+    return math.ceil(side * (math.cos(angle) + math.sin(abs(angle)))) + 3
 
 
 def _turned_inside(crops: Tensor, angle: float, side: int) -> Tensor:

@@ -35,7 +35,7 @@ WARM_UP = 0.02  # share of the steps in which the learning rate rises from nothi
 CLIP = 0.5  # largest norm of a gradient; a batch of hard crops must not throw the network back
 DIVERGED = 0.5  # a loss above half of the grey range is that of no network that is still learning
 SLOWER = 0.5  # share of the learning rate with which a diverged run tries again
-AT_ONCE = 2**16  # pixels that go through a network together on a CPU: with more, the maps are too large to be used again
+AT_ONCE = 20 * 2**16  # pixels, times layers, that are learnt from together on a CPU: more maps are too many to be used again
 VALIDATION_IMAGES = 24  # a network is chosen on one window of this many validation images,
 VALIDATION_SIDE = 96  # of so many pixels a side: more, judged in float32, would cost training more time than they add certainty
 VALIDATION_BATCH = 16
@@ -219,6 +219,7 @@ class Run:
         self.losses = torch.zeros(len(degradations), device=next(network.parameters()).device)
         self.crops = [0] * len(degradations)  # of which `losses` holds the sums
         self.slowed = False
+        self.layers = sum(parameter.ndim == 4 for parameter in network.parameters())
         self.threads: ThreadPoolExecutor | None = None
         self.good = copy.deepcopy(self._present())
 
@@ -243,7 +244,7 @@ class Run:
     def gather(self, inputs: Tensor, truth: Tensor) -> Tensor:
         """Set the gradients to those of a batch, or of this rank's share of it; return the mean absolute error of each crop."""
         self.network.zero_grad()
-        count = math.ceil(truth.numel() / AT_ONCE) if truth.device.type == "cpu" else 1
+        count = math.ceil(truth.numel() * self.layers / AT_ONCE) if truth.device.type == "cpu" else 1
         pieces = list(zip(inputs.chunk(count), truth.chunk(count), strict=True))
         if len(pieces) > 1 and self.rank.count == 1:
             return self._gather_side_by_side(pieces)

@@ -91,8 +91,8 @@ MUTANTS = [
     Mutant(
         "VDSR is given the image in bfloat16",
         "superres/models/vdsr.py",
-        "fine = (maps - coarse).to(dtype)",
-        "fine = torch.zeros_like(coarse)",
+        "fine = (maps - coarse).to(dtype)\n    return",
+        "fine = torch.zeros_like(coarse)\n    return",
         "tests/test_models.py::test_vdsr_sees_detail_finer_than_bfloat16_holds_in_a_bright_image",
     ),
     Mutant(
@@ -147,8 +147,8 @@ MUTANTS = [
     Mutant(
         "crops are degraded before they are augmented",
         "superres/patches.py",
-        "return crops[..., : self.patch",
-        "return observe(crops, 2)[..., : self.patch",
+        "return crops[..., : self.side",
+        "return observe(crops, 2)[..., : self.side",
         "tests/test_patches.py::test_unaugmented_crops_are_quarter_turns_of_windows_on_the_grid",
     ),
     Mutant(

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from superres.convolution import conv_relu, gradient_of_inputs
+from superres.convolution import conv_add, conv_relu, gradient_of_inputs
 
 KINDS = [torch.float64, torch.float32, torch.bfloat16]
 # bfloat16 keeps 8 bits of what is in the end rounded to it; float64 goes the way of devices without oneDNN.
@@ -37,3 +37,15 @@ def test_relu_inside_the_convolution_is_relu_after_it(dtype):
     weight.requires_grad_()
     conv_relu(maps, weight, bias, padding=1).sum().backward()
     assert weight.grad is not None
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("relu", [False, True])
+def test_a_convolution_adds_to_what_is_there(dtype, layout, relu):
+    maps, weight, there = drawn(dtype, 2, 4, 9, 11), drawn(dtype, 3, 4, 3, 3), drawn(dtype, 2, 3, 9, 11)
+    expected = F.conv2d(maps.double(), weight.double(), padding=1) + there.double()
+    with torch.inference_mode():
+        ours = conv_add(maps, weight, there.contiguous(memory_format=layout), padding=1, relu=relu)
+    expected = expected.relu() if relu else expected
+    torch.testing.assert_close(ours.double(), expected, rtol=TOLERANCE[dtype], atol=10 * TOLERANCE[dtype])

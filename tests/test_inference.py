@@ -8,21 +8,22 @@ from superres.models.vdsr import VDSR
 
 
 @pytest.mark.parametrize("network", [SRCNN, VDSR])
-@pytest.mark.parametrize("tile", [16, 37, 64])
+@pytest.mark.parametrize("tile", [(16, 16), (37, 100), (100, 37), (64, 64), (69, 53)])
 def test_tiles_give_the_whole_image_bit_for_bit(network, tile):
     torch.manual_seed(0)
     trained = network()
     for parameter in trained.parameters():
         nn.init.normal_(parameter, std=0.03)
     image = torch.rand(1, 1, 70, 53)
-    assert torch.equal(enhance(trained, image, tile), enhance(trained, image, 100))
+    assert torch.equal(enhance(trained, image, tile), enhance(trained, image, (100, 100)))
 
 
 def test_the_result_is_clipped():
     class Overshoot(nn.Module):
         halo = 0
 
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
+        def forward(self, images: torch.Tensor, above: int, below: int) -> torch.Tensor:
+            assert above == below == 0
             return images * 3 - 1
 
     values = torch.tensor([0.0, 0.5, 1.0]).view(1, 1, 1, 3)

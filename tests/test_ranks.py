@@ -79,7 +79,7 @@ def test_two_ranks_learn_what_one_process_learns(prepared, tmp_path):
 
 
 def test_two_ranks_are_one_process_that_takes_the_batch_in_two_pieces(prepared, tmp_path):
-    alone = train(workspace_with(prepared, tmp_path / "alone", {}), at_once=STEPS["batch"] * STEPS["patch"] ** 2 // 2)
+    alone = train(workspace_with(prepared, tmp_path / "alone", {}), at_once=3 * STEPS["batch"] * STEPS["patch"] ** 2 // 2)
     together = train(workspace_with(prepared, tmp_path / "together", {"ranks": 2}))
     assert alone["gain"].iloc[-2] > 0.15  # something was learnt
     pd.testing.assert_series_equal(together["psnr"], alone["psnr"], check_exact=True)

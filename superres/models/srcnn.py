@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.autograd import Function
 
-from superres.convolution import conv_relu, gradient_of_inputs, gradients
+from superres.convolution import conv_add, conv_relu, gradient_of_inputs, gradients
 
 # Patch extraction and reconstruction (section 3): the sides of their filters; and the numbers of maps.
 EXTRACTION, RECONSTRUCTION = 9, 5
@@ -41,14 +41,16 @@ class SRCNN(nn.Module):
             nn.init.normal_(layer.weight, std=0.001)  # section 3.3
             nn.init.zeros_(cast(Tensor, layer.bias))
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the enhanced images."""
+    def forward(self, images: Tensor, above: int = 0, below: int = 0) -> Tensor:
+        """Return the enhanced images without their first rows, `above`, and their last, `below`."""
+        enhanced: Tensor
         if torch.is_autocast_enabled(images.device.type):
-            return self._around_level(images, torch.get_autocast_dtype(images.device.type))
-        if self.reconstruction.weight.is_contiguous(memory_format=torch.channels_last):
-            return self._as_columns(images)
-        enhanced: Tensor = self.reconstruction(torch.relu(self.mapping(torch.relu(self.extraction(images)))))
-        return enhanced
+            enhanced = self._around_level(images, torch.get_autocast_dtype(images.device.type))
+        elif self.reconstruction.weight.is_contiguous(memory_format=torch.channels_last):
+            enhanced = self._as_columns(images)
+        else:
+            enhanced = self.reconstruction(torch.relu(self.mapping(torch.relu(self.extraction(images)))))
+        return enhanced[:, :, above : images.shape[2] - below]
 
     def _as_columns(self, images: Tensor) -> Tensor:
         """Return the same with the outer layers rewritten for memory that has channels last."""
@@ -130,8 +132,8 @@ class _Detail(Function):
         ctx: Any, detail: Tensor, extraction: Tensor, mapping: Tensor, reconstruction: Tensor, *answers: Tensor
     ) -> Tensor:
         borders = mapping.shape[-1] // 2, RECONSTRUCTION // 2
-        features = _rectified(F.conv2d(detail, extraction), answers[0], borders[0])
-        mapped = _rectified(F.conv2d(features, mapping), answers[1], borders[1])
+        features = _rectified(detail, extraction, answers[0], borders[0])
+        mapped = _rectified(features, mapping, answers[1], borders[1])
         ctx.save_for_backward(detail, extraction, features, mapping, mapped, reconstruction, *answers)
         return _slanted_sum(F.conv2d(mapped, reconstruction).float())
 
@@ -157,20 +159,20 @@ def _total(sums: Tensor, weight: Tensor) -> Tensor:
     return sums.float() @ weight.sum((2, 3)).float()
 
 
-def _rectified(detail: Tensor, answer: Tensor, border: int) -> Tensor:
-    """Return relu(detail + answer) - relu(answer) with its edges repeated outwards: (N, C, H + 2 border, W + 2 border).
+def _rectified(maps: Tensor, weight: Tensor, answer: Tensor, border: int) -> Tensor:
+    """Return relu(conv2d(maps, weight) + answer) - relu(answer) for `answer` (N, C), with its edges repeated outwards.
 
-    Computed as max(detail + min(answer, 0), -max(answer, 0)), without sums of large and small. `detail` is (N, C, H, W),
-    `answer` (N, C).
+    Computed as max(conv2d(maps, weight) + min(answer, 0), -max(answer, 0)), without sums of large and small. Of the H x W
+    pixels of the convolution come (N, C, H + 2 border, W + 2 border).
     """
-    count, channels, height, width = detail.shape
-    padded = detail.new_empty(count, height + 2 * border, width + 2 * border, channels)
+    count, channels = answer.shape
+    height, width = (length - side + 1 for length, side in zip(maps.shape[2:], weight.shape[2:], strict=True))
+    start = maps.new_empty(count, height, width, channels)
+    _rows(start).copy_(_row(answer.clamp(max=0), _rows(start)))
+    added = conv_add(maps, weight, start.permute(0, 3, 1, 2), padding=0).permute(0, 2, 3, 1)
+    padded = maps.new_empty(count, height + 2 * border, width + 2 * border, channels)
     rows = _rows(padded, border)
-    channels_last = detail.permute(
-        0, 2, 3, 1
-    ).contiguous()  # as oneDNN leaves them; elsewhere they may have to be brought there
-    torch.add(_rows(channels_last), _row(answer.clamp(max=0), rows), out=rows)
-    torch.maximum(rows, _row(-answer.relu(), rows), out=rows)
+    torch.maximum(_rows(added), _row(-answer.relu(), rows), out=rows)
     inside = slice(border, border + height)
     first, last = border, border + width - 1
     padded[:, inside, :first] = padded[:, inside, first : first + 1]

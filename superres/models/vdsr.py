@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.autograd import Function
 
-from superres.convolution import conv_relu, gradient_of_inputs, gradients
+from superres.convolution import conv_add, conv_relu, gradient_of_inputs, gradients
 
 DEPTH = 20
 WIDTH = 64
@@ -34,19 +34,19 @@ class VDSR(nn.Module):
             nn.init.zeros_(cast(Tensor, layer.bias))
         self.layers = nn.ModuleList(layers)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the enhanced images."""
+    def forward(self, images: Tensor, above: int = 0, below: int = 0) -> Tensor:
+        """Return the enhanced images without their first rows, `above`, and their last, `below`: at most `halo` of each."""
         kind = images.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else images.dtype
         layers = [layer for layer in self.layers if isinstance(layer, nn.Conv2d)]
         weights, biases = [layer.weight for layer in layers], [cast(Tensor, layer.bias) for layer in layers]
         with torch.autocast(kind, enabled=False):
             if torch.is_grad_enabled():
-                residual = _learnt(images, weights, biases, dtype)
+                residual = _learnt(images, weights, biases, dtype)[:, :, above : images.shape[2] - below]
             else:
-                residual = _found(images, weights, biases, dtype)
+                residual = _found(images, weights, biases, dtype, above, below)
         # The residual is small, so the 8 bits of bfloat16's mantissa suffice for it, but not for the sum.
-        return images + residual.to(images.dtype)
+        return images[:, :, above : images.shape[2] - below] + residual.to(images.dtype)
 
 
 # bfloat16 holds half a grey level of the image at best, and what the first layer finds is smaller. So where maps are more than
@@ -76,18 +76,31 @@ def _learnt(images: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor],
     return residual
 
 
-def _found(images: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
-    """Return the same, keeping nothing.
+def _found(
+    images: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], dtype: torch.dtype, above: int, below: int
+) -> Tensor:
+    """Return the same without the first rows, `above`, and the last, `below`, keeping nothing.
 
     The first layer is in float32, and the second gets its maps in parts: most of what `dtype` would lose is lost there.
     """
+
+    def inner(maps: Tensor, done: int) -> Tensor:
+        """Return the maps of layer number `done` without a row at the end where no later layer needs it: still in one piece."""
+        left = DEPTH - done
+        return maps[:, :, int(left < above) : maps.shape[2] - int(left < below)]
+
     maps, done = images, 0
     if dtype != images.dtype:
-        maps = _in_parts(conv_relu(maps, weights[0], biases[0], padding=1), dtype)
-        maps, done = conv_relu(maps, _for_parts(weights[1], dtype), biases[1].to(dtype), padding=1), 2
-    for weight, bias in zip(weights[done:-1], biases[done:-1], strict=True):
-        maps = conv_relu(maps, weight.to(dtype), bias.to(dtype), padding=1)
-    return F.conv2d(maps, weights[-1].to(dtype), biases[-1].to(dtype), padding=1)
+        maps = inner(conv_relu(maps, weights[0], biases[0], padding=1), 1)
+        coarse = maps.to(dtype)
+        fine = maps.sub_(coarse).to(dtype)
+        rough = weights[1].to(dtype)
+        maps = F.conv2d(coarse, (weights[1] - rough).to(dtype), biases[1].to(dtype), padding=1)
+        maps = conv_add(fine, rough, maps, padding=1)
+        maps, done = inner(conv_add(coarse, rough, maps, padding=1, relu=True), 2), 2
+    for number in range(done, DEPTH - 1):
+        maps = inner(conv_relu(maps, weights[number].to(dtype), biases[number].to(dtype), padding=1), number + 1)
+    return inner(F.conv2d(maps, weights[-1].to(dtype), biases[-1].to(dtype), padding=1), DEPTH)
 
 
 class _Residual(Function):
