@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint coverage mutants clean
+.PHONY: help setup demo test bench lint coverage chaos fuzz mutants clean
 
 help:      ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -24,6 +24,12 @@ lint: setup  ## style, types and the layers of the architecture
 
 coverage: setup  ## run the tests and list the lines they leave out
 	@$(BIN)/python -m pytest -n 3 --dist worksteal --cov=superres --cov=stages --cov-report=term-missing
+
+chaos: setup  ## kill training at random moments and see it come back
+	@$(BIN)/python -m tests.chaos
+
+fuzz: setup  ## try 10,000 parameter files and 8,000 damaged images and zips
+	@FUZZ_TIMES=100 $(BIN)/python -m pytest -n 3 tests/test_fuzz.py
 
 mutants: setup  ## break the code on purpose and see the tests notice
 	@$(BIN)/python -m tests.mutants

@@ -9,6 +9,7 @@ from superres.errormaps import ErrorMaps
 from superres.errors import one_line_errors
 from superres.files import write_text
 from superres.models.srcnn import Architecture
+from superres.parent import stop_without_parent
 from superres.patches import Augment
 from superres.preprocess import Preprocess
 from superres.runtime import Runtime
@@ -53,5 +54,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    stop_without_parent()
     with one_line_errors():
         main()

@@ -6,6 +6,7 @@ from pathlib import Path
 from superres import params
 from superres.errors import one_line_errors
 from superres.files import replacing_folder, write_json
+from superres.parent import stop_without_parent
 from superres.runtime import Runtime
 from superres.sources import kaggle, local, phantom
 
@@ -52,5 +53,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    stop_without_parent()
     with one_line_errors():
         main()

@@ -12,6 +12,7 @@ from superres.device import choose_device, keep_freed_memory
 from superres.errormaps import ErrorMaps, choose
 from superres.errors import one_line_errors
 from superres.files import replacing_folder
+from superres.parent import stop_without_parent
 from superres.restoration import MODELS, Restorers
 from superres.runtime import Runtime
 
@@ -65,5 +66,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    stop_without_parent()
     with one_line_errors():
         main()

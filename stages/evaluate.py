@@ -11,6 +11,8 @@ from superres.degrade import Degrade
 from superres.device import choose_device, keep_freed_memory
 from superres.errors import one_line_errors
 from superres.files import replacing, write_json, write_table
+from superres.parent import stop_without_parent
+from superres.provenance import made_with
 from superres.restoration import MODELS, Restorers, measured
 from superres.runtime import Runtime
 from superres.statistics import gains_by_image, means, summary, table
@@ -62,7 +64,8 @@ def run(workspace: Path) -> None:
     write_table(workspace / GAINS, gains_by_image(per_image))
     with replacing(workspace / ERRORS) as partial:
         np.savez(partial, allow_pickle=False, **errors)
-    write_json(workspace / STATISTICS, summary(per_image))
+    made = {**made_with("stages.evaluate"), "device": device.type, "precision": str(restorers.precision).removeprefix("torch.")}
+    write_json(workspace / STATISTICS, {**summary(per_image), "made_with": [made]})  # a list, which metrics diff leaves out
     write_json(workspace / METRICS, {**in_the_mean, "test_set": dataset.digest(data.images, rows)[:12]})
     print(table(per_image))
 
@@ -74,5 +77,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    stop_without_parent()
     with one_line_errors():
         main()

@@ -7,6 +7,7 @@ import pandas as pd
 from superres import params
 from superres.errors import one_line_errors
 from superres.files import write_json, write_table
+from superres.parent import stop_without_parent
 from superres.split import Split, counts, split
 
 PARAMS = Path("params.yaml")
@@ -35,5 +36,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    stop_without_parent()
     with one_line_errors():
         main()

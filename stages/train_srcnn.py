@@ -15,7 +15,9 @@ from superres.device import choose_device, keep_freed_memory
 from superres.errors import one_line_errors
 from superres.files import write_table
 from superres.models.srcnn import SRCNN, Architecture, start_from_bicubic
+from superres.parent import stop_without_parent
 from superres.patches import Augment
+from superres.provenance import made_with
 from superres.ranks import joined, launch, launched
 from superres.runtime import Runtime
 from superres.training import Fitted, Trainer, Training
@@ -45,7 +47,7 @@ def run(workspace: Path) -> None:
         locked(workspace / CHECKPOINTS, "train_srcnn") if rank.first else nullcontext(),
     ):
         data = dataset.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
-        trainer = Trainer(data, settings, augment, runtime, workspace / CHECKPOINTS, rank)
+        trainer = Trainer(data, settings, augment, runtime, workspace / CHECKPOINTS, made_with("stages.train_srcnn"), rank)
         network = SRCNN(mapping)
         start_from_bicubic(network, settings.seed)
         fitted: dict[str, Fitted] = {}
@@ -73,5 +75,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    stop_without_parent()
     with one_line_errors():
         main()

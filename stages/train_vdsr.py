@@ -10,7 +10,9 @@ from superres.device import choose_device, keep_freed_memory
 from superres.errors import one_line_errors
 from superres.files import write_table
 from superres.models.vdsr import VDSR, start_from_bicubic
+from superres.parent import stop_without_parent
 from superres.patches import Augment
+from superres.provenance import made_with
 from superres.ranks import joined, launch, launched
 from superres.runtime import Runtime
 from superres.training import Trainer, Training
@@ -37,7 +39,7 @@ def run(workspace: Path) -> None:
         locked(workspace / CHECKPOINTS, "train_vdsr") if rank.first else nullcontext(),
     ):
         data = dataset.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
-        trainer = Trainer(data, settings, augment, runtime, workspace / CHECKPOINTS, rank)
+        trainer = Trainer(data, settings, augment, runtime, workspace / CHECKPOINTS, made_with("stages.train_vdsr"), rank)
         network = VDSR()
         start_from_bicubic(network, settings.seed)
         fitted = trainer.fit("vdsr", network, degrade.degradations, judged_in=trainer.precision)
@@ -58,5 +60,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    stop_without_parent()
     with one_line_errors():
         main()

@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import io
 import json
 import os
 import sys
@@ -17,6 +18,7 @@ from superres.errors import UserError
 from superres.files import replacing
 
 LOCK_SECONDS = 30
+DIGEST = hashlib.sha256().digest_size  # bytes at the beginning of a file: the SHA-256 of the rest
 
 
 class Checkpoint:
@@ -26,20 +28,29 @@ class Checkpoint:
     """
 
     def __init__(self, folder: Path, name: str, identity: Mapping[str, Any]) -> None:
-        """Name the file after `name`, the code that is loaded now, and `identity`, which JSON must be able to hold."""
-        everything = json.dumps([identity, _code_digest(), torch.__version__], sort_keys=True)
+        """Name the file after `name` and `identity`, which JSON must be able to hold."""
+        everything = json.dumps(identity, sort_keys=True)
         self.path = folder / f"{name}-{hashlib.sha256(everything.encode()).hexdigest()[:16]}.pt"
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Write `state` (tensors, numbers, texts, lists and dicts of them), whole or not at all."""
-        with replacing(self.path) as temporary:
-            torch.save(dict(state), temporary)
+        buffer = io.BytesIO()  # torch itself would tell a full disk as an internal error
+        torch.save(dict(state), buffer)
+        content = buffer.getbuffer()
+        with replacing(self.path) as temporary, temporary.open("wb") as file:
+            file.write(hashlib.sha256(content).digest())
+            file.write(content)
 
     def load(self) -> dict[str, Any] | None:
-        """Return the saved state, or None when there is none."""
+        """Return the saved state; None when there is none, and, with a warning, when a disk did not keep what was written."""
         if not self.path.exists():
             return None
-        state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+        written = self.path.read_bytes()
+        digest, content = written[:DIGEST], written[DIGEST:]
+        if hashlib.sha256(content).digest() != digest:
+            print(f"warning: {self.path} is damaged; training begins anew", file=sys.stderr)
+            return None
+        state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         return state
 
     def remove(self) -> None:
@@ -70,12 +81,3 @@ def locked(folder: Path, name: str) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
-
-
-def _code_digest() -> str:
-    """Return the SHA-256 of the project's source files that this process has loaded."""
-    digest = hashlib.sha256()
-    for name, module in sorted(sys.modules.items()):
-        if name.startswith("superres") and getattr(module, "__file__", None):
-            digest.update(f"{name} {hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest()}\n".encode())
-    return digest.hexdigest()

@@ -1,7 +1,8 @@
 """The packed images with their tables, as a memory map."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -34,17 +35,30 @@ def load(images: Path, table: Path, split: Path) -> Dataset:
 
     Raises UserError when a file is missing or they do not belong together.
     """
-    try:
+    with _whole(images):
         pixels = np.load(images, mmap_mode="r", allow_pickle=False)
+    with _whole(table):
         described = pd.read_csv(table, dtype=TEXTS, keep_default_na=False)
-        parts = pd.read_csv(split, dtype=str)
-    except FileNotFoundError as error:
-        raise UserError(f"{error.filename} is missing; run dvc repro, which makes it") from None
+        if missing := [name for name in TEXTS if name not in described]:
+            raise KeyError(f"no column {missing[0]}")
+    with _whole(split):
+        parts = pd.read_csv(split, dtype=str, usecols=["id", "split"])
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or len(pixels) != len(described):
         raise UserError(f"{images} ({pixels.dtype}, {pixels.shape}) does not fit {table} ({len(described)} rows); rerun")
     if list(parts["id"]) != list(described["id"]):
         raise UserError(f"{split} does not list the images of {table}; rerun the stage split")
     return Dataset(pixels, described.assign(split=parts["split"]))
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Raise UserError when the block finds that `path` is missing or is not what the stages write."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run dvc repro, which makes it") from None
+    except (ValueError, KeyError, EOFError) as error:
+        raise UserError(f"{path} is damaged ({' '.join(str(error).split())}); remove it and run dvc repro") from None
 
 
 def digest(images: Images, rows: Sequence[int] | npt.NDArray[np.intp]) -> str:

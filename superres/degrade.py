@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from superres.params import Must, at_least, between
+from superres.params import SEED, Must, between
 
 # Bicubic weights at x2 and x4 are dyadic, so that exact halves of a grey level are common, and float32 noise (1e-5 grey
 # levels) would round them differently from one window, batch or device to another. This much is added before rounding.
@@ -49,7 +49,7 @@ class Degrade:
 
     scales: Annotated[tuple[Literal[2, 3, 4], ...], EACH_ONCE]
     noise: Annotated[tuple[Annotated[float, between(0, 64)], ...], EACH_ONCE]
-    seed: Annotated[int, at_least(0)]
+    seed: Annotated[int, SEED]
 
     @property
     def degradations(self) -> tuple[Degradation, ...]:

@@ -6,6 +6,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+# What the user can do about what the system says of a disk.
+REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "get permission for it"),
+    **dict.fromkeys((errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT), "see to its disk"),
+}
+
 
 class UserError(Exception):
     """A mistake that the user can mend: the message says what was wrong, which value or file, and what to do."""
@@ -13,7 +20,7 @@ class UserError(Exception):
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the process with one line and exit code 1 on a UserError and a full disk, and with no word and 130 on Ctrl-C.
+    """End the process with one line and exit code 1 on a UserError and on what ails a disk, and with 130 on Ctrl-C.
 
     Every other exception is let through.
     """
@@ -24,6 +31,12 @@ def one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        if not of_the_disk(error):
             raise
-        sys.exit(f"error: {error.filename or 'a file'}: {error.strerror}; make room and run it again")
+        remedy = REMEDIES[error.errno or 0]
+        sys.exit(f"error: {error.filename or 'a file'}: {error.strerror}; {remedy} and run it again")
+
+
+def of_the_disk(error: BaseException) -> bool:
+    """Tell whether `error` is no fault of a file or of the program: the disk is full, gone, or closed to this user."""
+    return isinstance(error, OSError) and error.errno in REMEDIES

@@ -1,9 +1,10 @@
 """Outputs that appear whole or not at all, and that equal inputs fill with equal bytes."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,17 @@ import pandas as pd
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a hidden path beside `path`, with its suffix, for a file that takes the place of `path` when the block ends well.
 
-    Folders on the way are made. When the block raises, the half-made file is removed and `path` stays as it was.
+    Folders on the way are made. When the block raises, the half-made file is removed and `path` stays as it was. After a power
+    cut, too, `path` holds all of the old or all of the new.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _partial(path)
     partial.unlink(missing_ok=True)
     try:
         yield partial
+        _to_disk(partial)
         partial.replace(path)
+        _to_disk(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -58,6 +62,16 @@ def write_json(path: Path, value: Any) -> None:
 def write_table(path: Path, table: pd.DataFrame | Sequence[Mapping[str, Any]]) -> None:
     """Write `table`, a frame or a list of rows, to `path` as CSV with a header, in one step; floats with twelve digits."""
     write_text(path, pd.DataFrame(table).to_csv(index=False, lineterminator="\n", float_format="%.12g"))
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until the file, or the names in the folder, `path` would survive a power cut."""
+    with suppress(PermissionError):  # Windows opens no folders
+        opened = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def _partial(path: Path) -> Path:

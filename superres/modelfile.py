@@ -34,12 +34,14 @@ def read(path: Path) -> tuple[dict[str, Weights], dict[str, Any]]:
     networks: dict[str, Weights] = {}
     try:
         with safe_open(path, framework="pt") as file:
-            description = json.loads((file.metadata() or {})[KEY])
+            description = dict(json.loads((file.metadata() or {})[KEY]))
             for name in sorted(file.keys()):
                 network, _, key = name.partition(".")
                 networks.setdefault(network, {})[key] = file.get_tensor(name)
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run dvc repro, which trains it") from None
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise UserError(f"{path} is no model of this project ({error}); train it again") from None
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise UserError(f"{path} is no model of this project ({' '.join(str(error).split())}); train it again") from None
+    if not all(tensor.isfinite().all() for weights in networks.values() for tensor in weights.values()):
+        raise UserError(f"{path} holds weights that are no numbers; train it again")
     return networks, description

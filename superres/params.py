@@ -7,6 +7,7 @@ A section is a frozen dataclass that stands beside the code that uses it. Its an
 import dataclasses
 import difflib
 import math
+import reprlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
@@ -36,6 +37,12 @@ def between(low: float, high: float) -> Must:
     return Must(f"from {low:g} to {high:g}", lambda value: low <= value <= high)
 
 
+SEED = Must("from 0 to 4294967295", lambda value: 0 <= value < 2**32)  # what every generator of random numbers takes
+MAX_BYTES = 100_000  # of a file: what its author wrote takes a few thousand, and reading takes long
+_SHORT = reprlib.Repr()  # a few lines of YAML can stand for a value that fills the memory when it is printed
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 80, 80
+
+
 def read(path: Path, section: str, schema: type[Section]) -> Section:
     """Read `section` of the YAML 1.2 file `path` as the dataclass `schema`.
 
@@ -53,8 +60,10 @@ def load(path: Path) -> dict[str, Any]:
     YAML 1.2, as DVC reads it: there `1e-4` is a number, which readers of YAML 1.1 take for a string.
     """
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(f"{path}: larger than {MAX_BYTES:,} bytes; expected a short file of sections and keys")
         document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise UserError(f"{path}: no such file; run from the root of the workspace") from None
     except (YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
@@ -67,17 +76,19 @@ def refuse_unknown(document: Mapping[str, Any], known: Mapping[str, Any], path: 
     """Raise UserError when `document` has a section that is not in `known`."""
     for name in document:
         if name not in known:
-            raise UserError(f"{path}: the section {name} is unknown{_near(name, known)}")
+            shown = name if len(name) <= _SHORT.maxstring else _SHORT.repr(name)
+            raise UserError(f"{path}: the section {shown} is unknown{_near(shown, known)}")
 
 
 def convert(value: Any, schema: type[Section], where: str) -> Section:
     """Return `value`, a mapping as YAML gives it, as the dataclass `schema`; `where` begins each UserError."""
     if not isinstance(value, dict):
-        raise UserError(f"{where} is {value!r}; expected the keys {', '.join(_fields(schema))}")
+        raise UserError(f"{where} is {_SHORT.repr(value)}; expected the keys {', '.join(_fields(schema))}")
     fields = _fields(schema)
     for key in value:
         if key not in fields:
-            raise UserError(f"{where}.{key} is unknown{_near(str(key), fields)}")
+            shown = key if isinstance(key, str) and len(key) <= _SHORT.maxstring else _SHORT.repr(key)
+            raise UserError(f"{where}.{shown} is unknown{_near(shown, fields)}")
     for key in fields:
         if key not in value:
             raise UserError(f"{where}.{key} is missing; expected {_describe(fields[key])}")
@@ -104,7 +115,7 @@ def _typed(value: Any, kind: Any, where: str) -> Any:
         typed = _items(value, base, where) if get_origin(base) is tuple else float(value) if base is float else value
         if all(must.test(typed) for must in musts):
             return typed
-    raise UserError(f"{where} is {value!r}; expected {_describe(kind)}")
+    raise UserError(f"{where} is {_SHORT.repr(value)}; expected {_describe(kind)}")
 
 
 def _items(values: list[Any], kind: Any, where: str) -> tuple[Any, ...]:

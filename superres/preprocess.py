@@ -18,7 +18,7 @@ from tqdm import tqdm
 from superres.decode import Grey, Unusable, decode
 from superres.errors import UserError
 from superres.files import replacing
-from superres.params import at_least, between
+from superres.params import SEED, at_least, between
 from superres.patients import patient
 from superres.workers import in_order
 
@@ -38,7 +38,7 @@ class Preprocess:
     normalise: Normalise
     limit: Annotated[int, at_least(1)]
     max_damaged: Annotated[float, between(0, 1)]
-    seed: Annotated[int, at_least(0)]
+    seed: Annotated[int, SEED]
 
 
 class Packed(NamedTuple):
@@ -194,6 +194,8 @@ def _range(levels: NDArray[np.float32], normalise: Normalise, white: int) -> tup
 
 def _prepare_file(raw: Path, size: int, normalise: Normalise, name: str) -> Prepared | Unusable:
     """Return the file `raw`/`name` prepared, or why it cannot be."""
+    if not (raw / name).is_file():  # which a pipe, for one, would make wait for ever
+        return Unusable("damaged", "no file, but a folder, a device or a link that leads nowhere")
     try:
         pixels = decode(raw / name)
         prepared = prepare(pixels, size, normalise)

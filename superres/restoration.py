@@ -38,16 +38,14 @@ class Restorers:
         """
         self.degrade, self.device = degrade, device
         per_scale, described = modelfile.read(srcnn)
-        _check(srcnn, described, degrade)
+        _check(srcnn, "srcnn", described, degrade)
         self.srcnn: dict[int, SRCNN] = {scale: SRCNN(described["mapping"]) for scale in degrade.scales}
-        for_all, described = modelfile.read(vdsr)
-        _check(vdsr, described, degrade)
         for scale, network in self.srcnn.items():
-            network.load_state_dict(per_scale[f"x{scale}"])
-            nn.utils.convert_conv2d_weight_memory_format(network.to(device), torch.channels_last)
+            _fill(network, srcnn, per_scale, f"x{scale}", device)
+        for_all, described = modelfile.read(vdsr)
+        _check(vdsr, "vdsr", described, degrade)
         self.vdsr = VDSR()
-        self.vdsr.load_state_dict(for_all["vdsr"])
-        nn.utils.convert_conv2d_weight_memory_format(self.vdsr.to(device), torch.channels_last)
+        _fill(self.vdsr, vdsr, for_all, "vdsr", device)
         # Nearly what float32 gives, in a third of its time (docs/results.md). SRCNN, all of whose layers carry the image, would
         # lose 0.02 dB.
         self.precision = choose_precision("auto", device) if described["precision"] == "bfloat16" else torch.float32
@@ -100,8 +98,19 @@ def measured(restored: Restored, scale: int) -> dict[str, list[float]]:
     }
 
 
-def _check(path: Path, described: dict[str, Any], degrade: Degrade) -> None:
-    """Raise UserError when the model of `path` was not trained for every scale and noise of `degrade`."""
+def _fill(network: nn.Module, path: Path, networks: dict[str, modelfile.Weights], name: str, device: torch.device) -> None:
+    """Lay the weights called `name`, read from `path`, into `network`, and get it ready. Raises UserError if they do not fit."""
+    try:
+        network.load_state_dict(networks[name])
+    except (KeyError, RuntimeError):
+        raise UserError(f"{path} lacks weights {name} that fit; train it again") from None
+    nn.utils.convert_conv2d_weight_memory_format(network.to(device), torch.channels_last)
+
+
+def _check(path: Path, name: str, described: dict[str, Any], degrade: Degrade) -> None:
+    """Raise UserError when `path` does not hold the network `name`, trained for every scale and noise of `degrade`."""
+    if described.get("network") != name:
+        raise UserError(f"{path} holds {described.get('network', 'an unnamed network')}, not {name}; train it again")
     for what, wanted in degrade.levels.items():
         if missing := [level for level in wanted if level not in described[what]]:
             raise UserError(f"{path} was not trained for {what} {missing[0]:g}; run dvc repro, which trains it")

@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
 from superres.errors import UserError
-from superres.params import Must, at_least
+from superres.params import SEED, Must
 
 PARTS = ("train", "val", "test")
 
@@ -25,7 +25,7 @@ class Split:
     train: Fraction
     val: Fraction
     test: Fraction
-    seed: Annotated[int, at_least(0)]
+    seed: Annotated[int, SEED]
 
     def __post_init__(self) -> None:
         total = self.train + self.val + self.test

@@ -4,7 +4,7 @@ import copy
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from superres.dataset import Dataset, Images, digest
 from superres.degrade import MARGIN, Degradation, generator, to_levels
 from superres.device import choose_device, choose_precision, multiplying_in
 from superres.errors import UserError
-from superres.params import Must, at_least
+from superres.params import SEED, Must, at_least
 from superres.patches import GRID, Augment, Crops, cut, pairs, reach, share
 from superres.quality import psnr, ssim
 from superres.ranks import ALONE, Rank
@@ -54,7 +54,7 @@ class Training:
     validations: Annotated[int, at_least(1)]
     precision: Literal["auto", "float32", "bfloat16"]
     ranks: Annotated[int, at_least(1)]
-    seed: Annotated[int, at_least(0)]
+    seed: Annotated[int, SEED]
 
     def __post_init__(self) -> None:
         """Raise ValueError when the values do not fit together."""
@@ -85,9 +85,13 @@ class Trainer:
         augment: Augment,
         runtime: Runtime,
         checkpoints: Path,
+        made_with: Mapping[str, str],
         rank: Rank = ALONE,
     ) -> None:
-        """Choose device and precision. Raises UserError when the device that `runtime` asks for is not there."""
+        """Choose device and precision; `made_with` tells code and versions, another of which must not go on from a checkpoint.
+
+        Raises UserError when the device that `runtime` asks for is not there.
+        """
         self.data, self.settings, self.augment, self.rank = data, settings, augment, rank
         self.device = choose_device(runtime.device)
         self.precision = choose_precision(settings.precision, self.device)
@@ -98,7 +102,7 @@ class Trainer:
             "data": {part: digest(data.images, data.rows(part)) for part in ("train", "val")},
             "device": self.device.type,
             "precision": str(self.precision).removeprefix("torch."),
-            "torch": torch.__version__,
+            "made_with": dict(made_with),
         }
         self._written: list[Checkpoint] = []
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 import cv2
 
 from superres.errors import UserError
+from superres.parent import stop_without_parent
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -58,8 +59,9 @@ def _processes(count: int) -> Iterator[tuple[Executor, int]]:
 
 
 def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, which then ends the workers, and the cores to the other workers."""
+    """Leave Ctrl-C to the parent, which then ends the workers, end when it has gone, and leave the cores to other workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stop_without_parent(told=False)
     cv2.setNumThreads(1)
 
 

@@ -1,3 +1,6 @@
+import os
+import stat
+
 import pytest
 
 from superres.files import replacing, replacing_folder, write_json, write_text
@@ -46,3 +49,17 @@ def test_json_keeps_the_order_of_keys_ends_in_a_newline_and_refuses_nan(tmp_path
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "b.json", {"z": float("nan")})
     assert not (tmp_path / "b.json").exists()
+
+
+def test_what_is_moved_into_place_is_on_the_disk_before_and_its_name_after(tmp_path, monkeypatch):
+    happened = []
+    real = os.fsync
+
+    def fsync(opened):
+        kind = "folder" if stat.S_ISDIR(os.fstat(opened).st_mode) else "file"
+        happened.append((kind, (tmp_path / "a.txt").exists()))
+        real(opened)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_text(tmp_path / "a.txt", "whole")
+    assert happened == [("file", False), ("folder", True)]

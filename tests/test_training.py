@@ -21,6 +21,7 @@ from superres.runtime import Runtime
 from superres.sources.phantom import draw
 from superres.training import Fitted, Trainer, Training, Validation
 
+MADE_WITH = {"code": "c", "torch": torch.__version__}
 AUGMENT = Augment(flip=True, zoom=0.6, rotation=5.0, warped=0.25)
 CPU = torch.device("cpu")
 X2 = Degradation(2)
@@ -48,7 +49,9 @@ def settings(**changes) -> Training:
 
 
 def trainer(data: Dataset, folder: Path, minutes: float = 1000, **changes) -> Trainer:
-    return Trainer(data, settings(**changes), AUGMENT, Runtime(1, "cpu", minutes, stall_seconds=60, retry_minutes=10), folder)
+    return Trainer(
+        data, settings(**changes), AUGMENT, Runtime(1, "cpu", minutes, stall_seconds=60, retry_minutes=10), folder, MADE_WITH
+    )
 
 
 def fit(data: Dataset, folder: Path, network: str = "vdsr", minutes: float = 1000, **changes) -> Fitted:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from superres import zips
-from superres.errors import UserError
+from superres.errors import UserError, of_the_disk
 
 DATASET = "paultimothymooney/chest-xray-pneumonia/2"  # owner, name and version
 ZIP = "chest-xray-pneumonia.zip"  # as the client names it
@@ -116,6 +116,8 @@ def _fault(archive: Path) -> str:
                         pass
             return "" if _radiographs(opened) else "it holds no radiographs"
     except zips.BROKEN as error:
+        if of_the_disk(error):
+            raise
         return zips.told(error)
 
 

@@ -4,8 +4,10 @@ In both, an image's class is the name of the folder it lies in, however deep. Ea
 holds its tree twice.
 """
 
+import errno
 import hashlib
 import os
+import shutil
 import stat
 import zipfile
 from collections import Counter
@@ -15,7 +17,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
 
 from superres import zips
-from superres.errors import UserError
+from superres.errors import UserError, of_the_disk
+
+# A zip can claim to unpack to anything. No radiograph is larger than this many bytes, and no large set of them, which compress
+# poorly if at all, so many times the size of its zip.
+MAX_ENTRY, MAX_TOTAL, MAX_RATIO = 2**30, 2**30, 100
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
 
@@ -94,12 +100,15 @@ def _fetch_zip(source: Path, folder: Path) -> Fetched:
     except PermissionError as error:
         raise UserError(f"{source}: {error.strerror}") from None
     except zips.BROKEN as error:
+        if of_the_disk(error):
+            raise
         raise UserError(f"{source}: not a whole zip ({zips.told(error)}); download it again, or give a folder") from None
     with archive:
         shelf = _Shelf(source, folder)
         members = [entry for entry in archive.infolist() if not entry.is_dir()]
         images = [(_safe(source, entry), entry) for entry in members if _is_image(_slashes(entry.filename))]
         _refuse_classless(source, [name for name, _ in images])
+        _refuse_bomb(source, folder, [entry for _, entry in images])
         with zips.bytes_bar("unpacking", sum(entry.file_size for _, entry in images)) as bar:
             for name, entry in images:
                 shelf.put(name, _unpacked(source, archive, entry, bar))
@@ -129,8 +138,14 @@ class _Shelf:
             self.copies += 1
             return sha256
         target = self.folder / path.parent.name / path.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("xb") as file:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            file = target.open("xb")
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            raise UserError(f"{self.source}: {origin[:80]}...: the name is too long for this disk; shorten it") from None
+        with file:
             for chunk in chunks:
                 digest.update(chunk)
                 file.write(chunk)
@@ -156,6 +171,10 @@ def _list(folder: Path) -> tuple[list[str], int]:
         folders[:] = [name for name in folders if not real.is_relative_to((here / name).resolve())]
         for name in names:
             path = (here / name).relative_to(folder).as_posix()
+            try:
+                path.encode()
+            except UnicodeEncodeError:  # no table can hold it
+                raise UserError(f"{folder}: the name {path!r} is not UTF-8; rename it") from None
             if _is_image(path) and (here / name).is_file():
                 images.append(path)
             else:
@@ -175,6 +194,21 @@ def _refuse_classless(source: Path, names: list[str]) -> None:
     for name in names:
         if "/" not in name:
             raise UserError(f"{source}: {name} lies in no class's folder; expected a path such as NORMAL/{name}")
+
+
+def _refuse_bomb(source: Path, folder: Path, entries: list[zipfile.ZipInfo]) -> None:
+    """Raise UserError when `entries` would unpack to more than radiographs can, or than there is room for around `folder`."""
+    for entry in entries:
+        if entry.file_size > MAX_ENTRY:
+            raise UserError(f"{source}: the entry {entry.filename!r} claims {entry.file_size:,} bytes, as no radiograph has")
+    total, packed = sum(entry.file_size for entry in entries), source.stat().st_size
+    if total > max(MAX_TOTAL, MAX_RATIO * packed):
+        raise UserError(f"{source}: {packed:,} bytes claim to unpack to {total:,}, as no radiographs do; do not trust it")
+    # Copies, of which Kaggle's zip is half, are not unpacked.
+    needed = sum({_slashes(entry.filename).rpartition("/")[2]: entry.file_size for entry in entries}.values())
+    free = shutil.disk_usage(next(each for each in (folder, *folder.resolve().parents) if each.exists())).free
+    if needed > free:
+        raise UserError(f"{source}: unpacks to at least {needed:,} bytes, and {free:,} are free; make room and run it again")
 
 
 def _slashes(name: str) -> str:
@@ -199,6 +233,8 @@ def _unpacked(source: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, ba
         with archive.open(entry) as file:
             yield from zips.chunks(file, bar)
     except zips.BROKEN as error:
+        if of_the_disk(error):
+            raise
         told = zips.told(error)
         raise UserError(f"{source}: the entry {entry.filename!r} is damaged ({told}); download the zip again") from None
 

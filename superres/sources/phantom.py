@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 from tqdm import tqdm
 
-from superres.params import at_least, between
+from superres.params import SEED, at_least, between
 
 Floats = NDArray[Any]  # float32 for whole images, float64 for points
 Image = NDArray[np.uint8]
@@ -51,7 +51,7 @@ class Phantom:
 
     images: Annotated[int, at_least(1)]
     size: Annotated[int, between(64, 4096)]
-    seed: Annotated[int, at_least(0)]
+    seed: Annotated[int, SEED]
 
 
 class Radiograph(NamedTuple):
