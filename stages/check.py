@@ -1,5 +1,10 @@
 """Read every section of params.yaml, so that a typo anywhere stops `dvc repro` here and not after hours."""
 
+if __name__ == "__main__":  # before imports that take seconds, in which nobody would notice that dvc has gone
+    from superres.parent import stop_without_parent
+
+    stop_without_parent()
+
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +14,6 @@ from superres.errormaps import ErrorMaps
 from superres.errors import one_line_errors
 from superres.files import write_text
 from superres.models.srcnn import Architecture
-from superres.parent import stop_without_parent
 from superres.patches import Augment
 from superres.preprocess import Preprocess
 from superres.runtime import Runtime
@@ -54,6 +58,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    stop_without_parent()
     with one_line_errors():
         main()

@@ -1,12 +1,16 @@
 """Gather the radiographs: each once, in one folder per class."""
 
+if __name__ == "__main__":  # before imports that take seconds, in which nobody would notice that dvc has gone
+    from superres.parent import stop_without_parent
+
+    stop_without_parent()
+
 import sys
 from pathlib import Path
 
 from superres import params
 from superres.errors import one_line_errors
 from superres.files import replacing_folder, write_json
-from superres.parent import stop_without_parent
 from superres.runtime import Runtime
 from superres.sources import kaggle, local, phantom
 
@@ -53,6 +57,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    stop_without_parent()
     with one_line_errors():
         main()

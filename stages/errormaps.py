@@ -1,5 +1,10 @@
 """Draw where each method errs: composed panels of chosen test images, and mean error maps."""
 
+if __name__ == "__main__":  # before imports that take seconds, in which nobody would notice that dvc has gone
+    from superres.parent import stop_without_parent
+
+    stop_without_parent()
+
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +17,6 @@ from superres.device import choose_device, keep_freed_memory
 from superres.errormaps import ErrorMaps, choose
 from superres.errors import one_line_errors
 from superres.files import replacing_folder
-from superres.parent import stop_without_parent
 from superres.restoration import MODELS, Restorers
 from superres.runtime import Runtime
 
@@ -30,12 +34,15 @@ def run(workspace: Path) -> None:
     device = choose_device(params.read(workspace / PARAMS, "runtime", Runtime).device)
     data = dataset.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
     restorers = Restorers(workspace / SRCNN, workspace / VDSR, degrade, device)
-    per_image = pd.read_csv(workspace / PER_IMAGE, dtype={"image": str, "patient": str})
+    with dataset.whole(workspace / PER_IMAGE):
+        per_image = pd.read_csv(workspace / PER_IMAGE, dtype={"image": str, "patient": str})
+    with dataset.whole(workspace / ERRORS), np.load(workspace / ERRORS, allow_pickle=False) as file:
+        errors = {(model, each.name): file[f"{model}_{each.name}"] for model in MODELS for each in degrade.degradations}
     scores = {
         tuple(key): (float(psnr), float(ssim))
         for *key, psnr, ssim in per_image[["image", "scale", "model", "psnr", "ssim"]].itertuples(index=False)
     }
-    with replacing_folder(workspace / PANELS) as folder, np.load(workspace / ERRORS, allow_pickle=False) as errors:
+    with replacing_folder(workspace / PANELS) as folder:
         for degradation in tqdm(degrade.degradations, "errormaps", unit="degradation", disable=None):
             name = degradation.name
             for number, (rule, image) in enumerate(choose(per_image, name, settings.panels), start=1):
@@ -54,7 +61,7 @@ def run(workspace: Path) -> None:
                     settings.inset,
                 )
                 figures.save(panel, folder / f"{name}_{number}_{rule}.png")
-            averages = {model: errors[f"{model}_{name}"] for model in MODELS}
+            averages = {model: errors[model, name] for model in MODELS}
             figure = figures.mean_error_maps(averages, degradation.title, per_image["image"].nunique(), None)
             figures.save(figure, folder / f"{name}_mean.png")
 
@@ -66,6 +73,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    stop_without_parent()
     with one_line_errors():
         main()

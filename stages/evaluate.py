@@ -1,5 +1,10 @@
 """Measure bicubic interpolation, SRCNN and VDSR on the test split."""
 
+if __name__ == "__main__":  # before imports that take seconds, in which nobody would notice that dvc has gone
+    from superres.parent import stop_without_parent
+
+    stop_without_parent()
+
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +16,6 @@ from superres.degrade import Degrade
 from superres.device import choose_device, keep_freed_memory
 from superres.errors import one_line_errors
 from superres.files import replacing, write_json, write_table
-from superres.parent import stop_without_parent
 from superres.provenance import made_with
 from superres.restoration import MODELS, Restorers, measured
 from superres.runtime import Runtime
@@ -77,6 +81,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    stop_without_parent()
     with one_line_errors():
         main()

@@ -1,5 +1,10 @@
 """Pack the usable radiographs into one array, and say what became of the rest."""
 
+if __name__ == "__main__":  # before imports that take seconds, in which nobody would notice that dvc has gone
+    from superres.parent import stop_without_parent
+
+    stop_without_parent()
+
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +12,6 @@ import numpy as np
 from superres import params
 from superres.errors import one_line_errors
 from superres.files import write_json, write_table
-from superres.parent import stop_without_parent
 from superres.preprocess import Preprocess, pack
 from superres.runtime import Runtime
 
@@ -42,6 +46,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    stop_without_parent()
     with one_line_errors():
         main()

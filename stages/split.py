@@ -1,5 +1,10 @@
 """Divide the images into training, validation and test patients."""
 
+if __name__ == "__main__":  # before imports that take seconds, in which nobody would notice that dvc has gone
+    from superres.parent import stop_without_parent
+
+    stop_without_parent()
+
 from pathlib import Path
 
 import pandas as pd
@@ -7,7 +12,6 @@ import pandas as pd
 from superres import params
 from superres.errors import one_line_errors
 from superres.files import write_json, write_table
-from superres.parent import stop_without_parent
 from superres.split import Split, counts, split
 
 PARAMS = Path("params.yaml")
@@ -36,6 +40,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    stop_without_parent()
     with one_line_errors():
         main()

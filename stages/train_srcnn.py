@@ -4,6 +4,11 @@ Filters learnt for one scale serve the next (Dong, Loy and Tang, "Accelerating t
 Network", ECCV 2016, section 3.4): a third of the steps then lead as far as all of them from scratch (docs/log.md).
 """
 
+if __name__ == "__main__":  # before imports that take seconds, in which nobody would notice that dvc has gone
+    from superres.parent import stop_without_parent
+
+    stop_without_parent()
+
 import math
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,7 +20,6 @@ from superres.device import choose_device, keep_freed_memory
 from superres.errors import one_line_errors
 from superres.files import write_table
 from superres.models.srcnn import SRCNN, Architecture, start_from_bicubic
-from superres.parent import stop_without_parent
 from superres.patches import Augment
 from superres.provenance import made_with
 from superres.ranks import joined, launch, launched
@@ -75,6 +79,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    stop_without_parent()
     with one_line_errors():
         main()

@@ -1,5 +1,10 @@
 """Train VDSR, one network for all scales together, as published."""
 
+if __name__ == "__main__":  # before imports that take seconds, in which nobody would notice that dvc has gone
+    from superres.parent import stop_without_parent
+
+    stop_without_parent()
+
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -10,7 +15,6 @@ from superres.device import choose_device, keep_freed_memory
 from superres.errors import one_line_errors
 from superres.files import write_table
 from superres.models.vdsr import VDSR, start_from_bicubic
-from superres.parent import stop_without_parent
 from superres.patches import Augment
 from superres.provenance import made_with
 from superres.ranks import joined, launch, launched
@@ -60,6 +64,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    stop_without_parent()
     with one_line_errors():
         main()

@@ -48,7 +48,7 @@ class Checkpoint:
         written = self.path.read_bytes()
         digest, content = written[:DIGEST], written[DIGEST:]
         if hashlib.sha256(content).digest() != digest:
-            print(f"warning: {self.path} is damaged; training begins anew", file=sys.stderr)
+            sys.stderr.write(f"warning: {self.path} is damaged; training begins anew\n")
             return None
         state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         return state

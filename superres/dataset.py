@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -35,13 +36,13 @@ def load(images: Path, table: Path, split: Path) -> Dataset:
 
     Raises UserError when a file is missing or they do not belong together.
     """
-    with _whole(images):
+    with whole(images):
         pixels = np.load(images, mmap_mode="r", allow_pickle=False)
-    with _whole(table):
+    with whole(table):
         described = pd.read_csv(table, dtype=TEXTS, keep_default_na=False)
         if missing := [name for name in TEXTS if name not in described]:
             raise KeyError(f"no column {missing[0]}")
-    with _whole(split):
+    with whole(split):
         parts = pd.read_csv(split, dtype=str, usecols=["id", "split"])
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or len(pixels) != len(described):
         raise UserError(f"{images} ({pixels.dtype}, {pixels.shape}) does not fit {table} ({len(described)} rows); rerun")
@@ -51,13 +52,13 @@ def load(images: Path, table: Path, split: Path) -> Dataset:
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[None]:
+def whole(path: Path) -> Iterator[None]:
     """Raise UserError when the block finds that `path` is missing or is not what the stages write."""
     try:
         yield
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run dvc repro, which makes it") from None
-    except (ValueError, KeyError, EOFError) as error:
+    except (ValueError, KeyError, EOFError, BadZipFile) as error:
         raise UserError(f"{path} is damaged ({' '.join(str(error).split())}); remove it and run dvc repro") from None
 
 

@@ -99,7 +99,7 @@ def measured(restored: Restored, scale: int) -> dict[str, list[float]]:
 
 
 def _fill(network: nn.Module, path: Path, networks: dict[str, modelfile.Weights], name: str, device: torch.device) -> None:
-    """Lay the weights called `name`, read from `path`, into `network`, and get it ready. Raises UserError if they do not fit."""
+    """Lay the weights `name`, read from `path`, into `network`, and get it ready. Raises UserError when they do not fit."""
     try:
         network.load_state_dict(networks[name])
     except (KeyError, RuntimeError):

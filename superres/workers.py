@@ -61,7 +61,8 @@ def _processes(count: int) -> Iterator[tuple[Executor, int]]:
 def _start_worker() -> None:
     """Leave Ctrl-C to the parent, which then ends the workers, end when it has gone, and leave the cores to other workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    stop_without_parent(told=False)
+    parent = multiprocessing.parent_process()
+    stop_without_parent(parent.pid if parent else None, told=False)
     cv2.setNumThreads(1)
 
 

@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import shutil
 import stat
 import struct
 import zipfile
@@ -313,16 +314,21 @@ def source_with(path: Path, name: bytes) -> None:
         file.write(encoded())
 
 
+def source_of(path: Path, make: Callable[[Path], None]) -> None:
+    (path / "NORMAL").mkdir(parents=True)
+    make(path / "NORMAL/a.jpeg")
+
+
 FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda path: None, "no such file or folder"),
     "empty": (lambda path: path.mkdir(), "no images in it"),
     "a name that is not UTF-8": (lambda path: source_with(path, b"\xff\xfe.jpeg"), "is not UTF-8; rename it"),
     "no image files": (lambda path: source_with(path, b"a.txt"), "no images in it"),
     "a broken link": (
-        lambda path: (path / "NORMAL").mkdir(parents=True) or link_to_nowhere(path / "NORMAL/a.jpeg"),
+        lambda path: source_of(path, link_to_nowhere),
         "no images in it",
     ),
-    "a pipe": (lambda path: (path / "NORMAL").mkdir(parents=True) or pipe(path / "NORMAL/a.jpeg"), "no images in it"),
+    "a pipe": (lambda path: source_of(path, pipe), "no images in it"),
 }
 
 
@@ -333,30 +339,47 @@ def test_a_bad_folder_is_refused(tmp_path, kind):
     refused(local_workspace(tmp_path, tmp_path / "source"), download, "source", reason)
 
 
+def instead(old: str, new: str) -> Callable[[bytes], bytes]:
+    """Return a function that writes `new` for the first `old`, which must be there."""
+
+    def changed(text: bytes) -> bytes:
+        assert old.encode() in text
+        return text.replace(old.encode(), new.encode(), 1)
+
+    return changed
+
+
+def laughing(text: bytes) -> bytes:
+    """Return a file in which one short key stands for a billion items."""
+    lines = [b"a: &a [ha]\n"]
+    lines += [b"%c: &%c [%s]\n" % (letter, letter, b", ".join([b"*%c" % (letter - 1)] * 10)) for letter in range(98, 107)]
+    return b"".join(lines) + text.replace(b"  size: 512", b"  size: *j", 1)
+
+
+NO_YAML, NUMBER = "not valid YAML", "expected a whole number"
 PARAMS: dict[str, tuple[bytes | Callable[[bytes], bytes], str]] = {
     "no bytes": (b"", "expected sections"),
-    "no text": (b"\xff\xfe\x00", "not valid YAML"),
+    "no text": (b"\xff\xfe\x00", NO_YAML),
     "a list": (b"- 1\n", "expected sections"),
-    "deep": (b"[" * 5000, "not valid YAML"),
-    "a tab": (b"a:\n\tb: 1\n", "not valid YAML"),
-    "two documents": (b"a: 1\n---\na: 1\n", "not valid YAML"),
-    "an object of Python's": (b"a: !!python/object/apply:os.system [ls]\n", "not valid YAML"),
+    "deep": (b"[" * 5000, NO_YAML),
+    "a tab": (b"a:\n\tb: 1\n", NO_YAML),
+    "two documents": (b"a: 1\n---\na: 1\n", NO_YAML),
+    "an object of Python's": (b"a: !!python/object/apply:os.system [ls]\n", NO_YAML),
     "large": (b"# " + b"x" * 200_000, r"larger than 100,000 bytes"),
-    "a billion laughs": (
-        lambda text: text.replace(b"  size: ", b"  size: *i #", 1).replace(
-            b"download:", b"".join(b"%c: &%c [%s]\n" % (c, c, b", ".join([b"*%c" % (c - 1)] * 10) if c > 97 else b"ha") for c in range(97, 106)) + b"download:", 1
-        ),
-        "unknown|expected a whole number",
+    "a billion laughs": (laughing, "the section a is unknown"),
+    "a long key": (lambda text: text + b"k" * 500 + b": 1\n", "the section 'kkk.*is unknown"),
+    "a misspelt section": (instead("\nsplit:", "\nsplits:"), "the section splits is unknown; did you mean split"),
+    "a misspelt key": (instead(" normalise:", " normalize:"), "preprocess.normalize is unknown; did you mean normalise"),
+    "no number": (instead(" warped: 0.25", " warped: .nan"), "augment.warped is nan; expected a number from 0 to 1"),
+    "a seed beyond 32 bits": (instead(" seed: 0", " seed: 99999999999"), r"seed is 99999999999; expected .*4294967295"),
+    "a number of 5,000 digits": (instead(" seed: 0", " seed: " + "9" * 5000), NO_YAML),
+    "true for a number": (instead(" ranks: 1", " ranks: true"), f"train_srcnn.ranks is True; {NUMBER}"),
+    "a list for a number": (
+        instead(" steps: 8000", " steps: [[[[1]]]]"),
+        rf"steps is \[\[\[\[\.\.\.\]\]\]\]; {NUMBER}",
     ),
-    "a key of a megabyte's start": (lambda text: text + b"k" * 5000 + b": 1\n", "the section 'kkk.*is unknown"),
-    "a misspelt section": (lambda text: text.replace(b"\nsplit:", b"\nsplits:"), "the section splits is unknown; did you mean split"),
-    "a misspelt key": (lambda text: text.replace(b"  normalise:", b"  normalize:"), "preprocess.normalize is unknown; did you mean normalise"),
-    "no number": (lambda text: text.replace(b"  warped: 0.25", b"  warped: .nan"), "augment.warped is nan; expected a number from 0 to 1"),
-    "a seed beyond 32 bits": (lambda text: text.replace(b"  seed: 0", b"  seed: 99999999999999", 1), r"seed is 99999999999999; expected .*4294967295"),
-    "a number of 5,000 digits": (lambda text: text.replace(b"  seed: 0", b"  seed: " + b"9" * 5000, 1), "not valid YAML|seed is"),
-    "true for a number": (lambda text: text.replace(b"  ranks: 1", b"  ranks: true", 1), "train_srcnn.ranks is True; expected a whole number"),
-    "one key twice": (lambda text: text + b"runtime: {}\n", "not valid YAML: .*duplicate key"),
-}  # fmt: skip
+    "one key twice": (lambda text: text + b"runtime: {}\n", f"{NO_YAML}: .*duplicate key"),
+}
 
 
 @pytest.mark.parametrize("kind", PARAMS)
@@ -379,31 +402,36 @@ def weights_changed(path: Path, change: Callable[[dict[str, Any], dict[str, str]
     save_file(tensors, path, metadata)
 
 
+def layer_gone(tensors: dict[str, Any], metadata: dict[str, str]) -> None:
+    del tensors["x2.mapping.weight"]
+
+
 def first_is_nan(tensors: dict[str, Any], metadata: dict[str, str]) -> None:
     next(iter(tensors.values())).flatten()[0] = float("nan")
 
 
+NO_MODEL = "is no model of this project"
 MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda path: path.unlink(), "is missing; run dvc repro"),
-    "empty": (lambda path: path.write_bytes(b""), "is no model of this project"),
-    "noise": (lambda path: path.write_bytes(np.random.default_rng(0).bytes(9000)), "is no model of this project"),
-    "cut off": (lambda path: path.write_bytes(path.read_bytes()[:-100]), "is no model of this project"),
-    "a header of 2^60 bytes": (lambda path: path.write_bytes(struct.pack("<Q", 2**60) + b"{}"), "is no model of this project"),
-    "pickled": (lambda path: path.write_bytes(b"\x80\x04\x95cposix\nsystem\n."), "is no model of this project"),
+    "empty": (lambda path: path.write_bytes(b""), NO_MODEL),
+    "noise": (lambda path: path.write_bytes(np.random.default_rng(0).bytes(9000)), NO_MODEL),
+    "cut off": (lambda path: path.write_bytes(path.read_bytes()[:-100]), NO_MODEL),
+    "a header of 2^60 bytes": (lambda path: path.write_bytes(struct.pack("<Q", 2**60) + b"{}"), NO_MODEL),
+    "pickled": (lambda path: path.write_bytes(b"\x80\x04\x95cposix\nsystem\n."), NO_MODEL),
     "the other network": (
-        lambda path: path.write_bytes(path.with_name("vdsr.safetensors").read_bytes()),
+        lambda path: shutil.copy(path.with_name("vdsr.safetensors"), path),
         "holds vdsr, not srcnn",
     ),
     "of no known origin": (
-        lambda path: weights_changed(path, lambda _, metadata: metadata.clear()),
-        "is no model of this project",
+        lambda path: weights_changed(path, lambda _, m: m.clear()),
+        NO_MODEL,
     ),
     "a list for a description": (
         lambda path: weights_changed(path, lambda _, m: m.update(model="[1]")),
-        "is no model of this project",
+        NO_MODEL,
     ),
     "a layer gone": (
-        lambda path: weights_changed(path, lambda t, _: t.pop("x2.mapping.weight") and None),
+        lambda path: weights_changed(path, layer_gone),
         "lacks weights x2 that fit",
     ),
     "no numbers": (lambda path: weights_changed(path, first_is_nan), "holds weights that are no numbers"),
@@ -419,6 +447,10 @@ def test_a_bad_model_is_refused(workspace, kind):
 
 def as_objects(path: Path) -> None:
     np.save(path, np.array([{}, []], dtype=object), allow_pickle=True)
+
+
+def no_numbers(path: Path) -> None:
+    np.save(path, np.full((24, 96, 96), np.nan))
 
 
 def without(path: Path, column: str) -> None:
