@@ -1,36 +1,39 @@
 """The end of a process whose parent has gone."""
 
+import ctypes
 import os
+import signal
 import sys
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 
-SECONDS = 0.5  # between two looks
+PR_SET_PDEATHSIG = 1  # prctl(2): the signal that Linux is to send when the parent has gone
+SECONDS = 0.5  # between two looks where there is no such thing
 
 
-def stop_without_parent(parent: int | None = None, told: bool = True) -> None:
-    """Watch, in a thread, and end this process at once when its `parent`, by default the present one, has gone.
+def stop_without_parent(parent: int | None = None) -> None:
+    """Let this process end at once when its parent has gone, which is `parent` or, if that is None, the present one.
 
-    A killed dvc leaves its stage running, which would write beside the next run; a killed stage leaves its workers waiting. If
-    it is to be `told`, the process says so.
+    A killed dvc leaves its stage running, which would write beside the next run; a killed stage leaves its workers waiting.
+    Nothing is cleaned up, which might take long, and write.
     """
-    watched = 0 if parent is None and _orphaned() else parent or os.getppid()
-    threading.Thread(target=_watch, args=(watched, told), name="parent", daemon=True).start()
+    watched = os.getppid() if parent is None else parent
+    if sys.platform == "linux":  # by the system, since a thread could not look while an import holds Python's lock
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    else:
+        threading.Thread(target=_watch, args=(watched,), name="parent", daemon=True).start()
+    if os.getppid() != watched or _left_by_dvc():
+        os._exit(1)
 
 
-def _watch(parent: int, told: bool) -> None:
+def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(SECONDS)
-    if told:
-        with suppress(OSError, ValueError):  # whoever read it may have gone, too
-            sys.stderr.write("error: the process that started this one has gone; stopped\n")
-            sys.stderr.flush()
-    os._exit(1)  # without cleaning up, which might take long, and write
+    os._exit(1)
 
 
-def _orphaned() -> bool:
+def _left_by_dvc() -> bool:
     """Tell whether the dvc that started this process went before Python had begun: the first process took this one over."""
     if "DVC_ROOT" not in os.environ or os.getppid() != 1:
         return False

@@ -62,7 +62,7 @@ def _start_worker() -> None:
     """Leave Ctrl-C to the parent, which then ends the workers, end when it has gone, and leave the cores to other workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
-    stop_without_parent(parent.pid if parent else None, told=False)
+    stop_without_parent(parent.pid if parent else None)
     cv2.setNumThreads(1)
 
 

@@ -26,7 +26,7 @@ from ruamel.yaml import YAML
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tiny import TINY, write_params
+from tiny import TINY, ended, write_params
 
 from tools.demo import copy_project
 
@@ -36,7 +36,7 @@ TIMES = 20
 STAGES = ("train_srcnn", "train_vdsr")
 LATEST = 0.9  # share of its undisturbed time after which a trainer is killed at the latest
 STOP_SECONDS = 2  # in which a trainer must have noticed that dvc has gone
-LONGER = {"train_srcnn": {"steps": 180, "validations": 5}, "train_vdsr": {"steps": 30, "validations": 5}}  # a few seconds
+LONGER = {"train_srcnn": {"steps": 150, "validations": 5}, "train_vdsr": {"steps": 20, "validations": 5}}  # a few seconds
 OFTEN = {"runtime": {"checkpoint_minutes": 0.002}}
 
 
@@ -126,8 +126,7 @@ def kill(workspace: Workspace, way: str, stage: str, after: float) -> bool:
         raise RuntimeError(f"{stage} was done before {after:.1f} s in {workspace.folder}; nothing was killed")
     for process in {"trainer": [trainer], "dvc": [dvc], "both": [dvc, trainer]}[way]:
         process.kill()
-    _, alive = psutil.wait_procs([trainer], timeout=STOP_SECONDS)
-    if alive:
+    if not ended(trainer, STOP_SECONDS):
         raise RuntimeError(f"the trainer still runs {STOP_SECONDS} s after {way} was killed in {workspace.folder}")
     dvc.wait()
     return any(workspace.folder.glob(f"checkpoints/{stage.removeprefix('train_')}*.pt"))
@@ -183,7 +182,7 @@ def main() -> None:
             ready[stage] = tiny.copy(folder / f"without-{stage}")
             ready[stage].call("dvc", "repro", other)
         trials = [(given.trial[0], int(given.trial[1]))] if given.trial else list(product(WAYS, range(TIMES)))
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0)) + 1) as pool:  # since starting dvc is not all computing
             outcomes = list(pool.map(lambda trial: tiny_trial(ready, expected, given.seed, *trial), trials))
         print(f"{sum(outcomes)} of {len(outcomes)} killed runs ended with the bytes of the undisturbed one", flush=True)
         if not given.trial:

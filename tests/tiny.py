@@ -1,8 +1,10 @@
 """A tiny run of the pipeline: its parameters."""
 
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
@@ -29,3 +31,16 @@ def write_params(workspace: Path, *changes: dict[str, dict[str, Any]]) -> None:
             document[section].update(keys)
     with (workspace / "params.yaml").open("w") as file:
         yaml.dump(document, file)
+
+
+def ended(process: psutil.Process, seconds: float) -> bool:
+    """Tell whether `process` ends within `seconds`; that nobody has asked how does not make it alive."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.02)
+    return False
