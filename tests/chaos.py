@@ -37,7 +37,7 @@ STAGES = ("train_srcnn", "train_vdsr")
 LATEST = 0.9  # share of its undisturbed time after which a trainer is killed at the latest
 STOP_SECONDS = 2  # in which a trainer must have noticed that dvc has gone
 LONGER = {"train_srcnn": {"steps": 150, "validations": 5}, "train_vdsr": {"steps": 20, "validations": 5}}  # a few seconds
-OFTEN = {"runtime": {"checkpoint_minutes": 0.002}}
+OFTEN, LESS_OFTEN = ({"runtime": {"checkpoint_minutes": minutes}} for minutes in (0.002, 0.05))
 
 
 class Undisturbed(NamedTuple):
@@ -98,7 +98,7 @@ def prepared(folder: Path, demo: bool) -> Workspace:
     """Return a new workspace, in which all stages before training have run."""
     folder.mkdir()
     copy_project(ROOT, folder)
-    write_params(folder, *([YAML(typ="safe").load(ROOT / "demo.yaml")] if demo else [TINY, LONGER]), OFTEN)
+    write_params(folder, *([YAML(typ="safe").load(ROOT / "demo.yaml"), LESS_OFTEN] if demo else [TINY, LONGER, OFTEN]))
     workspace = Workspace(folder, threads=None if demo else 1)
     workspace.call("git", "init", "--quiet")
     workspace.call("dvc", "repro", "split")

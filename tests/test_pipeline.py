@@ -189,6 +189,25 @@ def test_noise_over_every_test_row_changes_no_byte_of_any_model(workspace):
     assert [path.read_bytes() for path in models] == before
 
 
+def test_of_two_runs_at_once_one_does_the_work_and_the_other_waits_or_says_so(workspace, tmp_path):
+    write_params(workspace, TINY, {"train_vdsr": {"steps": 12}})
+    alone = tmp_path / "alone"
+    shutil.copytree(workspace, alone, symlinks=True)
+    call(alone, "dvc", "repro")
+    both = [
+        subprocess.Popen(["dvc", "repro"], cwd=workspace, env=ENVIRONMENT, text=True, stdout=-1, stderr=subprocess.STDOUT)
+        for _ in range(2)
+    ]
+    ends = [(process.communicate()[0], process.returncode) for process in both]
+    assert 0 in [code for _, code in ends], ends
+    for output, code in ends:
+        assert "Traceback" not in output
+        assert code == 0 or "is busy" in output or "Unable to acquire lock" in output, output
+    assert "up to date" in call(workspace, "dvc", "repro")
+    for name in ("dvc.lock", "models/vdsr.safetensors", "plots/train_vdsr.csv", "metrics/evaluate.json"):
+        assert (workspace / name).read_bytes() == (alone / name).read_bytes(), name
+
+
 def test_a_queued_experiment_runs_the_code_it_was_queued_with(workspace):
     source = workspace / "stages/errormaps.py"
     line = '            figures.save(figure, folder / f"{name}_mean.png")\n'
