@@ -76,8 +76,7 @@ def refuse_unknown(document: Mapping[str, Any], known: Mapping[str, Any], path: 
     """Raise UserError when `document` has a section that is not in `known`."""
     for name in document:
         if name not in known:
-            shown = name if len(name) <= _SHORT.maxstring else _SHORT.repr(name)
-            raise UserError(f"{path}: the section {shown} is unknown{_near(shown, known)}")
+            raise UserError(f"{path}: the section {_shown(name)} is unknown{_near(_shown(name), known)}")
 
 
 def convert(value: Any, schema: type[Section], where: str) -> Section:
@@ -87,8 +86,7 @@ def convert(value: Any, schema: type[Section], where: str) -> Section:
     fields = _fields(schema)
     for key in value:
         if key not in fields:
-            shown = key if isinstance(key, str) and len(key) <= _SHORT.maxstring else _SHORT.repr(key)
-            raise UserError(f"{where}.{shown} is unknown{_near(shown, fields)}")
+            raise UserError(f"{where}.{_shown(key)} is unknown{_near(_shown(key), fields)}")
     for key in fields:
         if key not in value:
             raise UserError(f"{where}.{key} is missing; expected {_describe(fields[key])}")
@@ -97,6 +95,11 @@ def convert(value: Any, schema: type[Section], where: str) -> Section:
         return schema(**values)
     except ValueError as error:  # each value is good, but not beside the others
         raise UserError(f"{where}: {error}") from None
+
+
+def _shown(key: Any) -> str:
+    """Return `key` as it stands in the file when that is short and plain."""
+    return key if isinstance(key, str) and key.isprintable() and 0 < len(key) <= _SHORT.maxstring else _SHORT.repr(key)
 
 
 def _fields(schema: type[Any]) -> dict[str, Any]:

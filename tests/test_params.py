@@ -83,6 +83,12 @@ def test_a_missing_key_is_named_with_what_is_expected():
         params.convert({key: value for key, value in GOOD.items() if key != "count"}, Everything, "params.yaml: s")
 
 
+@pytest.mark.parametrize(("key", "shown"), [("\n", r"'\\n'"), ("", "''"), (3, "3"), ("k" * 99, r"'k+\.\.\.k+'")])
+def test_an_unknown_key_is_shown_on_one_line(key, shown):
+    with pytest.raises(UserError, match=rf"^params\.yaml: s\.{shown} is unknown; known here: count"):
+        params.convert({**GOOD, key: 1}, Everything, "params.yaml: s")
+
+
 @pytest.mark.parametrize("value", [None, 3, "text", [1]])
 def test_a_section_that_is_no_mapping_is_refused(value):
     with pytest.raises(UserError, match="expected the keys count, share"):
