@@ -98,8 +98,8 @@ MUTANTS = [
     Mutant(
         "in bfloat16 SRCNN's maps are cut off at another level than in float32",
         "superres/models/srcnn.py",
-        "torch.maximum(rows, _row(-answer.relu(), rows), out=rows)",
-        "torch.maximum(rows, _row(answer.relu(), rows), out=rows)",
+        "torch.maximum(_rows(added), _row(-answer.relu(), rows), out=rows)",
+        "torch.maximum(_rows(added), _row(answer.relu(), rows), out=rows)",
         "tests/test_models.py::test_srcnn_around_its_level_is_the_same_network",
     ),
     Mutant(
@@ -220,6 +220,41 @@ MUTANTS = [
         "restored.clamp(0, 1)",
         "restored",
         "tests/test_inference.py::test_the_result_is_clipped",
+    ),
+    Mutant(
+        "VDSR's halo is dropped at the image's edge, too",
+        "superres/models/vdsr.py",
+        "int(left < above)",
+        "int(done <= above)",
+        "tests/test_inference.py::test_tiles_give_the_whole_image_bit_for_bit",
+    ),
+    Mutant(
+        "a checkpoint that the disk did not keep is taken up",
+        "superres/checkpoint.py",
+        "if hashlib.sha256(content).digest() != digest:",
+        "if not content:",
+        "tests/test_checkpoint.py::test_a_checkpoint_that_the_disk_did_not_keep_is_left_with_a_warning",
+    ),
+    Mutant(
+        "workers outlive the stage that started them",
+        "superres/workers.py",
+        "stop_without_parent(parent.pid if parent else None)",
+        "del parent",
+        "tests/test_parent.py::test_workers_end_with_the_stage_that_started_them",
+    ),
+    Mutant(
+        "a zip may claim to hold anything",
+        "superres/sources/local.py",
+        "        _refuse_bomb(source, folder, [entry for _, entry in images])\n",
+        "",
+        "tests/test_bad_input.py::test_a_bad_zip_is_refused_and_writes_nothing",
+    ),
+    Mutant(
+        "a file is moved into place before it is on the disk",
+        "superres/files.py",
+        "        _to_disk(partial)\n",
+        "",
+        "tests/test_files.py::test_what_is_moved_into_place_is_on_the_disk_before_and_its_name_after",
     ),
 ]
 

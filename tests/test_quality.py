@@ -6,6 +6,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays as hypothesis_arrays
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from superres.quality import psnr, ssim
@@ -41,6 +44,32 @@ def test_ssim_is_scikit_images_inside_the_shaved_border(shape, shave, noise):
         for i, t in zip(image, truth, strict=True)
     ]
     np.testing.assert_allclose(ssim(*tensors(image, truth), shave), expected, atol=1e-6)
+
+
+@st.composite
+def any_pairs(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return an image, its truth, (H, W) each, and how much to shave: constant, extreme or noisy ones among them."""
+    shave = draw(st.integers(0, 4))
+    shape = draw(st.tuples(st.integers(11, 40), st.integers(11, 40)))
+    whole = tuple(side + 2 * shave for side in shape)
+    levels = st.integers(0, 255) | st.sampled_from([0, 255])
+    image, truth = (draw(hypothesis_arrays(np.uint8, whole, elements=levels, fill=levels)) for _ in range(2))
+    return image, draw(st.sampled_from([truth, image, 255 - image])), shave
+
+
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@given(any_pairs())
+def test_both_are_scikit_images_on_any_pair(case):
+    image, truth, shave = case
+    inner = (slice(shave, image.shape[0] - shave), slice(shave, image.shape[1] - shave))
+    given_pair = tensors(image[None], truth[None])
+    squares = (image[inner].astype(float) - truth[inner]) ** 2
+    with np.errstate(divide="ignore"):
+        assert psnr(*given_pair, shave).item() == pytest.approx(10 * np.log10(255**2 / squares.mean()), abs=1e-9)
+    similarity = structural_similarity(
+        truth[inner], image[inner], data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+    )
+    assert ssim(*given_pair, shave).item() == pytest.approx(similarity, abs=1e-6)
 
 
 def test_one_truth_serves_for_all_images():
