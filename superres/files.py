@@ -22,10 +22,11 @@ def replacing(path: Path) -> Iterator[Path]:
     partial = _partial(path)
     partial.unlink(missing_ok=True)
     try:
-        yield partial
-        _to_disk(partial)
-        partial.replace(path)
-        _to_disk(path.parent)
+        with _naming(path):
+            yield partial
+            _to_disk(partial)
+            partial.replace(path)
+            _to_disk(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -40,10 +41,11 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        yield partial
-        if path.exists():
-            shutil.rmtree(path)
-        partial.replace(path)
+        with _naming(path):
+            yield partial
+            if path.exists():
+                shutil.rmtree(path)
+            partial.replace(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -62,6 +64,16 @@ def write_json(path: Path, value: Any) -> None:
 def write_table(path: Path, table: pd.DataFrame | Sequence[Mapping[str, Any]]) -> None:
     """Write `table`, a frame or a list of rows, to `path` as CSV with a header, in one step; floats with twelve digits."""
     write_text(path, pd.DataFrame(table).to_csv(index=False, lineterminator="\n", float_format="%.12g"))
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let what the system says of the block name `path`, where it names nothing: writing to a full disk does not."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def _to_disk(path: Path) -> None:

@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 
@@ -63,3 +64,13 @@ def test_what_is_moved_into_place_is_on_the_disk_before_and_its_name_after(tmp_p
     monkeypatch.setattr(os, "fsync", fsync)
     write_text(tmp_path / "a.txt", "whole")
     assert happened == [("file", False), ("folder", True)]
+
+
+@pytest.mark.parametrize("place", [replacing, replacing_folder])
+def test_what_the_system_says_names_the_place(tmp_path, place):
+    with pytest.raises(OSError, match="full") as error, place(tmp_path / "a"):
+        raise OSError(errno.ENOSPC, "full")
+    assert error.value.filename == str(tmp_path / "a")
+    with pytest.raises(OSError, match="full") as error, place(tmp_path / "a"):
+        raise OSError(errno.ENOSPC, "full", "other")
+    assert error.value.filename == "other"
