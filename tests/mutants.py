@@ -252,7 +252,7 @@ MUTANTS = [
     Mutant(
         "a file is moved into place before it is on the disk",
         "superres/files.py",
-        "        _to_disk(partial)\n",
+        "            _to_disk(partial)\n",
         "",
         "tests/test_files.py::test_what_is_moved_into_place_is_on_the_disk_before_and_its_name_after",
     ),
