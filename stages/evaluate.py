@@ -68,7 +68,7 @@ def run(workspace: Path) -> None:
     write_table(workspace / GAINS, gains_by_image(per_image))
     with replacing(workspace / ERRORS) as partial:
         np.savez(partial, allow_pickle=False, **errors)
-    made = {**made_with("stages.evaluate"), "device": device.type, "precision": str(restorers.precision).removeprefix("torch.")}
+    made = {**made_with("evaluate"), "device": device.type, "precision": str(restorers.precision).removeprefix("torch.")}
     write_json(workspace / STATISTICS, {**summary(per_image), "made_with": [made]})  # a list, which metrics diff leaves out
     write_json(workspace / METRICS, {**in_the_mean, "test_set": dataset.digest(data.images, rows)[:12]})
     print(table(per_image))

@@ -51,7 +51,7 @@ def run(workspace: Path) -> None:
         locked(workspace / CHECKPOINTS, "train_srcnn") if rank.first else nullcontext(),
     ):
         data = dataset.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
-        trainer = Trainer(data, settings, augment, runtime, workspace / CHECKPOINTS, made_with("stages.train_srcnn"), rank)
+        trainer = Trainer(data, settings, augment, runtime, workspace / CHECKPOINTS, made_with("train_srcnn"), rank)
         network = SRCNN(mapping)
         start_from_bicubic(network, settings.seed)
         fitted: dict[str, Fitted] = {}

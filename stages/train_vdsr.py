@@ -43,7 +43,7 @@ def run(workspace: Path) -> None:
         locked(workspace / CHECKPOINTS, "train_vdsr") if rank.first else nullcontext(),
     ):
         data = dataset.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
-        trainer = Trainer(data, settings, augment, runtime, workspace / CHECKPOINTS, made_with("stages.train_vdsr"), rank)
+        trainer = Trainer(data, settings, augment, runtime, workspace / CHECKPOINTS, made_with("train_vdsr"), rank)
         network = VDSR()
         start_from_bicubic(network, settings.seed)
         fitted = trainer.fit("vdsr", network, degrade.degradations, judged_in=trainer.precision)

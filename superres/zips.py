@@ -18,8 +18,7 @@ BROKEN = (
     lzma.LZMAError,
     struct.error,
     EOFError,
-    NotImplementedError,  # a compression method that Python does not know
-    RuntimeError,
+    RuntimeError,  # among others for a compression method that Python does not know
     ValueError,
     OSError,
 )
