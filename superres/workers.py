@@ -69,10 +69,15 @@ def _start_worker() -> None:
 @contextmanager
 def _cluster(address: str, folder: Path) -> Iterator[tuple[Executor, int]]:
     # Only where it is asked for: it takes most of a second.
-    from dask.distributed import Client, KilledWorker  # noqa: PLC0415
+    from dask.distributed import Client, KilledWorker, Security  # noqa: PLC0415
+    from distributed.comm.addressing import get_address_host_port  # noqa: PLC0415
 
     where = f"runtime.cluster {address!r}"
     try:
+        # First: a client that is given nonsense stays half open, and locks up Dask when a thread of Dask's collects it.
+        get_address_host_port(address)
+        if address.startswith("tls://") and not Security().get_connection_args("client")["ssl_context"]:
+            raise ValueError("Dask's configuration names no certificates, distributed.comm.tls")
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())

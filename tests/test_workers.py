@@ -1,10 +1,11 @@
+import gc
 import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dask.distributed import LocalCluster
+from dask.distributed import Client, LocalCluster
 from tiny import TINY, write_params
 
 from stages import download, preprocess
@@ -60,10 +61,19 @@ def test_results_come_in_order_whoever_is_first(cluster):
 
 def test_a_scheduler_that_is_not_there_is_told_in_one_line(monkeypatch):
     monkeypatch.setattr(workers, "CONNECT_SECONDS", 0.5)
-    for address in ("tcp://127.0.0.1:9", "nonsense"):
+    for address in ("tcp://127.0.0.1:9", "tls://127.0.0.1:9", "nonsense", "xyz://127.0.0.1:8786"):
         with pytest.raises(UserError, match=rf"runtime\.cluster '{address}': no Dask scheduler answers there") as error:
             processes_of(1, cluster=address)
         assert "\n" not in str(error.value)
+
+
+def test_an_address_that_is_none_leaves_no_client_half_open():
+    """Dask waits for ten seconds and fails when such a one is collected while the next client starts."""
+    for address in ("nonsense", "tcp://127.0.0.1:port", "tls://127.0.0.1:9"):
+        with pytest.raises(UserError):
+            processes_of(1, cluster=address)
+    clients = [one for one in gc.get_objects() if type(one) is Client]
+    assert {one.status for one in clients} <= {"closed"}
 
 
 def test_a_cluster_without_workers_is_told():
