@@ -1,4 +1,4 @@
-"""A disk (a small tmpfs) that is full, read-only or closed to the user: each stage says so in one line, and runs once it may."""
+"""A disk (a small tmpfs) that is full, read-only or closed: each stage says so in one line, and runs once it can."""
 
 import os
 import shutil
