@@ -85,7 +85,8 @@ def contents(path: Path) -> dict[str, bytes]:
     reason="this system lets no user mount a small disk",
 )
 @pytest.mark.parametrize(
-    ("stage", "trouble"), [each for each in product(STAGES, SAYS) if each != ("check", "full(6000)")]  # it needs no more
+    ("stage", "trouble"),
+    [each for each in product(STAGES, SAYS) if each != ("check", "full(6000)")],  # it needs no more
 )
 def test_a_stage_that_cannot_write_says_so_and_runs_once_it_can(workspace, tmp_path, stage, trouble):
     expected = {}
