@@ -107,8 +107,13 @@ def low_resolution(images: Tensor, scale: int, noise: Tensor | None = None) -> T
 
 def enlarge(low: Tensor, scale: int) -> Tensor:
     """Return `low` (N, 1, h, w) brought to (N, 1, h*scale, w*scale) by bicubic interpolation, float32 in [0, 1]."""
+    return interpolated(low, scale).clamp(0, 1)
+
+
+def interpolated(low: Tensor, scale: int) -> Tensor:
+    """Return the same as `enlarge` of float32 of any range."""
     height, width = low.shape[-2:]
-    return _resize(low, height * scale, width * scale).clamp(0, 1)
+    return _resize(low, height * scale, width * scale)
 
 
 def observe(images: Tensor, scale: int, noise: Tensor | None = None) -> Tensor:

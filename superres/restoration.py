@@ -1,20 +1,16 @@
 """Bicubic interpolation and the two trained networks, side by side on one radiograph."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from superres import modelfile
 from superres.dataset import Images
 from superres.degrade import Degradation, Degrade, crop_to_multiple, enlarge, low_resolution, to_levels
-from superres.device import choose_precision, multiplying_in
 from superres.errors import UserError
-from superres.inference import enhance
-from superres.models.srcnn import SRCNN
-from superres.models.vdsr import VDSR
+from superres.inference import Model, load_model, restore
 from superres.quality import psnr, ssim
 
 MODELS = ("bicubic", "srcnn", "vdsr")
@@ -37,18 +33,10 @@ class Restorers:
         Raises UserError when a file is missing, is no model, or was not trained for what `degrade` asks.
         """
         self.degrade, self.device = degrade, device
-        per_scale, described = modelfile.read(srcnn)
-        _check(srcnn, "srcnn", described, degrade)
-        self.srcnn: dict[int, SRCNN] = {scale: SRCNN(described["mapping"]) for scale in degrade.scales}
-        for scale, network in self.srcnn.items():
-            _fill(network, srcnn, per_scale, f"x{scale}", device)
-        for_all, described = modelfile.read(vdsr)
-        _check(vdsr, "vdsr", described, degrade)
-        self.vdsr = VDSR()
-        _fill(self.vdsr, vdsr, for_all, "vdsr", device)
-        # Nearly what float32 gives, in a third of its time (docs/results.md). SRCNN, all of whose layers carry the image, would
-        # lose 0.02 dB.
-        self.precision = choose_precision("auto", device) if described["precision"] == "bfloat16" else torch.float32
+        self.srcnn, self.vdsr = load_model(srcnn, device), load_model(vdsr, device)
+        _check(srcnn, "srcnn", self.srcnn, degrade)
+        _check(vdsr, "vdsr", self.vdsr, degrade)
+        self.precision = self.vdsr.precision
 
     def restore(self, image: Images, identity: str, degradation: Degradation) -> Restored:
         """Degrade `image` (H, W), whose id is `identity`, and return it with what each of MODELS makes of the rest.
@@ -69,11 +57,7 @@ class Restorers:
 
         VDSR multiplies in bfloat16 when it was trained so and the hardware has it, the rest in float32.
         """
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            srcnn = enhance(self.srcnn[scale], bicubic)
-            with multiplying_in(self.precision, self.device):
-                vdsr = enhance(self.vdsr, bicubic)
-        return {"bicubic": bicubic, "srcnn": srcnn, "vdsr": vdsr}
+        return {"bicubic": bicubic, "srcnn": restore(self.srcnn, bicubic, scale), "vdsr": restore(self.vdsr, bicubic, scale)}
 
 
 def inconsistency(restored: Tensor, low: Tensor, scale: int) -> Tensor:
@@ -98,19 +82,10 @@ def measured(restored: Restored, scale: int) -> dict[str, list[float]]:
     }
 
 
-def _fill(network: nn.Module, path: Path, networks: dict[str, modelfile.Weights], name: str, device: torch.device) -> None:
-    """Lay the weights `name`, read from `path`, into `network`, and get it ready. Raises UserError when they do not fit."""
-    try:
-        network.load_state_dict(networks[name])
-    except (KeyError, RuntimeError):
-        raise UserError(f"{path} lacks weights {name} that fit; train it again") from None
-    nn.utils.convert_conv2d_weight_memory_format(network.to(device), torch.channels_last)
-
-
-def _check(path: Path, name: str, described: dict[str, Any], degrade: Degrade) -> None:
+def _check(path: Path, name: str, model: Model, degrade: Degrade) -> None:
     """Raise UserError when `path` does not hold the network `name`, trained for every scale and noise of `degrade`."""
-    if described.get("network") != name:
-        raise UserError(f"{path} holds {described.get('network', 'an unnamed network')}, not {name}; train it again")
+    if model.name != name:
+        raise UserError(f"{path} holds {model.name}, not {name}; train it again")
     for what, wanted in degrade.levels.items():
-        if missing := [level for level in wanted if level not in described[what]]:
+        if missing := [level for level in wanted if level not in model.described[what]]:
             raise UserError(f"{path} was not trained for {what} {missing[0]:g}; run dvc repro, which trains it")
