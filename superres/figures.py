@@ -35,6 +35,8 @@ DISCLAIMER = "For research, not for diagnosis."
 
 SHEET_IMAGES = 40
 SHEET_COLUMNS = 8
+# Of `comparison`: pixels a side of a panel and of the detail that it magnifies, and grey levels at the top of its colours.
+COMPARED, DETAIL, COMPARED_TO = 512, 96, 10
 DPI = 100
 
 
@@ -200,6 +202,52 @@ def mean_error_maps(
     return layout.figure
 
 
+@matplotlib.style.context("default")
+def comparison(bicubic: Grey, enhanced: Grey, model: str, title: str) -> Figure:
+    """Lay a radiograph enlarged by bicubic interpolation beside what `model` (of LABELS) made of it, and their difference.
+
+    Both uint8 (H, W). Above the whole, shrunk to at most COMPARED pixels, below the detail where they differ most.
+    """
+    difference = np.minimum(_absolute_error(enhanced, bicubic), COMPARED_TO)  # else a burnt-in letter is always the detail
+    whole = [_whole(image) for image in (bicubic, enhanced)]
+    step = max(1, -(-max(bicubic.shape) // COMPARED))
+    rough = difference[: len(difference) // step * step, : difference.shape[1] // step * step]
+    rough = rough.reshape(len(rough) // step, step, -1, step).mean((1, 3))
+    side = max(1, min(DETAIL // step, *rough.shape))
+    row, column = (step * place for place in most_different_window([rough, np.zeros_like(rough)], side))
+    window = slice(row, row + side * step), slice(column, column + side * step)
+
+    layout = _Layout(COMPARED, 3, bar=True)
+    whole_top = layout.px(160)
+    detail_top = whole_top + COMPARED + layout.px(14)
+    layout.open(detail_top + COMPARED + layout.px(60))
+    layout.heading(title, "Above the whole, shrunk; below the detail in which they differ most, magnified.")
+    layout.row_name("image", whole_top, COMPARED)
+    layout.row_name("detail", detail_top, COMPARED)
+    norm = Normalize(0, COMPARED_TO)
+    for place, (name, image) in enumerate(zip(("bicubic", model), (bicubic, enhanced), strict=True)):
+        left = layout.left(place)
+        layout.column_name(LABELS[name], COLOURS[name], left, whole_top)
+        layout.grey(whole[place], left, whole_top, COMPARED)
+        layout.grey(image[window], left, detail_top, COMPARED)
+    left = layout.left(2)
+    layout.column_name("|difference|", "black", left, whole_top)
+    layout.errors(_whole(difference.astype(np.uint8), around=0), left, whole_top, COMPARED, norm)
+    layout.errors(difference[window], left, detail_top, COMPARED, norm)
+    layout.colour_bar(norm, whole_top, COMPARED, "|difference|, grey levels of 255")
+    return layout.figure
+
+
+def _whole(image: Grey, around: int = 255) -> Grey:
+    """Return `image` (H, W) brought to fit a square of COMPARED pixels, in the middle of one of the level `around`."""
+    height, width = (max(1, round(length * COMPARED / max(image.shape))) for length in image.shape)
+    square = np.full((COMPARED, COMPARED), around, np.uint8)
+    top, left = (COMPARED - height) // 2, (COMPARED - width) // 2
+    resampling = Image.Resampling.BOX if max(image.shape) > COMPARED else Image.Resampling.NEAREST
+    square[top : top + height, left : left + width] = np.asarray(Image.fromarray(image).resize((width, height), resampling))
+    return square
+
+
 def _absolute_error(image: Grey, truth: Grey) -> npt.NDArray[np.int16]:
     return np.abs(image.astype(np.int16) - truth.astype(np.int16))
 
@@ -302,13 +350,13 @@ class _Layout:
         axes.set_ylim(row + side, row)
         self._outline(axes, (column, row), side)
 
-    def colour_bar(self, norm: Normalize, top: int, height: int) -> None:
+    def colour_bar(self, norm: Normalize, top: int, height: int, label: str = ERROR_LABEL) -> None:
         axes = self._axes(self._margin + self._content + self.px(24), top, self.px(24), height)
         axes.set_axis_on()
         bar = self.figure.colorbar(ScalarMappable(norm, ERROR_COLOURS), cax=axes, extend="max", extendfrac=0.04)
         points = 20 * self._unit * 72 / DPI
         bar.ax.tick_params(labelsize=points, width=self._unit, length=4 * self._unit)
-        bar.set_label(ERROR_LABEL, fontsize=points, labelpad=6 * self._unit)
+        bar.set_label(label, fontsize=points, labelpad=6 * self._unit)
         bar.outline.set_linewidth(self._unit)
 
     def _axes(self, left: int, top: int, width: int, height: int) -> Axes:

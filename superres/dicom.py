@@ -1,0 +1,251 @@
+"""DICOM radiographs: their stored values, and images derived from them (DICOM PS3.3, PS3.5; de-identification PS3.15)."""
+
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pydicom import Dataset, dcmread
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSNearLossless,
+    generate_uid,
+)
+from pydicom.valuerep import DSfloat
+
+from superres.decode import MAX_PIXELS, Unusable
+from superres.files import replacing
+
+LOSSY = JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
+SUFFIXES = ".dcm", ".dicom", ".ima"
+PREAMBLE = 128  # bytes, after which a DICOM file says so (PS3.10, section 7.1)
+
+Values = npt.NDArray[np.int32]
+
+# Distances between pixels, which shrink, and places in pixels, which grow, when an image is enlarged.
+SPACINGS = "PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"
+PLACES = (
+    *(f"{kind}{edge}Edge" for kind in ("Shutter", "Collimator") for edge in ("LeftVertical", "RightVertical")),
+    *(f"{kind}{edge}Edge" for kind in ("Shutter", "Collimator") for edge in ("UpperHorizontal", "LowerHorizontal")),
+    *("CenterOfCircularShutter", "RadiusOfCircularShutter", "VerticesOfThePolygonalShutter"),
+    *("CenterOfCircularCollimator", "RadiusOfCircularCollimator", "VerticesOfThePolygonalCollimator"),
+)
+# What describes the source's pixels or signs its bytes, and is not true of the result.
+OUTDATED = (
+    *("IconImageSequence", "SmallestImagePixelValue", "LargestImagePixelValue", "PixelDataProviderURL"),
+    *("DigitalSignaturesSequence", "MACParametersSequence", "DataSetTrailingPadding"),
+)
+OVERLAYS, CURVES = range(0x6000, 0x6100), range(0x5000, 0x5100)  # groups
+
+# What stays of a radiograph that is made anonymous (PS3.15, table E.1-1, action K), besides the group of its pixels: how it
+# was taken, and no name, number, date, place, text or private element.
+KEPT = (
+    *("SpecificCharacterSet", "ImageType", "SOPClassUID", "Modality", "ConversionType", "PresentationIntentType"),
+    *("BodyPartExamined", "KVP", "ExposureTime", "XRayTubeCurrent", "Exposure", "ExposureInuAs", "ImagerPixelSpacing"),
+    *("NominalScannedPixelSpacing", "DistanceSourceToDetector", "DistanceSourceToPatient", "FilterType", "Grid", "FocalSpots"),
+    *("ViewPosition", "DetectorType", "PatientOrientation", "ImageLaterality", "Laterality", "InstanceNumber"),
+    *("PresentationLUTShape", "PositionerType", "DerivationDescription", *PLACES),
+    *("ShutterShape", "CollimatorShape", "ShutterPresentationValue"),
+)
+PIXEL_GROUP = 0x0028
+EMPTIED = (  # type 2, which an image must have (action Z)
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID", "AccessionNumber"),
+    *("ReferringPhysicianName", "SeriesNumber", "Manufacturer"),
+)
+ANONYMISED = (
+    "by an allow-list that is stricter than the Basic Profile of PS3.15, table E.1-1: elements of the pixels and of how they "
+    "were acquired are kept (K), those that every image must have are emptied (Z), UIDs are replaced (U), all others are "
+    "removed (X), private ones, dates, texts and overlays among them. Burnt-in letters stay: look at the image"
+)
+
+
+@dataclass(frozen=True)
+class Radiograph:
+    """What a DICOM file holds."""
+
+    data: Dataset
+    stored: Values
+    """Stored values (H, W)."""
+    black: float
+    white: float
+    """The stored values that are shown as black and as white: `white` below `black` when they are shown inverted."""
+
+    def levels(self) -> npt.NDArray[np.float32]:
+        """Return the image (H, W), 0 shown as black and 1 as white, with what lies beyond still there."""
+        return ((self.stored - self.black) / (self.white - self.black)).astype(np.float32)
+
+    def values(self, levels: npt.NDArray[np.float32]) -> Values:
+        """Return `levels` (H, W) as values that can be stored: rounded, and clipped to the bits there are."""
+        signed, bits = int(self.data.PixelRepresentation), int(self.data.BitsStored)
+        least = -(1 << bits - 1) if signed else 0
+        values = levels.astype(np.float64) * (self.white - self.black) + self.black
+        return values.round().clip(least, least + (1 << bits) - 1).astype(np.int32)
+
+
+def looks_like_dicom(path: Path) -> bool:
+    """Tell by name, or where it has no suffix by its first bytes, whether the file `path` is to be read as DICOM."""
+    if path.suffix:
+        return path.suffix.lower() in SUFFIXES
+    with path.open("rb") as file:
+        return file.read(PREAMBLE + 4)[PREAMBLE:] == b"DICM"
+
+
+def read(path: Path) -> Radiograph:
+    """Return the radiograph in the DICOM file `path`, which may lack its file meta header.
+
+    MONOCHROME1 and 2 of 8 to 16 bits, one frame, in every transfer syntax that pydicom can decode with the installed packages.
+    Black and white are the ends of the first VOI window, or of the values there are where it has none.
+    Raises Unusable("damaged") for everything else; OSError when the file cannot be opened.
+    """
+    with path.open("rb") as file:
+        try:
+            data = dcmread(file, force=True)
+            if not hasattr(data, "file_meta") or "TransferSyntaxUID" not in data.file_meta:
+                # A data set by itself is in the default transfer syntax (PS3.5, section 10.1).
+                data.file_meta = FileMetaDataset()
+                data.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+            _check(data)
+            stored = _stored(data)
+            black, white = _shown(data, stored)
+        except Unusable:
+            raise
+        except Exception as error:
+            # Broken bytes lead decoders astray anywhere.
+            raise Unusable("damaged", " ".join(str(error).split()) or type(error).__name__) from error
+    return Radiograph(data, stored, black, white)
+
+
+def _check(data: Dataset) -> None:
+    """Raise Unusable when `data` holds no radiograph that can be enlarged."""
+    if "PixelData" not in data or not data.get("Rows") or not data.get("Columns"):
+        raise Unusable("damaged", "no DICOM image")
+    if data.Rows * data.Columns > MAX_PIXELS:
+        raise Unusable("damaged", f"more than {MAX_PIXELS:,} pixels")
+    photometric = data.get("PhotometricInterpretation", "no photometric interpretation")
+    if photometric not in {"MONOCHROME1", "MONOCHROME2"}:
+        raise Unusable("damaged", f"{photometric}, not MONOCHROME1 or 2")
+    if int(data.get("NumberOfFrames") or 1) != 1:
+        raise Unusable("damaged", f"{data.NumberOfFrames} frames; save each by itself")
+    if not 8 <= data.BitsStored <= 16:
+        raise Unusable("damaged", f"{data.BitsStored} bits a pixel, not 8 to 16")
+
+
+def _stored(data: Dataset) -> Values:
+    """Return the stored values (H, W) without what else may lie in the bits above them."""
+    values: Values = data.pixel_array.astype(np.int32) & (1 << data.BitsStored) - 1
+    if data.PixelRepresentation:
+        sign = 1 << data.BitsStored - 1
+        values = (values ^ sign) - sign
+    return values
+
+
+def _shown(data: Dataset, stored: Values) -> tuple[float, float]:
+    """Return the stored values that are shown as black and as white."""
+    seen = stored[stored != data.PixelPaddingValue] if "PixelPaddingValue" in data else stored
+    low, high = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 1.0)
+    slope, intercept = _number(data, "RescaleSlope") or 1.0, _number(data, "RescaleIntercept") or 0.0
+    black, white = (low, high) if slope > 0 else (high, low)
+    centre, width = _number(data, "WindowCenter"), _number(data, "WindowWidth")
+    if centre is not None and width is not None and width > 1 and "ModalityLUTSequence" not in data:
+        # PS3.3, C.11.2.1.2.1: values in the window, of the modality's units, are mapped linearly.
+        ends = [(centre - 0.5 + side * (width - 1) / 2 - intercept) / slope for side in (-1, 1)]
+        if min(ends) < high and max(ends) > low:
+            black, white = ends
+    if black == white:
+        white = black + 1
+    return (white, black) if data.PhotometricInterpretation == "MONOCHROME1" else (black, white)
+
+
+def _number(data: Dataset, name: str) -> float | None:
+    """Return the number, or the first of the numbers, that the element `name` holds, if any."""
+    value = data.get(name)
+    if value is None or value == "":
+        return None
+    return float(value if isinstance(value, (int, float, str)) else value[0])
+
+
+def derived(source: Radiograph, values: Values, scale: int, description: str, maker: str, anonymise: bool) -> Dataset:
+    """Return the image of `values` (H * scale, W * scale), as `Radiograph.values` gives them, derived from `source`.
+
+    A new instance in a new series of the same study (PS3.3, C.7.6.1.1.2 and C.7.6.1.1.4), uncompressed. `maker` tells by what
+    it was made; equal sources and makers get equal UIDs. With `anonymise` nothing of the patient is left: see ANONYMISED.
+    """
+    data = deepcopy(source.data)
+    for element in list(data):
+        if element.keyword in OUTDATED or element.tag.group in OVERLAYS or element.tag.group in CURVES:
+            del data[element.tag]
+    _enlarge(data, scale)
+    data.Rows, data.Columns = values.shape
+    data.HighBit = data.BitsStored - 1
+    kind = f"{'i' if data.PixelRepresentation else 'u'}{data.BitsAllocated // 8}"
+    pixels = values.astype(f"<{kind}").tobytes()
+    data.PixelData = pixels + bytes(len(pixels) % 2)
+    data["PixelData"].is_undefined_length = False  # as that of compressed pixels is
+    syntax = source.data.file_meta.TransferSyntaxUID
+    implicit = syntax == ImplicitVRLittleEndian
+    data["PixelData"].VR = "OB" if data.BitsAllocated == 8 and not implicit else "OW"
+    kinds = data.get("ImageType") or []
+    data.ImageType = ["DERIVED", *(([] if isinstance(kinds, str) else kinds[1:]) or ["PRIMARY"])]
+    if syntax in LOSSY:
+        data.LossyImageCompression = "01"
+    data.DerivationDescription = "; ".join(filter(None, [data.get("DerivationDescription"), description]))[-1024:]
+    if "SOPInstanceUID" in source.data and not anonymise:
+        data.SourceImageSequence = [_reference(source.data)]
+    if not anonymise:
+        data.SeriesDescription = " ".join(filter(None, [data.get("SeriesDescription"), description.partition(",")[0]]))[:64]
+    series = str(source.data.get("SeriesInstanceUID", "")), maker, str(anonymise)
+    data.SeriesInstanceUID = generate_uid(entropy_srcs=list(series))
+    data.SOPInstanceUID = generate_uid(entropy_srcs=[*series, str(source.data.get("SOPInstanceUID", "")), pixels.hex()[:4096]])
+    if anonymise:
+        data = _anonymous(data)
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    return data
+
+
+def write(path: Path, data: Dataset) -> None:
+    """Write `data` of `derived` to `path`, whole or not at all, with a file meta header."""
+    with replacing(path) as partial:
+        data.save_as(partial, enforce_file_format=True)
+
+
+def _enlarge(data: Dataset, scale: int) -> None:
+    """Let distances between pixels and places in pixels be those of an image of `scale` times as many rows and columns."""
+    for name in (name for name in SPACINGS if data.get(name)):
+        data[name].value = [DSfloat(float(length) / scale, auto_format=True) for length in data[name].value]
+    for name in (name for name in PLACES if data.get(name) is not None):
+        value = data[name].value
+        data[name].value = value * scale if isinstance(value, int) else [place * scale for place in value]
+
+
+def _reference(data: Dataset) -> Dataset:
+    """Return an item of the source image sequence (PS3.3, table C.7-9) for `data`."""
+    item, purpose = Dataset(), Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = data.get("SOPClassUID", ""), data.SOPInstanceUID
+    purpose.CodeValue, purpose.CodingSchemeDesignator = "121322", "DCM"
+    purpose.CodeMeaning = "Source image for image processing operation"
+    item.PurposeOfReferenceCodeSequence = [purpose]
+    return item
+
+
+def _anonymous(data: Dataset) -> Dataset:
+    """Return `data` without whatever ANONYMISED says is removed."""
+    kept = {tag_for_keyword(name) for name in KEPT}
+    anonymous = Dataset()
+    for element in data:
+        pixels = element.tag.group == PIXEL_GROUP and element.VR != "SQ" and element.keyword
+        if element.tag in kept or pixels or element.keyword == "PixelData":
+            anonymous.add(element)
+    for name in EMPTIED:
+        setattr(anonymous, name, "")
+    anonymous.SOPInstanceUID, anonymous.SeriesInstanceUID = data.SOPInstanceUID, data.SeriesInstanceUID
+    anonymous.StudyInstanceUID = generate_uid(entropy_srcs=["study", str(data.get("StudyInstanceUID", ""))])
+    anonymous.PatientIdentityRemoved = "YES"
+    anonymous.DeidentificationMethod = "allow-list of elements of acquisition and pixels"
+    return anonymous
