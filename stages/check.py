@@ -10,6 +10,7 @@ from typing import Any
 
 from superres import params
 from superres.degrade import Degrade
+from superres.diagnosis import Diagnose
 from superres.errormaps import ErrorMaps
 from superres.errors import one_line_errors
 from superres.files import write_text
@@ -36,6 +37,7 @@ SECTIONS: dict[str, type[Any]] = {
     "train_srcnn": Training,
     "train_vdsr": Training,
     "errormaps": ErrorMaps,
+    "diagnose": Diagnose,
     "runtime": Runtime,
 }
 

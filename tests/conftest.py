@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny import TINY, write_params
 
-from stages import check, download, errormaps, evaluate, preprocess, split, train_srcnn, train_vdsr
+from stages import check, diagnose, download, errormaps, evaluate, preprocess, split, train_srcnn, train_vdsr
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -20,7 +20,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a workspace in which every stage has run; for reading only."""
     workspace = tmp_path_factory.mktemp("finished")
     write_params(workspace, TINY)
-    for stage in (check, download, preprocess, split, train_srcnn, train_vdsr, evaluate, errormaps):
+    for stage in (check, download, preprocess, split, train_srcnn, train_vdsr, evaluate, errormaps, diagnose):
         stage.run(workspace)
     return workspace
 

@@ -26,6 +26,41 @@ class Mutant(NamedTuple):
 
 MUTANTS = [
     Mutant(
+        "a MONOCHROME1 image goes into the network as a negative",
+        "superres/dicom.py",
+        'return (white, black) if data.PhotometricInterpretation == "MONOCHROME1" else (black, white)',
+        "return black, white",
+        "tests/test_dicom.py::test_black_and_white_are_the_ends_of_the_window_or_of_the_values",
+    ),
+    Mutant(
+        "an overlay in the upper bits is taken for a part of the image",
+        "superres/dicom.py",
+        "data.pixel_array.astype(np.int32) & (1 << data.BitsStored) - 1",
+        "data.pixel_array.astype(np.int32)",
+        "tests/test_dicom.py::test_what_lies_above_the_stored_bits_is_no_part_of_the_image",
+    ),
+    Mutant(
+        "a radiograph is overwritten by its own enhancement",
+        "enhance.py",
+        "if target.exists() and target.samefile(source):",
+        "if False:",
+        "tests/test_enhance.py::test_the_input_is_never_overwritten",
+    ),
+    Mutant(
+        "images of one patient count as so many patients",
+        "superres/discrimination.py",
+        "np.unique(patients, return_inverse=True)",
+        "np.unique(np.arange(len(patients)), return_inverse=True)",
+        "tests/test_discrimination.py::test_patients_are_drawn_whole_and_within_their_class",
+    ),
+    Mutant(
+        "the classifier is chosen on the images that it is tested on",
+        "stages/diagnose.py",
+        'for part in ("train", "val", "test"))',
+        'for part in ("train", "test", "test"))',
+        "tests/test_diagnose.py::test_nobody_is_learnt_from_and_tested_on",
+    ),
+    Mutant(
         "VDSR's gradients pass where ReLU has cut off",
         "superres/models/vdsr.py",
         "torch.gt(inputs[number], 0, out=inputs[number])",

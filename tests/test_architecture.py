@@ -13,7 +13,7 @@ from closure import ROOT, closure
 from ruamel.yaml import YAML
 
 STAGES: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
-NAMES = ["check", "download", "preprocess", "split", "train_srcnn", "train_vdsr", "evaluate", "errormaps"]
+NAMES = ["check", "download", "preprocess", "split", "train_srcnn", "train_vdsr", "evaluate", "errormaps", "diagnose"]
 
 ENVIRONMENT = {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
 

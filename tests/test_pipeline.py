@@ -85,13 +85,23 @@ def edit(path: Path, old: str, new: str) -> None:
 
 
 def test_the_first_run_runs_every_stage_in_order(first):
-    assert ran(first[1]) == ["check", "download", "preprocess", "split", "train_srcnn", "train_vdsr", "evaluate", "errormaps"]
+    assert ran(first[1]) == [
+        "check",
+        "download",
+        "preprocess",
+        "split",
+        "train_srcnn",
+        "train_vdsr",
+        "evaluate",
+        "errormaps",
+        "diagnose",
+    ]
 
 
 def test_git_holds_text_results_but_no_picture_image_or_model(first):
     tracked = call(first[0], "git", "ls-files").split()
     assert {name for name in tracked if name.startswith("metrics/")} == {
-        f"metrics/{name}.json" for name in ("download", "preprocess", "split", "evaluate", "statistics")
+        f"metrics/{name}.json" for name in ("download", "preprocess", "split", "evaluate", "statistics", "diagnose")
     }
     assert not [name for name in tracked if name.startswith(("data/", "models/", "plots/"))]
 
@@ -118,18 +128,26 @@ def test_a_second_run_does_nothing(workspace):
 
 
 def test_a_forced_run_changes_nothing(workspace):
-    assert len(ran(call(workspace, "dvc", "repro", "--force"))) == 8
+    assert len(ran(call(workspace, "dvc", "repro", "--force"))) == 9
     assert call(workspace, "git", "status", "--porcelain") == ""
 
 
 def test_editing_vdsr_reruns_what_uses_it_and_not_srcnn(workspace):
     edit(workspace / "superres/models/vdsr.py", "DEPTH = 20", "DEPTH = 19")
-    assert ran(call(workspace, "dvc", "repro")) == ["train_vdsr", "evaluate", "errormaps"]
+    assert ran(call(workspace, "dvc", "repro")) == ["train_vdsr", "evaluate", "errormaps", "diagnose"]
 
 
 def test_errormaps_parameters_rerun_errormaps_alone(workspace):
     write_params(workspace, TINY, {"errormaps": {"ceiling": 20}})
     assert ran(call(workspace, "dvc", "repro")) == ["check", "errormaps"]
+
+
+def test_editing_the_classifier_reruns_diagnose_alone(workspace):
+    edit(workspace / "superres/models/compact.py", "DROPOUT = 0.2", "DROPOUT = 0.3")
+    assert ran(call(workspace, "dvc", "repro")) == ["check", "diagnose"]
+    write_params(workspace, TINY, {"split": {"train": 0.4, "val": 0.3, "test": 0.3}})  # so that there is something to tell
+    call(workspace, "dvc", "repro")
+    assert re.search(r"diagnose\.json +auc\.x4\.vdsr ", call(workspace, "dvc", "metrics", "diff"))
 
 
 def test_runtime_reruns_nothing_but_the_check(workspace):
@@ -282,7 +300,7 @@ def test_the_readmes_walkthrough_does_what_it_says(workspace, tmp_path):
         workspace, share, **{"/mnt/share/store": str(tmp_path / "store"), 'git commit -m "First run"': "git status"}
     )
     output = follow(workspace, change, **{"steps=36000": "steps=4"})
-    assert ran(output) == ["check", "train_vdsr", "evaluate", "errormaps"]
+    assert ran(output) == ["check", "train_vdsr", "evaluate", "errormaps", "diagnose"]
     vdsr = {("vdsr", scale, metric) for scale in ("x2", "x3", "x4") for metric in ("psnr", "ssim")}
     assert {row for row in said_of_quality(output) if row[2] == "psnr"} == {row for row in vdsr if row[2] == "psnr"}
     assert said_of_quality(output) <= vdsr

@@ -1,0 +1,93 @@
+"""Train a classifier on the original images, and measure what it makes of the test images as each method shows them."""
+
+if __name__ == "__main__":  # before imports that take seconds, in which nobody would notice that dvc has gone
+    from superres.parent import stop_without_parent
+
+    stop_without_parent()
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from superres import charts, dataset, params
+from superres.degrade import Degrade
+from superres.device import choose_device, keep_freed_memory
+from superres.diagnosis import POSITIVE, Diagnose, lacking, predicted, train
+from superres.discrimination import auc, matched, sharpness
+from superres.errors import one_line_errors
+from superres.figures import save
+from superres.files import replacing_folder, write_json
+from superres.findings import ORIGINAL, VIEWS, findings, table
+from superres.provenance import made_with
+from superres.restoration import Restorers
+from superres.runtime import Runtime
+
+PARAMS = Path("params.yaml")
+IMAGES, TABLE, SPLIT = Path("data/images.npy"), Path("data/images.csv"), Path("data/split.csv")
+SRCNN, VDSR = Path("models/srcnn.safetensors"), Path("models/vdsr.safetensors")
+METRICS, FIGURES = Path("metrics/diagnose.json"), Path("plots/diagnose")
+
+
+def run(workspace: Path) -> None:
+    """Train on the training split of `workspace`, choose on its validation split, and report the test split in every view.
+
+    A set in which a part lacks a class ends with that reason in the metrics, since the other stages need no classes.
+    """
+    settings = params.read(workspace / PARAMS, "diagnose", Diagnose)
+    degrade = params.read(workspace / PARAMS, "degrade", Degrade)
+    device = choose_device(params.read(workspace / PARAMS, "runtime", Runtime).device)
+    data = dataset.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
+    restorers = Restorers(workspace / SRCNN, workspace / VDSR, degrade, device)
+    ill = (data.table["class"] == POSITIVE).to_numpy()
+    learn, choose, rows = (data.rows(part) for part in ("train", "val", "test"))
+    if reason := lacking(ill, {"training": learn, "validation": choose, "test": rows}):
+        print(f"Nothing can be said of diagnosis: {reason}")
+        write_json(workspace / METRICS, {"not_measured": reason})
+        with replacing_folder(workspace / FIGURES):
+            return
+    network = train(data.images, ill, learn, choose, settings, device)
+
+    logits = {(ORIGINAL, ""): predicted(network, data.images, rows)}
+    for degradation in tqdm(degrade.degradations, "diagnose", unit="degradation", disable=None):
+        scale = degradation.scale
+        seen: dict[str, list[torch.Tensor]] = {view: [] for view in VIEWS}
+        for row in rows:
+            restored = restorers.restore(data.images[row], data.table["id"].iloc[row], degradation)
+            low = restored.low.repeat_interleave(scale, 2).repeat_interleave(scale, 3)  # as large pixels
+            for view, image in {"low": low, **restored.images}.items():
+                seen[view].append(predicted(network, [image]))
+        for view in VIEWS:
+            logits[view, degradation.name] = torch.cat(seen[view])
+    scores = {view: found.double().cpu().numpy() for view, found in logits.items()}
+
+    native = data.table[["height", "width"]].min(axis=1).to_numpy(float)
+    sharp = np.array([sharpness(image) for image in tqdm(data.images, "sharpness", unit="image", disable=None)])
+    # Which way a measure points is learnt, too, and not looked up on the test images.
+    shortcuts = {
+        name: np.sign(auc(measure[learn], ill[learn])[0] - 0.5) * measure[rows]
+        for name, measure in {"native_size": native, "sharpness": sharp}.items()
+    }
+    patients = data.table["patient"].to_numpy(str)[rows]
+    alike = matched(sharp[rows], ill[rows])
+    found = findings(scores, shortcuts, ill[rows], patients, alike)
+    made = {**made_with("diagnose"), "device": device.type}
+    write_json(workspace / METRICS, {**found, "made_with": [made]})
+    with replacing_folder(workspace / FIGURES) as folder:
+        for degradation in degrade.degradations:
+            views = {ORIGINAL: scores[ORIGINAL, ""], **{view: scores[view, degradation.name] for view in VIEWS}}
+            save(charts.roc_curves(views, ill[rows], degradation.title), folder / f"roc_{degradation.name}.png")
+        save(charts.auc_by_scale(found["intervals"]), folder / "auc.png")
+    print(table(found))
+
+
+def main() -> None:
+    """Run in the current folder."""
+    keep_freed_memory()
+    run(Path())
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()
