@@ -310,10 +310,10 @@ def main() -> None:
     alive = 0
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "project"
-        kept = ("superres", "stages", "tools", "tests", ".dvc/plots")
+        kept = ("superres", "stages", "tools", "tests", "pretrained", ".dvc/plots")
         for name in kept:
             shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("pyproject.toml", "params.yaml", "demo.yaml", "dvc.yaml"):
+        for name in ("pyproject.toml", "params.yaml", "demo.yaml", "dvc.yaml", "enhance.py"):
             shutil.copy2(ROOT / name, root / name)
         for test in sorted({mutant.test for mutant in MUTANTS}):
             if not passes(test, root):
