@@ -111,7 +111,7 @@ def read(path: Path) -> Radiograph:
                 data.file_meta = FileMetaDataset()
                 data.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
             _check(data)
-            stored = _stored(data)
+            stored = data.pixel_array.astype(np.int32)  # without what may lie in the bits above, and with its sign
             black, white = _shown(data, stored)
         except Unusable:
             raise
@@ -134,15 +134,6 @@ def _check(data: Dataset) -> None:
         raise Unusable("damaged", f"{data.NumberOfFrames} frames; save each by itself")
     if not 8 <= data.BitsStored <= 16:
         raise Unusable("damaged", f"{data.BitsStored} bits a pixel, not 8 to 16")
-
-
-def _stored(data: Dataset) -> Values:
-    """Return the stored values (H, W) without what else may lie in the bits above them."""
-    values: Values = data.pixel_array.astype(np.int32) & (1 << data.BitsStored) - 1
-    if data.PixelRepresentation:
-        sign = 1 << data.BitsStored - 1
-        values = (values ^ sign) - sign
-    return values
 
 
 def _shown(data: Dataset, stored: Values) -> tuple[float, float]:
