@@ -129,7 +129,7 @@ def _what_was_done(model: Model, scale: int) -> str:
 def _enhanced(source: Path, target: Path, model: Model, given: argparse.Namespace, alone: bool) -> int:
     """Write the result of `source` to `target`, and what else is wanted; return how many pixels it has."""
     radiograph = dicom.read(source) if looks_like_dicom(source) else None
-    image = radiograph.levels() if radiograph else decode(source)
+    image: np.ndarray = radiograph.levels() if radiograph else decode(source)
     height, width = (int(length) * given.scale for length in image.shape)
     if height * width > MOST_PIXELS:
         raise UserError(f"{source}: would have {height * width:,} pixels, more than {MOST_PIXELS:,}; use a smaller --scale")
@@ -139,7 +139,7 @@ def _enhanced(source: Path, target: Path, model: Model, given: argparse.Namespac
     note = f"{done[0].upper()}{done[1:]}, chest-xray-superres. {DISCLAIMER}"
     with tqdm(total=height * width, unit="pixel", unit_scale=True, disable=None if alone else True) as progress:
         if radiograph:
-            result: np.ndarray = enhance_beyond(model, radiograph.levels(), given.scale, progress.update)
+            result: np.ndarray = enhance_beyond(model, image, given.scale, progress.update)
             maker = f"{model.digest} x{given.scale}"
             values = radiograph.values(result)
             dicom.write(target, derived(radiograph, values, given.scale, note, maker, given.anonymise))

@@ -57,6 +57,6 @@ def auc_by_scale(records: Sequence[Mapping[str, Any]]) -> Figure:
     axes.set_xticks(range(len(scales)), scales)
     axes.set_ylabel("AUC on the test split, 95% interval by patient")
     axes.set_title("NORMAL against PNEUMONIA, as each method shows the images")
-    axes.legend(loc="lower left", ncols=2)
-    figure.supxlabel(DISCLAIMER, fontsize=9, color="#606060")
+    axes.set_xlabel(DISCLAIMER, fontsize=9, color="#606060")
+    figure.legend(loc="outside lower center", ncols=len(VIEWS))  # inside it would lie on the intervals
     return figure
