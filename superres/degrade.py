@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from typing import Annotated, Literal, NamedTuple
 
@@ -20,6 +21,10 @@ TIE = 1e-3
 REACH = 5
 MARGIN = 24  # pixels that this comes to at the largest scale, at least; a multiple of every scale
 
+
+# Up to this many pixels a side, matrix products of all of an image are several times as fast as an interpolation that skips the
+# zeros, and as exact.
+SMALL = 192
 
 # Each in a section's list: none twice, and one at least.
 EACH_ONCE = Must("at least one, each once", lambda values: 0 < len(values) == len(set(values)))
@@ -101,7 +106,7 @@ def low_resolution(images: Tensor, scale: int, noise: Tensor | None = None) -> T
     height, width = images.shape[-2:]
     if height % scale or width % scale:
         raise ValueError(f"{height}x{width} is no multiple of the scale {scale}; use crop_to_multiple first")
-    low = _resize(images, height // scale, width // scale)
+    low = resize(images, height // scale, width // scale)
     return to_levels(low if noise is None else low + noise.to(low.device) / 255).float() / 255
 
 
@@ -113,7 +118,7 @@ def enlarge(low: Tensor, scale: int) -> Tensor:
 def interpolated(low: Tensor, scale: int) -> Tensor:
     """Return the same as `enlarge` of float32 of any range."""
     height, width = low.shape[-2:]
-    return _resize(low, height * scale, width * scale)
+    return resize(low, height * scale, width * scale)
 
 
 def observe(images: Tensor, scale: int, noise: Tensor | None = None) -> Tensor:
@@ -129,5 +134,21 @@ def to_levels(images: Tensor) -> Tensor:
     return (images * 255 + 0.5 + TIE).floor().clamp(0, 255).to(torch.uint8)
 
 
-def _resize(images: Tensor, height: int, width: int) -> Tensor:
+def resize(images: Tensor, height: int, width: int) -> Tensor:
+    """Return `images` (N, 1, H, W), float32, as (N, 1, height, width) by antialiased bicubic interpolation (a = -0.5)."""
+    if max(*images.shape[-2:], height, width) > SMALL:
+        return _interpolated(images, height, width)
+    down, across = (_weights(*lengths, images.device) for lengths in zip(images.shape[-2:], (height, width), strict=True))
+    with torch.autocast(images.device.type, enabled=False):  # which lets interpolations be, but would round products
+        return down @ images @ across.mT
+
+
+def _interpolated(images: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(images, (height, width), mode="bicubic", antialias=True)
+
+
+@lru_cache(maxsize=256)
+def _weights(length: int, wanted: int, device: torch.device) -> Tensor:
+    """Return by what pixels in a line of `length` are multiplied, and added up, to be a line of `wanted`: (wanted, length)."""
+    with torch.inference_mode(False):  # kept for uses in which gradients are wanted, too
+        return _interpolated(torch.eye(length, device=device)[None, None], wanted, length)[0, 0]

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from superres.dataset import Images
-from superres.degrade import MARGIN, REACH, Degradation, generator, grain, observe
+from superres.degrade import MARGIN, REACH, Degradation, generator, grain, observe, resize
 from superres.errors import UserError
 from superres.params import between
 from superres.ranks import ALONE, Rank
@@ -101,7 +101,7 @@ class Crops:
         crops = self._cut(room, 1, source, (room - around) // 2)
         if angle != 0:
             crops = _turned_inside(crops, angle, turned)
-        return F.interpolate(crops, (self.side, self.side), mode="bicubic", antialias=True).clamp(0, 1)
+        return resize(crops, self.side, self.side).clamp(0, 1)
 
     def _upright(self, source: Generator) -> Tensor:
         """Return crops at native resolution."""

@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 import torch
 
-from superres.degrade import MARGIN, Degradation, Degrade, crop_to_multiple, enlarge, low_resolution, observe, to_levels
+from superres.degrade import MARGIN, SMALL, Degradation, Degrade, crop_to_multiple, enlarge, low_resolution, observe, to_levels
 from superres.sources.phantom import draw
 
 
@@ -28,9 +28,9 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return weights(image.shape[0], height) @ image @ weights(image.shape[1], width).T
 
 
-@pytest.fixture(scope="module")
-def image() -> np.ndarray:
-    return draw(3, 1, 120).pixels
+@pytest.fixture(scope="module", params=[SMALL * 5 // 8, SMALL * 5 // 4])
+def image(request) -> np.ndarray:
+    return draw(3, 1, request.param).pixels
 
 
 def tensor(image: np.ndarray) -> torch.Tensor:
@@ -39,7 +39,8 @@ def tensor(image: np.ndarray) -> torch.Tensor:
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_low_resolution_is_matlab_imresize_rounded_to_8_bits(image, scale):
-    expected = np.clip(np.floor(resize(image.astype(float), 120 // scale, 120 // scale) + 0.5), 0, 255)
+    side = len(image) // scale
+    expected = np.clip(np.floor(resize(image.astype(float), side, side) + 0.5), 0, 255)
     got = low_resolution(tensor(image), scale)[0, 0] * 255
     difference = np.abs(got.numpy() - expected)
     assert difference.max() <= 1  # where float32 falls on the other side of a half
@@ -49,10 +50,16 @@ def test_low_resolution_is_matlab_imresize_rounded_to_8_bits(image, scale):
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_enlarging_is_matlab_imresize_unrounded(image, scale):
-    low = image[: 120 // scale, : 96 // scale].astype(float)
+    low = image[: len(image) // scale, : 96 // scale].astype(float)
     got = enlarge(tensor(low.astype(np.uint8)), scale)[0, 0].numpy() * 255
     expected = resize(low, low.shape[0] * scale, low.shape[1] * scale).clip(0, 255)
     np.testing.assert_allclose(got, expected, atol=1e-3)
+
+
+def test_a_network_that_multiplies_in_bfloat16_is_given_the_same(image):
+    expected = observe(tensor(image), 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(observe(tensor(image), 2), expected)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -130,8 +137,8 @@ def test_detector_noise_is_a_function_of_image_seed_and_scale_alone():
 
 
 def test_noise_is_added_to_the_low_resolution_image_before_rounding(image):
-    noise = NOISY.grain_of("a", Degradation(2, 5.0), 60, 60)
-    exact = resize(image.astype(float), 60, 60) + noise[0, 0].numpy()
+    noise = NOISY.grain_of("a", Degradation(2, 5.0), len(image) // 2, len(image) // 2)
+    exact = resize(image.astype(float), len(image) // 2, len(image) // 2) + noise[0, 0].numpy()
     got = low_resolution(tensor(image), 2, noise)[0, 0].numpy() * 255
     difference = np.abs(got - np.clip(np.floor(exact + 0.5), 0, 255))
     assert difference.max() <= 1

@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,7 +93,7 @@ def test_other_arrays_and_scales_are_refused():
 
 
 def test_what_lies_beyond_black_and_white_is_kept():
-    model = load_model("vdsr")
+    model = replace(load_model("vdsr"), precision=torch.float32)
     image = np.random.default_rng(0).random((20, 17)).astype(np.float32) * 3 - 1
     found = enhance_beyond(model, image, 2)
     bicubic = torch.nn.functional.interpolate(
@@ -101,4 +102,4 @@ def test_what_lies_beyond_black_and_white_is_kept():
     assert found.min() < -0.9
     assert found.max() > 1.9
     added = inference.restore(model, torch.from_numpy(bicubic.clip(0, 1))[None, None], 2)[0, 0].numpy() - bicubic.clip(0, 1)
-    assert np.abs(found - bicubic - added).max() < 1e-6
+    assert np.abs(found - bicubic - added).max() < 2e-6
