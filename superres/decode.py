@@ -67,7 +67,7 @@ def decode(path: Path) -> Grey:
             raise Unusable("damaged", "the file is empty")
         try:
             # libtiff, OpenCV and libpng report to the process's standard error themselves.
-            with Image.open(file, formats=_FORMATS) as image, _silence() if image.format in _LOUD else nullcontext():
+            with Image.open(file, formats=_FORMATS) as image, silence() if image.format in _LOUD else nullcontext():
                 return _grey(image, file)
         except Unusable:
             raise
@@ -149,7 +149,7 @@ def _upright(pixels: Any, orientation: int) -> Grey:
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """Send what C libraries of this process write to its standard error nowhere."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)

@@ -1,5 +1,8 @@
 """DICOM radiographs: their stored values, and images derived from them (DICOM PS3.3, PS3.5; de-identification PS3.15)."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +22,8 @@ from pydicom.uid import (
 )
 from pydicom.valuerep import DSfloat
 
-from superres.decode import MAX_PIXELS, Unusable
+from superres.decode import MAX_PIXELS, Unusable, silence
+from superres.decoder import decoded
 from superres.files import replacing
 
 LOSSY = JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
@@ -41,6 +45,8 @@ OUTDATED = (
     *("IconImageSequence", "SmallestImagePixelValue", "LargestImagePixelValue", "PixelDataProviderURL"),
     *("DigitalSignaturesSequence", "MACParametersSequence", "DataSetTrailingPadding"),
 )
+WORDS = {"OW": np.uint16, "OL": np.uint32, "OF": np.uint32, "OD": np.uint64, "OV": np.uint64}
+"""Value representations that pydicom leaves as bytes, in the order that they have in the file."""
 OVERLAYS, CURVES = range(0x6000, 0x6100), range(0x5000, 0x5100)  # groups
 
 # What stays of a radiograph that is made anonymous (PS3.15, table E.1-1, action K), besides the group of its pixels: how it
@@ -103,22 +109,34 @@ def read(path: Path) -> Radiograph:
     Black and white are the ends of the first VOI window, or of the values there are where it has none.
     Raises Unusable("damaged") for everything else; OSError when the file cannot be opened.
     """
-    with path.open("rb") as file:
+    with path.open("rb") as file, _told():
+        data = dcmread(file, force=True)
+        if not hasattr(data, "file_meta") or "TransferSyntaxUID" not in data.file_meta:
+            # A data set by itself is in the default transfer syntax (PS3.5, section 10.1).
+            data.file_meta = FileMetaDataset()
+            data.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+        _check(data)
+        # Without what may lie in the bits above, and with its sign.
+        packed = data.file_meta.TransferSyntaxUID.is_encapsulated
+        stored = decoded(path) if packed else data.pixel_array.astype(np.int32)
+        black, white = _shown(data, stored)
+    return Radiograph(data, stored, black, white)
+
+
+@contextmanager
+def _told(let_through: type[Exception] = Unusable) -> Iterator[None]:
+    """Raise Unusable("damaged") instead of any other exception than `let_through`: broken bytes lead anywhere.
+
+    In silence, also of what the standard does not allow and files are full of.
+    """
+    with warnings.catch_warnings(), silence():
+        warnings.simplefilter("ignore")
         try:
-            data = dcmread(file, force=True)
-            if not hasattr(data, "file_meta") or "TransferSyntaxUID" not in data.file_meta:
-                # A data set by itself is in the default transfer syntax (PS3.5, section 10.1).
-                data.file_meta = FileMetaDataset()
-                data.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
-            _check(data)
-            stored = data.pixel_array.astype(np.int32)  # without what may lie in the bits above, and with its sign
-            black, white = _shown(data, stored)
-        except Unusable:
+            yield
+        except (Unusable, let_through):
             raise
         except Exception as error:
-            # Broken bytes lead decoders astray anywhere.
             raise Unusable("damaged", " ".join(str(error).split()) or type(error).__name__) from error
-    return Radiograph(data, stored, black, white)
 
 
 def _check(data: Dataset) -> None:
@@ -161,13 +179,19 @@ def _number(data: Dataset, name: str) -> float | None:
     return float(value if isinstance(value, (int, float, str)) else value[0])
 
 
+@_told()
 def derived(source: Radiograph, values: Values, scale: int, description: str, maker: str, anonymise: bool) -> Dataset:
     """Return the image of `values` (H * scale, W * scale), as `Radiograph.values` gives them, derived from `source`.
 
     A new instance in a new series of the same study (PS3.3, C.7.6.1.1.2 and C.7.6.1.1.4), uncompressed. `maker` tells by what
     it was made; equal sources and makers get equal UIDs. With `anonymise` nothing of the patient is left: see ANONYMISED.
+    Raises Unusable("damaged") when an element of `source` cannot be understood.
     """
     data = deepcopy(source.data)
+    syntax = source.data.file_meta.TransferSyntaxUID
+    del data.PixelData
+    if not syntax.is_little_endian:
+        _turn_little_endian(data)
     for element in list(data):
         if element.keyword in OUTDATED or element.tag.group in OVERLAYS or element.tag.group in CURVES:
             del data[element.tag]
@@ -177,8 +201,6 @@ def derived(source: Radiograph, values: Values, scale: int, description: str, ma
     kind = f"{'i' if data.PixelRepresentation else 'u'}{data.BitsAllocated // 8}"
     pixels = values.astype(f"<{kind}").tobytes()
     data.PixelData = pixels + bytes(len(pixels) % 2)
-    data["PixelData"].is_undefined_length = False  # as that of compressed pixels is
-    syntax = source.data.file_meta.TransferSyntaxUID
     implicit = syntax == ImplicitVRLittleEndian
     data["PixelData"].VR = "OB" if data.BitsAllocated == 8 and not implicit else "OW"
     kinds = data.get("ImageType") or []
@@ -201,9 +223,20 @@ def derived(source: Radiograph, values: Values, scale: int, description: str, ma
 
 
 def write(path: Path, data: Dataset) -> None:
-    """Write `data` of `derived` to `path`, whole or not at all, with a file meta header."""
-    with replacing(path) as partial:
+    """Write `data` of `derived` to `path`, whole or not at all, with a file meta header.
+
+    Raises Unusable("damaged") when an element cannot be written; OSError when the disk does not take the file.
+    """
+    with replacing(path) as partial, _told(OSError):
         data.save_as(partial, enforce_file_format=True)
+
+
+def _turn_little_endian(data: Dataset) -> None:
+    """Let `data` of a big-endian file, which the standard has given up but archives hold, be that of a little-endian one."""
+    for element in data.iterall():  # of which each, until it is asked for, is kept as it was read
+        if element.VR in WORDS and element.value:
+            element.value = np.frombuffer(element.value, WORDS[element.VR]).byteswap().tobytes()
+    data.set_original_encoding(False, True)
 
 
 def _enlarge(data: Dataset, scale: int) -> None:

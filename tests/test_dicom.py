@@ -1,32 +1,47 @@
+import io
+import signal
+
+import cv2
 import gdcm
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.sequence import Sequence
 from pydicom.uid import (
+    JPEG2000,
     ComputedRadiographyImageStorage,
     DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
+    JPEGLSNearLossless,
     RLELossless,
 )
 
-from superres import dicom
+from superres import decoder, dicom
 from superres.decode import Unusable
 from superres.inference import Model, enhance_beyond
 from superres.models.vdsr import VDSR
 
 BY_PYDICOM = ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, RLELossless
 BY_GDCM = {
+    ExplicitVRBigEndian: gdcm.TransferSyntax.ExplicitVRBigEndian,
+    JPEGLossless: gdcm.TransferSyntax.JPEGLosslessProcess14,
     JPEGLosslessSV1: gdcm.TransferSyntax.JPEGLosslessProcess14_1,
     JPEGLSLossless: gdcm.TransferSyntax.JPEGLSLossless,
     JPEG2000Lossless: gdcm.TransferSyntax.JPEG2000Lossless,
+    JPEG2000: gdcm.TransferSyntax.JPEG2000,  # which GDCM, asked for nothing else, writes without loss as well
 }
 
 
@@ -97,6 +112,74 @@ def test_stored_values_go_through_unchanged(tmp_path, syntax, bits, signed, phot
     assert np.array_equal(out.pixel_array, larger)
     for name in ("PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PatientID"):
         assert out[name].value == dcmread(tmp_path / "in.dcm")[name].value
+
+
+def test_big_endian_words_are_turned_wherever_they_are(tmp_path):
+    inner = Dataset()
+    inner.add_new(0x00091002, "OW", bytes([5, 0, 6, 0]))
+    data = dataset(values(), OtherPatientIDsSequence=Sequence([inner]))
+    data.add_new(0x00091001, "OW", bytes([1, 2, 3, 4]))
+    data.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    data.PixelData = values().astype(">u2").tobytes()
+    data.save_as(tmp_path / "in.dcm", enforce_file_format=True)
+    radiograph = dicom.read(tmp_path / "in.dcm")
+    assert np.array_equal(radiograph.stored, values())
+    dicom.write(tmp_path / "out.dcm", derive(radiograph, np.kron(values(), np.ones((2, 2), int))))
+    out = dcmread(tmp_path / "out.dcm")
+    assert out[0x00091001].value == bytes([2, 1, 4, 3])
+    assert out.OtherPatientIDsSequence[0][0x00091002].value == bytes([0, 5, 0, 6])
+    assert out.Rows == 36
+    assert out.PatientName == "Doe^Jane"
+
+
+def as_jpeg(stored, **options):
+    """Return 8-bit JPEG, as Pillow has it."""
+    buffer = io.BytesIO()
+    Image.fromarray(stored.astype(np.uint8)).save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+def lossy(stored, bits, syntax, encoded=None):
+    data = dataset(stored, bits)
+    if encoded is None:
+        data.compress(syntax, jls_error=2, generate_instance_uid=False)
+    else:
+        data.PixelData = encapsulate([encoded])
+        data.file_meta.TransferSyntaxUID = syntax
+    return data
+
+
+def test_lossy_images_are_read_as_other_decoders_do_and_called_lossy(tmp_path):
+    smooth = cv2.GaussianBlur(np.random.default_rng(0).random((40, 32)), (0, 0), 2)
+    smooth = (smooth - smooth.min()) / (smooth.max() - smooth.min())
+    eight, twelve = ((smooth * most).round().astype(int) for most in (255, 4095))
+    baseline = as_jpeg(eight, quality=80)
+    for data, expected, off in (
+        (lossy(eight, 8, JPEGBaseline8Bit, baseline), np.asarray(Image.open(io.BytesIO(baseline))), 0),
+        (lossy(eight, 8, JPEGExtended12Bit, baseline), np.asarray(Image.open(io.BytesIO(baseline))), 0),
+        (lossy(eight, 8, JPEGLSNearLossless), eight, 2),
+        (lossy(twelve, 12, JPEGLSNearLossless), twelve, 2),
+    ):
+        data.save_as(tmp_path / "in.dcm", enforce_file_format=True)
+        radiograph = dicom.read(tmp_path / "in.dcm")
+        assert np.abs(radiograph.stored - expected).max() == off
+        larger = np.kron(radiograph.stored, np.ones((2, 2), int))
+        dicom.write(tmp_path / "out.dcm", derive(radiograph, larger))
+        out = dcmread(tmp_path / "out.dcm")
+        assert out.LossyImageCompression == "01"
+        assert np.array_equal(out.pixel_array, larger)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("bits", [8, 10, 12])
+def test_lossy_jpeg_of_up_to_12_bits_is_read(tmp_path, monkeypatch, capfd, bits, signed):
+    monkeypatch.setitem(BY_GDCM, JPEGExtended12Bit, gdcm.TransferSyntax.JPEGExtendedProcess2_4)
+    steps = np.linspace(values(bits, signed).min(), values(bits, signed).max(), 32).round().astype(int)
+    stored = np.tile(steps, (24, 1))
+    path = save(dataset(stored, bits, signed), tmp_path / "in.dcm", JPEGExtended12Bit)
+    capfd.readouterr()
+    assert np.abs(dicom.read(path).stored - stored).max() <= 1
+    assert capfd.readouterr() == ("", "")  # of libraries, which try one depth after the other
 
 
 @pytest.mark.parametrize(
@@ -218,6 +301,41 @@ def test_what_lies_above_the_stored_bits_is_no_part_of_the_image(tmp_path):
 def test_what_cannot_be_enlarged_is_named(tmp_path, change, reason):
     with pytest.raises(Unusable, match=reason):
         dicom.read(save(dataset(values(), **change), tmp_path / "in.dcm"))
+
+
+def test_an_element_that_cannot_be_understood_is_told_when_it_is_needed(tmp_path, recwarn):
+    path = save(dataset(values(), StudyID="7"), tmp_path / "in.dcm")
+    content = path.read_bytes()
+    for broken in (content.replace(b"0.2\\0.3", b"0.2\\0,3"), content.replace(b"\x20\x00\x10\x00SH", b"\x20\x00\x10\x00S\x07")):
+        assert broken != content
+        path.write_bytes(broken)
+        radiograph = dicom.read(path)
+        with pytest.raises(Unusable) as error:
+            dicom.write(tmp_path / "out.dcm", derive(radiograph, np.kron(values(), np.ones((2, 2), int))))
+        assert "\n" not in str(error.value)
+        assert not (tmp_path / "out.dcm").exists()
+    assert not recwarn.list
+
+
+def test_a_decoder_that_crashes_takes_one_file_with_it(tmp_path, monkeypatch):
+    good = save(dataset(values()), tmp_path / "good.dcm", JPEGLSLossless)
+    assert np.array_equal(dicom.read(good).stored, values())
+    process = decoder._process()
+    process.kill()  # as GDCM does
+    with pytest.raises(Unusable, match="so damaged that decoding them crashes"):
+        dicom.read(good)
+    assert process.returncode == -signal.SIGKILL
+    assert np.array_equal(dicom.read(good).stored, values())
+
+
+@pytest.mark.parametrize("syntax", [JPEGLSLossless, JPEG2000Lossless, JPEGLosslessSV1])
+def test_pixels_that_make_gdcm_abort_are_named(tmp_path, syntax):
+    data = dcmread(save(dataset(values()), tmp_path / "in.dcm", syntax))
+    (frame,) = generate_frames(data.PixelData, number_of_frames=1)
+    data.PixelData = encapsulate([frame[: len(frame) // 2]])
+    data.save_as(tmp_path / "in.dcm")
+    with pytest.raises(Unusable):
+        dicom.read(tmp_path / "in.dcm")
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 5000, bytes(200), b"\x89PNG\r\n"])

@@ -15,10 +15,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from pydicom.uid import UID
 from ruamel.yaml import YAML
+from test_dicom import BY_GDCM, BY_PYDICOM, dataset, save
+from test_dicom import values as stored_values
 from tiny import ROOT
 
 from stages import check
+from superres import dicom
 from superres.decode import Unusable, decode
 from superres.errors import UserError
 from superres.sources.local import fetch
@@ -164,6 +168,28 @@ def test_mutated_images_are_decoded_or_set_aside(kind: str) -> None:
         in_a_folder(work, {f"inner/a.{kind}"})
 
     decoded_or_not()
+
+
+@pytest.mark.parametrize("syntax", [*BY_PYDICOM, *BY_GDCM], ids=lambda syntax: syntax.name.replace(" ", ""))
+def test_mutated_dicom_files_are_derived_from_or_set_aside(tmp_path: Path, syntax: UID) -> None:
+    content = save(dataset(stored_values()), tmp_path / "a.dcm", syntax).read_bytes()
+
+    @settings(max_examples=8 * TIMES, **COMMON)
+    @given(mutated(content))
+    def derived_or_not(content: bytes) -> None:
+        def work(folder: Path) -> None:
+            (folder / "a.dcm").write_bytes(content)
+            try:
+                radiograph = dicom.read(folder / "a.dcm")
+                larger = np.kron(radiograph.values(radiograph.levels()), np.ones((2, 2), int))
+                for anonymise in (False, True):
+                    dicom.write(folder / "out.dcm", dicom.derived(radiograph, larger, 2, "note", "maker", anonymise))
+            except Unusable as error:
+                assert "\n" not in error.reason  # noqa: PT017
+
+        in_a_folder(work, {"inner/a.dcm", "inner/out.dcm"})
+
+    derived_or_not()
 
 
 @settings(max_examples=20 * TIMES, **COMMON)

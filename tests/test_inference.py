@@ -9,7 +9,7 @@ from torch import nn
 from superres import inference, modelfile
 from superres.degrade import enlarge, low_resolution
 from superres.errors import UserError
-from superres.inference import enhance, enhance_beyond, load_model, tiled
+from superres.inference import TILE_CPU, enhance, enhance_beyond, load_model, tiled
 from superres.models.srcnn import SRCNN
 from superres.models.vdsr import VDSR
 from superres.sources.phantom import draw
@@ -24,6 +24,20 @@ def test_tiles_give_the_whole_image_bit_for_bit(network, tile):
         nn.init.normal_(parameter, std=0.03)
     image = torch.rand(1, 1, 70, 53)
     assert torch.equal(tiled(trained, image, tile), tiled(trained, image, (100, 100)))
+
+
+@pytest.mark.parametrize("name", ["srcnn", "vdsr"])
+def test_tiles_of_the_chosen_size_give_the_whole_image(name):
+    model = load_model(name, torch.device("cpu"))
+    image = torch.from_numpy(draw(1, 3, 520).pixels[:200] / np.float32(255))[None, None]
+    assert image.shape[2] > TILE_CPU[0]
+    assert image.shape[3] > TILE_CPU[1]
+    network = model.networks[2]
+    with inference.multiplying_in(model.precision, model.device):
+        levels = [(tiled(network, image, tile) * 65535).round() for tile in (None, (520, 520))]
+    assert (levels[0] - levels[1]).abs().max() <= 1
+    nn.utils.convert_conv2d_weight_memory_format(network, torch.contiguous_format)
+    assert torch.equal(tiled(network, image), tiled(network, image, (520, 520)))
 
 
 def test_the_result_is_clipped():
