@@ -90,8 +90,11 @@ class Radiograph:
         """Return `levels` (H, W) as values that can be stored: rounded, and clipped to the bits there are."""
         signed, bits = int(self.data.PixelRepresentation), int(self.data.BitsStored)
         least = -(1 << bits - 1) if signed else 0
-        values = levels.astype(np.float64) * (self.white - self.black) + self.black
-        return values.round().clip(least, least + (1 << bits) - 1).astype(np.int32)
+        values = np.empty(levels.shape, np.int32)
+        for found, row in zip(values, levels, strict=True):  # one by one, since float64 takes more memory than is there
+            exact = row.astype(np.float64) * (self.white - self.black) + self.black
+            found[:] = exact.round().clip(least, least + (1 << bits) - 1)
+        return values
 
 
 def looks_like_dicom(path: Path) -> bool:
@@ -214,7 +217,7 @@ def derived(source: Radiograph, values: Values, scale: int, description: str, ma
         data.SeriesDescription = " ".join(filter(None, [data.get("SeriesDescription"), description.partition(",")[0]]))[:64]
     series = str(source.data.get("SeriesInstanceUID", "")), maker, str(anonymise)
     data.SeriesInstanceUID = generate_uid(entropy_srcs=list(series))
-    data.SOPInstanceUID = generate_uid(entropy_srcs=[*series, str(source.data.get("SOPInstanceUID", "")), pixels.hex()[:4096]])
+    data.SOPInstanceUID = generate_uid(entropy_srcs=[*series, str(source.data.get("SOPInstanceUID", "")), pixels[:2048].hex()])
     if anonymise:
         data = _anonymous(data)
     data.file_meta = FileMetaDataset()

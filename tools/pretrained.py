@@ -1,0 +1,35 @@
+"""Make the networks that come along of those that the stages have trained: `python -m tools.pretrained [WORKSPACE]`.
+
+Prints their results on the test split, for pretrained/README.md.
+"""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from superres import modelfile
+from superres.errors import UserError, one_line_errors
+from superres.statistics import table
+
+PRETRAINED = Path(__file__).parent.parent / "pretrained"
+MOST_BYTES = 1_500_000  # of a file: git keeps every version for ever
+
+
+def main() -> None:
+    """Write both files."""
+    workspace = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
+    for name in ("srcnn", "vdsr"):
+        networks, description = modelfile.read(workspace / f"models/{name}.safetensors")
+        if name == "vdsr":
+            networks = {key: {part: tensor.half() for part, tensor in net.items()} for key, net in networks.items()}
+        target = PRETRAINED / f"{name}.safetensors"
+        modelfile.write(target, networks, description)
+        if target.stat().st_size > MOST_BYTES:
+            raise UserError(f"{target} has {target.stat().st_size:,} bytes, more than {MOST_BYTES:,}; train a smaller network")
+    print(table(pd.read_csv(workspace / "plots/per_image.csv", dtype={"image": str, "patient": str})))
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()
