@@ -232,16 +232,17 @@ def comparison(bicubic: Grey, enhanced: Grey, model: str, title: str) -> Figure:
         layout.grey(image[window], left, detail_top, COMPARED)
     left = layout.left(2)
     layout.column_name("|difference|", "black", left, whole_top)
-    layout.errors(_whole(difference.astype(np.uint8), around=0), left, whole_top, COMPARED, norm)
+    beside = _whole(np.zeros_like(bicubic)) > 0  # the image there is none
+    layout.errors(np.ma.masked_array(_whole(difference.astype(np.uint8)), beside), left, whole_top, COMPARED, norm)
     layout.errors(difference[window], left, detail_top, COMPARED, norm)
     layout.colour_bar(norm, whole_top, COMPARED, "|difference|, grey levels of 255")
     return layout.figure
 
 
-def _whole(image: Grey, around: int = 255) -> Grey:
-    """Return `image` (H, W) brought to fit a square of COMPARED pixels, in the middle of one of the level `around`."""
+def _whole(image: Grey) -> Grey:
+    """Return `image` (H, W) brought to fit a square of COMPARED pixels, in the middle of a white one."""
     height, width = (max(1, round(length * COMPARED / max(image.shape))) for length in image.shape)
-    square = np.full((COMPARED, COMPARED), around, np.uint8)
+    square = np.full((COMPARED, COMPARED), 255, np.uint8)
     top, left = (COMPARED - height) // 2, (COMPARED - width) // 2
     resampling = Image.Resampling.BOX if max(image.shape) > COMPARED else Image.Resampling.NEAREST
     square[top : top + height, left : left + width] = np.asarray(Image.fromarray(image).resize((width, height), resampling))
