@@ -65,12 +65,19 @@ def classifier(name: str) -> nn.Module:
         return Compact()
     package, _, network = name.partition(":")
     try:
-        if package == "torchvision":
-            made = importlib.import_module("torchvision.models").get_model(network, weights="DEFAULT")
-        else:
-            made = importlib.import_module("timm").create_model(network, pretrained=True)
+        module = importlib.import_module({"torchvision": "torchvision.models"}.get(package, package))
     except ImportError:
         raise UserError(f"diagnose.network is {name}, but {package} is not installed; pip install it, or use compact") from None
+    except RuntimeError as error:  # as when torch is a build for CPUs and torchvision one for CUDA
+        raise UserError(
+            f"diagnose.network is {name}, but this {package} is not made for torch {torch.__version__} ({error}); "
+            f"install the {package} that is, or use compact"
+        ) from None
+    try:
+        if package == "torchvision":
+            made = module.get_model(network, weights="DEFAULT")
+        else:
+            made = module.create_model(network, pretrained=True)
     except (ValueError, RuntimeError, OSError) as error:
         raise UserError(f"diagnose.network {name}: {' '.join(str(error).split())}; name another, or use compact") from None
     return Backbone(cast(nn.Module, made))

@@ -131,6 +131,16 @@ def test_a_backbone_that_is_not_there_is_told(monkeypatch, package):
         classifier(f"{package}:resnet18")
 
 
+def test_a_backbone_for_another_torch_is_told(monkeypatch, tmp_path):
+    (tmp_path / "timm.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "timm", raising=False)
+    with pytest.raises(
+        UserError, match=r"this timm is not made for torch 2\S+ \(operator torchvision::nms does not exist\); install"
+    ):
+        classifier("timm:resnet18")
+
+
 def test_a_backbone_without_weights_is_told(monkeypatch):
     timm = types.ModuleType("timm")
 
