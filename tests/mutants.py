@@ -26,6 +26,27 @@ class Mutant(NamedTuple):
 
 MUTANTS = [
     Mutant(
+        "a low-resolution image is computed in the precision that the network multiplies in",
+        "superres/degrade.py",
+        "torch.autocast(images.device.type, enabled=False)",
+        "torch.autocast(images.device.type, enabled=torch.is_autocast_enabled(images.device.type))",
+        "tests/test_degrade.py::test_a_network_that_multiplies_in_bfloat16_is_given_the_same",
+    ),
+    Mutant(
+        "bytes of a big-endian file stay in its order",
+        "superres/dicom.py",
+        "WORDS[element.VR]).byteswap().tobytes()",
+        "WORDS[element.VR]).tobytes()",
+        "tests/test_dicom.py::test_big_endian_words_are_turned_wherever_they_are",
+    ),
+    Mutant(
+        "a decoder that has crashed is asked again",
+        "superres/decoder.py",
+        "        _process.cache_clear()\n",
+        "",
+        "tests/test_dicom.py::test_a_decoder_that_crashes_takes_one_file_with_it",
+    ),
+    Mutant(
         "a MONOCHROME1 image goes into the network as a negative",
         "superres/dicom.py",
         'return (white, black) if data.PhotometricInterpretation == "MONOCHROME1" else (black, white)',
