@@ -28,7 +28,7 @@ coverage: setup  ## run the tests and list the lines they leave out
 chaos: setup  ## kill training at random moments and see it come back
 	@$(BIN)/python -m tests.chaos
 
-fuzz: setup  ## try 10,000 parameter files and 8,000 damaged images and zips
+fuzz: setup  ## try 10,000 parameter files and 16,000 damaged images, zips and DICOM files
 	@FUZZ_TIMES=100 $(BIN)/python -m pytest -n 3 tests/test_fuzz.py
 
 mutants: setup  ## break the code on purpose and see the tests notice

@@ -35,16 +35,17 @@ def decoded(path: Path) -> Stored:
         answer = process.stdout.readline()
     except BrokenPipeError:
         answer = b""
-    reason, shape = json.loads(answer) if answer.endswith(b"\n") else (None, [0])
-    if reason:
-        raise ValueError(reason)
-    stored = np.empty(shape, np.int32)
-    if not stored.nbytes or process.stdout.readinto(stored.data.cast("B")) < stored.nbytes:
-        _process.cache_clear()
-        process.kill()
-        process.communicate()
-        raise ValueError("compressed pixels so damaged that decoding them crashes")
-    return stored
+    if answer.endswith(b"\n"):
+        reason, shape = json.loads(answer)
+        if reason:
+            raise ValueError(reason)
+        stored = np.empty(shape, np.int32)
+        if process.stdout.readinto(stored.data.cast("B")) == stored.nbytes:
+            return stored
+    _process.cache_clear()
+    process.kill()
+    process.communicate()
+    raise ValueError("compressed pixels so damaged that decoding them crashes")
 
 
 @lru_cache(maxsize=1)

@@ -69,8 +69,9 @@ def classifier(name: str) -> nn.Module:
     except ImportError:
         raise UserError(f"diagnose.network is {name}, but {package} is not installed; pip install it, or use compact") from None
     except RuntimeError as error:  # as when torch is a build for CPUs and torchvision one for CUDA
+        reason = " ".join(str(error).split())
         raise UserError(
-            f"diagnose.network is {name}, but this {package} is not made for torch {torch.__version__} ({error}); "
+            f"diagnose.network is {name}, but this {package} is not made for torch {torch.__version__} ({reason}); "
             f"install the {package} that is, or use compact"
         ) from None
     try:

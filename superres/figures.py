@@ -232,7 +232,7 @@ def comparison(bicubic: Grey, enhanced: Grey, model: str, title: str) -> Figure:
         layout.grey(image[window], left, detail_top, COMPARED)
     left = layout.left(2)
     layout.column_name("|difference|", "black", left, whole_top)
-    beside = _whole(np.zeros_like(bicubic)) > 0  # the image there is none
+    beside = _whole(np.zeros_like(bicubic)) > 0  # where the square holds no image
     layout.errors(np.ma.masked_array(_whole(difference.astype(np.uint8)), beside), left, whole_top, COMPARED, norm)
     layout.errors(difference[window], left, detail_top, COMPARED, norm)
     layout.colour_bar(norm, whole_top, COMPARED, "|difference|, grey levels of 255")

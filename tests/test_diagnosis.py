@@ -132,7 +132,7 @@ def test_a_backbone_that_is_not_there_is_told(monkeypatch, package):
 
 
 def test_a_backbone_for_another_torch_is_told(monkeypatch, tmp_path):
-    (tmp_path / "timm.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    (tmp_path / "timm.py").write_text("raise RuntimeError('operator torchvision::nms\\ndoes not exist')")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "timm", raising=False)
     with pytest.raises(

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
-from pydicom.encaps import encapsulate, generate_frames
+from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     JPEG2000,
@@ -317,7 +317,7 @@ def test_an_element_that_cannot_be_understood_is_told_when_it_is_needed(tmp_path
     assert not recwarn.list
 
 
-def test_a_decoder_that_crashes_takes_one_file_with_it(tmp_path, monkeypatch):
+def test_a_decoder_that_crashes_takes_one_file_with_it(tmp_path):
     good = save(dataset(values()), tmp_path / "good.dcm", JPEGLSLossless)
     assert np.array_equal(dicom.read(good).stored, values())
     process = decoder._process()
@@ -328,13 +328,11 @@ def test_a_decoder_that_crashes_takes_one_file_with_it(tmp_path, monkeypatch):
     assert np.array_equal(dicom.read(good).stored, values())
 
 
-@pytest.mark.parametrize("syntax", [JPEGLSLossless, JPEG2000Lossless, JPEGLosslessSV1])
-def test_pixels_that_make_gdcm_abort_are_named(tmp_path, syntax):
-    data = dcmread(save(dataset(values()), tmp_path / "in.dcm", syntax))
-    (frame,) = generate_frames(data.PixelData, number_of_frames=1)
-    data.PixelData = encapsulate([frame[: len(frame) // 2]])
+def test_a_file_that_makes_gdcm_abort_is_named(tmp_path):
+    data = dcmread(save(dataset(values()), tmp_path / "in.dcm", JPEGLSLossless))
+    data.Columns = 60000
     data.save_as(tmp_path / "in.dcm")
-    with pytest.raises(Unusable):
+    with pytest.raises(Unusable, match="so damaged that decoding them crashes"):
         dicom.read(tmp_path / "in.dcm")
 
 
