@@ -5,7 +5,7 @@ ICLR 2025.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -35,18 +35,19 @@ class SOAP(torch.optim.Optimizer):
             alike: dict[torch.Size, list[Tensor]] = {}
             for weight in group["params"]:
                 alike.setdefault(weight.shape, []).append(weight)
-            for weights in alike.values():  # layers of one shape at once: many small products are slow
-                gradients = torch.stack([_as_modes(weight) for weight in weights])
-                state = self.state[weights[0]]
-                if state:
-                    directions = _directions(gradients, state, *group["betas"])
-                    for weight, direction in zip(weights, directions, strict=True):
-                        in_place = _channels_last(weight)
-                        in_place.sub_(direction.view(in_place.shape), alpha=group["lr"])
-                else:
-                    state["steps"], state["covariances"] = 0, covariances(gradients)
-                    state["momentum"], state["variance"] = torch.zeros_like(gradients), torch.zeros_like(gradients)
+            layers = list(alike.values())  # those of one shape at once: many small products are slow
+            states = [self.state[weights[0]] for weights in layers]
+            gradients = [torch.stack([_as_modes(weight) for weight in weights]) for weights in layers]
+            if not all(states):
+                for state, gradient in zip(states, gradients, strict=True):
+                    state["steps"], state["covariances"] = 0, covariances(gradient)
+                    state["momentum"], state["variance"] = torch.zeros_like(gradient), torch.zeros_like(gradient)
                     state["bases"] = [_eigenvectors(covariance) for covariance in state["covariances"]]
+                continue
+            in_place = [_channels_last(weight) for weights in layers for weight in weights]
+            directions = [each for of_layers in _directions(gradients, states, *group["betas"]) for each in of_layers]
+            directions = [each.view(weight.shape) for each, weight in zip(directions, in_place, strict=True)]
+            torch._foreach_sub_(in_place, directions, alpha=group["lr"])
 
 
 def covariances(gradients: Tensor) -> list[Tensor]:
@@ -57,7 +58,7 @@ def covariances(gradients: Tensor) -> list[Tensor]:
     if gradients.ndim < 3:
         return []
     unfolded = [gradients.movedim(axis, 1).flatten(2) for axis in range(1, gradients.ndim)]
-    return [matrices @ matrices.mT for matrices in unfolded]
+    return [torch.bmm(matrices, matrices.mT) for matrices in unfolded]
 
 
 def _channels_last(weight: Tensor) -> Tensor:
@@ -87,26 +88,36 @@ def _turn(tensors: Tensor, bases: list[Tensor]) -> Tensor:
     shape = tensors.shape
     for basis in bases:
         # The axis comes back as the last: once round, all are in place.
-        tensors = tensors.reshape(len(basis), basis.shape[-1], -1).mT @ basis
+        tensors = torch.bmm(tensors.reshape(len(basis), basis.shape[-1], -1).mT, basis)
     return tensors.reshape(shape)
 
 
-def _directions(gradients: Tensor, state: dict[str, Any], beta1: float, beta2: float) -> Tensor:
-    """Return where to step against, in the shape of `gradients` (L, ...), and take `gradients` into `state`."""
-    state["steps"] += 1
-    state["momentum"].lerp_(gradients, 1 - beta1)
-    state["variance"].lerp_(_turn(gradients, state["bases"]).square(), 1 - beta2)
-    momentum = _turn(state["momentum"], state["bases"])
-    spread = state["variance"].sqrt().div_(math.sqrt(1 - beta2 ** state["steps"])).add_(EPSILON)
+def _directions(gradients: list[Tensor], states: Sequence[dict[str, Any]], beta1: float, beta2: float) -> list[Tensor]:
+    """Return where to step against, in the shapes of `gradients` (L, ...), and take each of `gradients` into its state."""
+    for state in states:
+        state["steps"] += 1
+    steps = states[0]["steps"]
+    # Lists at once, since most of the time goes into starting these small operations.
+    torch._foreach_lerp_([state["momentum"] for state in states], gradients, 1 - beta1)
+    turned = [_turn(gradient, state["bases"]) for gradient, state in zip(gradients, states, strict=True)]
+    torch._foreach_lerp_([state["variance"] for state in states], torch._foreach_mul(turned, turned), 1 - beta2)
+    spread = torch._foreach_sqrt([state["variance"] for state in states])
+    torch._foreach_div_(spread, math.sqrt(1 - beta2**steps))
+    torch._foreach_add_(spread, EPSILON)
+    momenta = torch._foreach_div([_turn(state["momentum"], state["bases"]) for state in states], 1 - beta1**steps)
+    torch._foreach_div_(momenta, spread)
     # With fixed bases no gradients can make Adam step further than this (by Cauchy and Schwarz); when a basis turns, what is
     # known of a direction may be far too small for it.
     furthest = (1 - beta1) / math.sqrt((1 - beta2) * (1 - beta1**2 / beta2))
-    directions = momentum.div(1 - beta1 ** state["steps"]).div_(spread).clamp_(-furthest, furthest)
-    directions = _turn(directions, [basis.mT for basis in state["bases"]])
-    for old, new in zip(state["covariances"], covariances(gradients), strict=True):
-        old.lerp_(new, 1 - beta2)
-    if state["steps"] % EVERY == 0:
-        _follow(state)
+    torch._foreach_clamp_max_(momenta, furthest)
+    torch._foreach_clamp_min_(momenta, -furthest)
+    directions = [_turn(each, [basis.mT for basis in state["bases"]]) for each, state in zip(momenta, states, strict=True)]
+    old = [covariance for state in states for covariance in state["covariances"]]
+    if old:  # vectors have none
+        torch._foreach_lerp_(old, [new for gradient in gradients for new in covariances(gradient)], 1 - beta2)
+    if steps % EVERY == 0:
+        for state in states:
+            _follow(state)
     return directions
 
 
@@ -114,7 +125,7 @@ def _follow(state: dict[str, Any]) -> None:
     """Turn the bases towards the eigenvectors of the covariances: one power iteration (algorithm 4)."""
     for axis, (covariance, basis) in enumerate(zip(state["covariances"], state["bases"], strict=True), start=1):
         # By falling eigenvalue, as the iteration wants them; what is known along each direction goes with it.
-        along = covariance @ basis
+        along = torch.bmm(covariance, basis)
         order = (basis * along).sum(1).argsort(descending=True, stable=True)
         place = [1] * state["variance"].ndim
         place[0], place[axis] = order.shape
