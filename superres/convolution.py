@@ -43,20 +43,26 @@ def gradients(
     return ours
 
 
-def gradient_of_inputs(gradient: Tensor, weight: Tensor, padding: int, passed: Tensor) -> Tensor:
-    """Return the gradient of the inputs of conv2d times `passed`, which has their shape, from that of its result, `gradient`.
+def gradient_of_inputs(gradient: Tensor, weight: Tensor, passed: Tensor) -> Tensor:
+    """Return the gradient of the inputs of conv2d(padding="same") times `passed`, from that of its result, `gradient`.
 
-    Where `passed` tells by ones and zeros what ReLU let pass, this is the gradient of what it made the inputs of.
+    All three have the same height and width. Where `passed` tells by ones and zeros what ReLU let pass, this is the gradient
+    of what it made the inputs of.
     """
     # Multiplying goes into the convolution only forwards: it is the same with the filters turned round.
-    turned = weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
-    around = [side - 1 - padding for side in weight.shape[2:]]
+    turned = turned_round(weight)
+    around = [side // 2 for side in weight.shape[2:]]
     if _in_one_pass(passed):
         sides = around, [1, 1], [1, 1]  # padding, stride, dilation
         binary = torch.ops.mkldnn._convolution_pointwise.binary
         fused: Tensor = binary(gradient, passed, turned, None, *sides, 1, "mul", None, None, [], None)
         return fused
     return F.conv2d(gradient, turned, padding=around).mul_(passed)
+
+
+def turned_round(weight: Tensor) -> Tensor:
+    """Return the filters (C, O, h, w) whose convolution leads the gradients of those of `weight` (O, C, h, w) back."""
+    return weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
 
 
 def _in_one_pass(maps: Tensor) -> bool:

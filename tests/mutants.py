@@ -84,7 +84,7 @@ MUTANTS = [
     Mutant(
         "a border pixel gets no gradient from its copies outside",
         "superres/models/srcnn.py",
-        "behind[:, border].add_(behind[:, outside])",
+        "gradient[:, :, edge].addcmul_(row, passed[:, :, edge])",
         "pass",
         "tests/test_models.py::test_srcnn_around_its_level_is_the_same_network",
     ),
@@ -145,10 +145,24 @@ MUTANTS = [
         "tests/test_models.py::test_vdsr_sees_detail_finer_than_bfloat16_holds_in_a_bright_image",
     ),
     Mutant(
+        "what rounded weights make of the level is not put right",
+        "superres/models/srcnn.py",
+        "return _of_level(layer, less) + lost",
+        "return _of_level(layer, less) + 0 * lost",
+        "tests/test_models.py::test_a_trained_srcnn_loses_nothing_of_the_level_of_a_crop_under_autocast",
+    ),
+    Mutant(
+        "silent filters' maps are not numbers that bfloat16 holds",
+        "superres/models/srcnn.py",
+        "return torch.where(alone < 0, less.to(dtype).to(less.dtype), less)",
+        "return less",
+        "tests/test_models.py::test_a_trained_srcnn_loses_nothing_of_the_level_of_a_crop_under_autocast",
+    ),
+    Mutant(
         "in bfloat16 SRCNN's maps are cut off at another level than in float32",
         "superres/models/srcnn.py",
-        "torch.maximum(_rows(added), _row(-answer.relu(), rows), out=rows)",
-        "torch.maximum(_rows(added), _row(answer.relu(), rows), out=rows)",
+        "torch.maximum(_rows(maps.permute(0, 2, 3, 1)), _row(-less, rows), out=rows)",
+        "torch.maximum(_rows(maps.permute(0, 2, 3, 1)), _row(less, rows), out=rows)",
         "tests/test_models.py::test_srcnn_around_its_level_is_the_same_network",
     ),
     Mutant(

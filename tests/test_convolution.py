@@ -14,15 +14,15 @@ def drawn(dtype: torch.dtype, *shape: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("dtype", KINDS)
-@pytest.mark.parametrize(("sides", "padding"), [((3, 3), 1), ((5, 5), 0), ((5, 1), 0), ((1, 1), 0)])
-def test_gradients_go_back_through_convolution_and_relu_as_autograd_says(dtype, sides, padding):
+@pytest.mark.parametrize("sides", [(3, 3), (5, 5), (5, 1), (1, 1)])
+def test_gradients_go_back_through_convolution_and_relu_as_autograd_says(dtype, sides):
     before, weight = drawn(dtype, 2, 4, 9, 11), drawn(dtype, 3, 4, *sides)
     exact = before.double().requires_grad_()
-    result = F.conv2d(exact.relu(), weight.double(), padding=padding)
+    result = F.conv2d(exact.relu(), weight.double(), padding="same")
     behind = drawn(dtype, *result.shape)
     (expected,) = torch.autograd.grad(result, exact, behind.double())
     maps = before.relu().contiguous(memory_format=torch.channels_last)
-    ours = gradient_of_inputs(behind, weight, padding, (maps > 0).to(dtype))
+    ours = gradient_of_inputs(behind, weight, (maps > 0).to(dtype))
     torch.testing.assert_close(ours.double(), expected, rtol=TOLERANCE[dtype], atol=10 * TOLERANCE[dtype])
     assert torch.equal(ours == 0, before <= 0)
 

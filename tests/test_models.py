@@ -1,14 +1,18 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from scipy.signal import correlate2d
 from torch import nn
 
+from superres import modelfile
 from superres.models import srcnn, vdsr
-from superres.models.srcnn import SRCNN
+from superres.models.srcnn import SRCNN, Mapping
 from superres.models.vdsr import VDSR
 from superres.sources.phantom import draw
 
+PRETRAINED = Path(__file__).parent.parent / "pretrained/srcnn.safetensors"
 NETWORKS = [SRCNN, VDSR]
 STARTS = [(SRCNN, srcnn.start_from_bicubic), (VDSR, vdsr.start_from_bicubic)]
 
@@ -128,9 +132,9 @@ def test_the_halo_is_as_far_as_an_output_pixel_sees(network):
     assert (seen - size // 2).abs().max().item() == untrained.halo
 
 
-def busy_srcnn() -> SRCNN:
+def busy_srcnn(mapping: Mapping = 5) -> SRCNN:
     """Return a network that carries the image and whose other filters, some of them silenced by ReLU, add to it."""
-    network = SRCNN()
+    network = SRCNN(mapping)
     srcnn.start_from_bicubic(network, seed=0)
     generator = torch.Generator().manual_seed(1)
     for layer in convolutions(network)[:2]:
@@ -164,14 +168,13 @@ def test_gradients_are_finite_differences(network, start):
         assert (tensor.grad * step).sum().item() == pytest.approx((sums[0] - sums[1]) / 2e-8, rel=1e-4, abs=1e-6)
 
 
-def test_srcnn_around_its_level_is_the_same_network():
-    network, image = busy_srcnn(), torch.rand(2, 1, 21, 26, generator=torch.Generator().manual_seed(2))
+@pytest.mark.parametrize("mapping", [1, 3, 5])
+@pytest.mark.parametrize("size", [(21, 26), (1, 1), (3, 1), (2, 5)])  # some with fewer pixels than their borders
+def test_srcnn_around_its_level_is_the_same_network(mapping, size):
+    network, image = busy_srcnn(mapping), torch.rand(2, 1, *size, generator=torch.Generator().manual_seed(2)).requires_grad_()
     torch.testing.assert_close(network._around_level(image, torch.float32), network(image), atol=1e-5, rtol=0)
-    gradients = []
-    for answer in (network._around_level(image, torch.float32), network(image)):
-        network.zero_grad()
-        answer.square().mean().backward()
-        gradients.append([parameter.grad for parameter in network.parameters()])
+    answers = network._around_level(image, torch.float32), network(image)
+    gradients = [torch.autograd.grad(answer.square().mean(), [image, *network.parameters()]) for answer in answers]
     for ours, plain in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, plain, rtol=1e-3, atol=1e-5)
 
@@ -185,6 +188,19 @@ def test_srcnn_loses_nothing_visible_of_a_radiograph_under_autocast():
     exact = network(image)
     assert (exact - image).abs().max() > 2 / 255  # there is something to lose
     assert (rough - exact).abs().mean() < 0.15 / 255
+
+
+def test_a_trained_srcnn_loses_nothing_of_the_level_of_a_crop_under_autocast():
+    crops = torch.from_numpy(draw(0, 0, 256).pixels).float().div(255).unfold(0, 64, 64).unfold(1, 64, 64).reshape(-1, 1, 64, 64)
+    for weights in modelfile.read(PRETRAINED)[0].values():
+        network = SRCNN()
+        network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+        with torch.no_grad():
+            with torch.autocast("cpu", torch.bfloat16):
+                rough = network(crops)
+            off = 255 * (rough - network(crops))
+        assert off.mean((1, 2, 3)).abs().max() < 0.09  # grey levels
+        assert off.square().mean().sqrt() < 0.4
 
 
 def test_vdsr_loses_nothing_visible_under_autocast():

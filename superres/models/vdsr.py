@@ -130,7 +130,7 @@ class _Residual(Function):
             of_biases.insert(0, of_bias)
             if number > 0:
                 passed = torch.gt(inputs[number], 0, out=inputs[number])  # which nobody needs any more
-                behind = gradient_of_inputs(behind, weights[number], 1, passed)
+                behind = gradient_of_inputs(behind, weights[number], passed)
         return (of_images, *of_weights, *of_biases)
 
 
