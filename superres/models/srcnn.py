@@ -70,7 +70,7 @@ class SRCNN(nn.Module):
         with torch.autocast(images.device.type, enabled=False):
             level = images.detach().mean((2, 3)).to(dtype)
             levels = torch.cat([torch.ones_like(level), level], 1)
-            inputs = _shifted((images - level[..., None, None]).to(dtype), levels)
+            inputs = _shifted_with((images - level[..., None, None]).to(dtype), levels)
             extraction, mapping, reconstruction = self._layers()
             by_level = torch.stack([cast(Tensor, extraction.bias), extraction.weight.sum((1, 2, 3))], 1)
             with torch.no_grad():
@@ -105,15 +105,27 @@ def _padded(maps: Tensor, border: int) -> Tensor:
     return F.pad(maps, (border,) * 4, mode="replicate")
 
 
-def _shifted(images: Tensor, constant: Tensor | None = None) -> Tensor:
-    """Return `images` (N, 1, H, W) with borders for the first layer and its filters' width as channels: (N, 9, H+8, W).
+def _shifted(images: Tensor) -> Tensor:
+    """Return `images` (N, 1, H, W) with borders for the first layer and its filters' width as channels: (N, 9, H+8, W)."""
+    return _padded(images, EXTRACTION // 2)[:, 0].unfold(2, EXTRACTION, 1).contiguous().permute(0, 3, 1, 2)
 
-    With `constant` (N, M) as further channels that are the same everywhere.
-    """
-    channels = [_padded(images, EXTRACTION // 2)[:, 0].unfold(2, EXTRACTION, 1)]
-    if constant is not None:
-        channels.append(constant[:, None, None].expand(*channels[0].shape[:3], -1))
-    return torch.cat(channels, -1).permute(0, 3, 1, 2)
+
+def _shifted_with(images: Tensor, constants: Tensor) -> Tensor:
+    """Return `_shifted(images)` with `constants` (N, M) as further channels: (N, 9 + M, H+8, W)."""
+    border, (count, _, _, width), further = EXTRACTION // 2, images.shape, constants.shape[1]
+    rows = F.pad(images, (0, 0, border, border), mode="replicate")[:, 0]
+    rows = torch.cat([rows, constants[:, None].expand(-1, rows.shape[1], -1)], 2)
+    # As crops are small, a product with zeros and ones takes a third of the time of copies of so few pixels each.
+    column, channel = _numbers(width, EXTRACTION, images)
+    places = images.new_zeros(width + further, width, EXTRACTION + further)
+    places[(column + channel - border).clamp(0, width - 1), column, channel] = 1
+    places[width:, :, EXTRACTION:].diagonal(dim1=0, dim2=2).fill_(1)
+    return (rows @ places.flatten(1)).view(count, -1, width, EXTRACTION + further).permute(0, 3, 1, 2)
+
+
+def _numbers(width: int, channels: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the numbers of the pixels of a row (W, 1) and of channels (C), on the device of `like`."""
+    return torch.arange(width, device=like.device)[:, None], torch.arange(channels, device=like.device)
 
 
 def _columns(weight: Tensor) -> Tensor:
@@ -127,34 +139,20 @@ def _by_column(weight: Tensor) -> Tensor:
 
 
 def _slanted_sum(columns: Tensor) -> Tensor:
-    """Return the sums of channel i at i pixels to the right, for `columns` (N, 5, H, W+4): (N, 1, H, W), float32 at least."""
-    dtype = torch.promote_types(columns.dtype, torch.float32)
-    return _diagonals(columns.permute(0, 2, 3, 1).contiguous()).sum(-1, dtype=dtype)[:, None]
+    """Return the sums of channel i at i pixels to the right, for `columns` (N, 5, H, W+4): (N, 1, H, W)."""
+    width = columns.shape[-1] - columns.shape[1] + 1
+    return torch.stack([columns[:, i, :, i : i + width] for i in range(columns.shape[1])]).sum(0)[:, None]
 
 
-def _slanted(gradient: Tensor, border: int = 0) -> Tensor:
-    """Return the gradient of what `_slanted_sum` has added up, from that of the sum.
+def _slants(rows: Tensor, width: int) -> Tensor:
+    """Return the zeros and ones (W, 5 W) with which rows of `width` pixels become those of their 5 columns of the last layer.
 
-    Or, if its columns at the edges are repeated ones, `border` at each, that of the others (N, 5, H, W + 4 - 2 border).
+    Transposed they do as `_slanted_sum`, with columns that repeat themselves at the edges. Of the kind of `rows`.
     """
-    count, _, height, width = gradient.shape
-    # Each row times a matrix of zeros and ones: columns and channels are so few that copies of them are slower.
-    slants = gradient.new_zeros(width, width + RECONSTRUCTION - 1, RECONSTRUCTION)
-    _diagonals(slants[None])[0].diagonal().fill_(1)
-    inside = slants[:, border : slants.shape[1] - border]
-    if border:
-        inside = inside.clone()
-        inside[:, 0] += slants[:, :border].sum(1)
-        inside[:, -1] += slants[:, -border:].sum(1)
-    columns = gradient.reshape(-1, width) @ inside.reshape(width, -1)
-    return columns.view(count, height, -1, RECONSTRUCTION).permute(0, 3, 1, 2)
-
-
-def _diagonals(columns: Tensor) -> Tensor:
-    """Return channel i of each of `columns` (N, H, W+4, 5) at i pixels to the right: a view (N, H, W, 5)."""
-    count, height, width, channels = columns.shape
-    of_image, of_row, of_pixel, _ = columns.stride()
-    return columns.as_strided((count, height, width - channels + 1, channels), (of_image, of_row, of_pixel, of_pixel + 1))
+    pixel, channel = _numbers(width, RECONSTRUCTION, rows)
+    slants = rows.new_zeros(width, width, RECONSTRUCTION)
+    slants[pixel, (pixel + channel - RECONSTRUCTION // 2).clamp(0, width - 1), channel] = 1
+    return slants.flatten(1)
 
 
 class _Detail(Function):
@@ -185,21 +183,22 @@ class _Detail(Function):
         columns = F.pad(_columns(extraction), (0, 0, 0, 0, 0, first.shape[1]))
         columns[:, EXTRACTION:, EXTRACTION // 2, 0] = first
         by_column = _by_column(reconstruction)
-        features = _rectified(F.conv2d(inputs, columns), features_less, mapping.shape[-1] // 2)
-        mapped = _rectified(F.conv2d(features, mapping, second), mapped_less, RECONSTRUCTION // 2)
+        features = _rectified(F.conv2d(inputs, columns), features_less, mapping)
+        mapped = _rectified(F.conv2d(features, mapping, second), mapped_less, by_column)
         ctx.save_for_backward(inputs, columns, features, mapping, mapped, by_column, features_less, mapped_less)
-        return _slanted_sum(F.conv2d(mapped, by_column))
+        rows = F.conv2d(mapped, by_column).float().permute(0, 2, 3, 1).flatten(2)
+        return (rows @ _slants(rows, inputs.shape[-1]).T)[:, None]
 
     @staticmethod
     def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor | None, ...]:
         inputs, columns, features, mapping, mapped, by_column, features_less, mapped_less = ctx.saved_tensors
-        border = RECONSTRUCTION // 2
-        slanted = gradient[0].to(mapped.dtype)
-        _, of_reconstruction, _ = gradients(_slanted(slanted), mapped, by_column, 0, (False, True, False))
-        behind = _before_repeated(_slanted(slanted, border), by_column, _passed(mapped, mapped_less, border))
+        rows = gradient[0][:, 0].to(mapped.dtype)
+        behind = (rows @ _slants(rows, rows.shape[-1])).view(*rows.shape, RECONSTRUCTION).permute(0, 3, 1, 2)
+        _, of_reconstruction, _ = gradients(behind, mapped, by_column, 0, (False, True, False))
+        behind = _before_repeated(behind, by_column, _passed(mapped, mapped_less, by_column))
         of_answer = behind.sum((2, 3)).to(mapped_less.dtype)
         _, of_mapping, _ = gradients(behind, features, mapping, 0, (False, True, False))
-        behind = _before_repeated(behind, mapping, _passed(features, features_less, mapping.shape[-1] // 2))
+        behind = _before_repeated(behind, mapping, _passed(features, features_less, mapping))
         of_inputs, of_columns, _ = gradients(behind, inputs, columns, 0, (ctx.needs_input_grad[0], True, False))
         assert of_columns is not None
         assert of_reconstruction is not None
@@ -234,30 +233,34 @@ def _less(answer: Tensor, added: Tensor, alone: Tensor, dtype: torch.dtype) -> T
     return torch.where(alone < 0, less.to(dtype).to(less.dtype), less)
 
 
-def _rectified(maps: Tensor, less: Tensor, border: int) -> Tensor:
-    """Return relu(maps + less) - less for `less` (N, C), that is max(maps, -less), with its edges repeated outwards.
+def _rectified(maps: Tensor, less: Tensor, following: Tensor) -> Tensor:
+    """Return relu(maps + less) - less for `less` (N, C), that is max(maps, -less), with borders that repeat the edges.
 
-    Of `maps` (N, C, H, W) come (N, C, H + 2 border, W + 2 border).
+    They are as wide as the filters `following` (O, C, h, w) need: of (N, C, H, W) come (N, C, H + h - 1, W + w - 1).
     """
-    count, channels, height, width = maps.shape
-    padded = maps.new_empty(count, height + 2 * border, width + 2 * border, channels)
-    rows = _rows(padded, border)
+    (count, channels, height, width), (above, beside) = maps.shape, _borders(following)
+    padded = maps.new_empty(count, height + 2 * above, width + 2 * beside, channels)
+    rows = _rows(padded, above, beside)
     torch.maximum(_rows(maps.permute(0, 2, 3, 1)), _row(-less, rows), out=rows)
-    inside = slice(border, border + height)
-    first, last = border, border + width - 1
-    padded[:, inside, :first] = padded[:, inside, first : first + 1]
-    padded[:, inside, last + 1 :] = padded[:, inside, last : last + 1]
-    padded[:, :border] = padded[:, border : border + 1]
-    padded[:, border + height :] = padded[:, border + height - 1 : border + height]
+    inside = padded[:, above : above + height]
+    inside[:, :, :beside] = inside[:, :, beside : beside + 1]
+    inside[:, :, beside + width :] = inside[:, :, beside + width - 1 : beside + width]
+    padded[:, :above] = padded[:, above : above + 1]
+    padded[:, above + height :] = padded[:, above + height - 1 : above + height]
     return padded.permute(0, 3, 1, 2)
 
 
-def _passed(rectified: Tensor, less: Tensor, border: int) -> Tensor:
+def _passed(rectified: Tensor, less: Tensor, following: Tensor) -> Tensor:
     """Return where ReLU has let pass what `_rectified` has returned: ones and zeros, without the borders."""
-    rows = _rows(rectified.permute(0, 2, 3, 1), border)
+    rows = _rows(rectified.permute(0, 2, 3, 1), *_borders(following))
     passed = rows.new_empty(*rows.shape[:2], rows.shape[2] // less.shape[1], less.shape[1])
     torch.gt(rows, _row(-less, rows), out=_rows(passed))
     return passed.permute(0, 3, 1, 2)
+
+
+def _borders(weight: Tensor) -> tuple[int, int]:
+    """Return how many pixels the filters (O, C, h, w) see above and below, and to each side."""
+    return weight.shape[2] // 2, weight.shape[3] // 2
 
 
 def _before_repeated(behind: Tensor, weight: Tensor, passed: Tensor) -> Tensor:
@@ -267,7 +270,7 @@ def _before_repeated(behind: Tensor, weight: Tensor, passed: Tensor) -> Tensor:
     of it, it is computed apart, one row or column for each edge, and the maps need no borders.
     """
     gradient = gradient_of_inputs(behind, weight, passed)
-    above, beside = (side // 2 for side in weight.shape[2:])
+    above, beside = _borders(weight)
     for edge in (0, -1):
         if above:
             row = _into_border(behind, weight, 2, edge, (0, beside))[:, :, 0]
@@ -287,17 +290,21 @@ def _into_border(behind: Tensor, weight: Tensor, axis: int, edge: int, padding: 
     """
     border = weight.shape[axis] // 2
     near = min(border, behind.shape[axis])
-    behind = behind.narrow(axis, 0 if edge == 0 else behind.shape[axis] - near, near)
-    if edge != 0:
-        behind, weight = behind.flip(axis), weight.flip(axis)
-    filters = turned_round(weight.narrow(axis, 0, border).cumsum(axis)).narrow(axis, 0, near)
+    sums = (weight if edge == 0 else weight.flip(axis)).narrow(axis, 0, border).clone()
+    for i in range(1, border):  # cumsum takes thrice as long
+        sums.select(axis, i).add_(sums.select(axis, i - 1))
+    if edge == 0:
+        behind, filters = behind.narrow(axis, 0, near), turned_round(sums).narrow(axis, 0, near)
+    else:
+        behind = behind.narrow(axis, behind.shape[axis] - near, near)
+        filters = turned_round(sums.flip(axis)).narrow(axis, border - near, near)
     return F.conv2d(behind.contiguous(memory_format=torch.channels_last), filters, padding=padding)
 
 
-def _rows(maps: Tensor, border: int = 0) -> Tensor:
-    """Return `maps` (N, H, W, C) without their `border` as one vector for each row (N, H, W * C): a view."""
+def _rows(maps: Tensor, above: int = 0, beside: int = 0) -> Tensor:
+    """Return `maps` (N, H, W, C) without their borders as one vector for each row (N, H, W * C): a view."""
     count, height, width, _ = maps.shape
-    return maps[:, border : height - border, border : width - border].view(count, height - 2 * border, -1)
+    return maps[:, above : height - above, beside : width - beside].view(count, height - 2 * above, -1)
 
 
 def _row(values: Tensor, rows: Tensor) -> Tensor:
