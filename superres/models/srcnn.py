@@ -115,7 +115,7 @@ def _shifted_with(images: Tensor, constants: Tensor) -> Tensor:
     border, (count, _, _, width), further = EXTRACTION // 2, images.shape, constants.shape[1]
     rows = F.pad(images, (0, 0, border, border), mode="replicate")[:, 0]
     rows = torch.cat([rows, constants[:, None].expand(-1, rows.shape[1], -1)], 2)
-    # As crops are small, a product with zeros and ones takes a third of the time of copies of so few pixels each.
+    # As crops are small, a product with zeros and ones takes a third less time than copies of so few pixels each.
     column, channel = _numbers(width, EXTRACTION, images)
     places = images.new_zeros(width + further, width, EXTRACTION + further)
     places[(column + channel - border).clamp(0, width - 1), column, channel] = 1
