@@ -156,7 +156,7 @@ def _slants(rows: Tensor, width: int) -> Tensor:
 
 
 class _Detail(Function):
-    """The three layers on what an image adds to its level, with their gradients, most of them in place.
+    """The three layers on what an image adds to its level, with their gradients one by one.
 
     The maps of the first two layers are those of the network less an amount for each image and map, `features_less` (N, 64)
     and `mapped_less` (N, 32), that leaves them small, so that `dtype` holds them precisely. What a layer makes of the amounts
