@@ -72,6 +72,7 @@ class SRCNN(nn.Module):
             levels = torch.cat([torch.ones_like(level), level], 1)
             inputs = _shifted_with((images - level[..., None, None]).to(dtype), levels)
             extraction, mapping, reconstruction = self._layers()
+            weights = [layer.weight.to(dtype) for layer in self._layers()]
             by_level = torch.stack([cast(Tensor, extraction.bias), extraction.weight.sum((1, 2, 3))], 1)
             with torch.no_grad():
                 # What the convolutions add by themselves, so that filters which a middle level leaves silent have small maps.
@@ -82,14 +83,13 @@ class SRCNN(nn.Module):
                 levels = levels.to(by_level.dtype)
                 alone = levels @ by_level.T
                 features_less = _less(alone, levels @ first.to(by_level.dtype).T, alone, dtype)
-            answer = _answer(mapping, features_less, alone.relu(), dtype)
+            answer = _answer(mapping, weights[1], features_less, alone.relu())
             with torch.no_grad():
                 alone = _of_level(mapping, alone.relu())
                 mapped_less = _less(answer, second, alone, dtype)
-            weights = [layer.weight.to(dtype) for layer in self._layers()]
             amounts = first, second, features_less, mapped_less
             detail: Tensor = _Detail.apply(inputs, *weights, by_level, answer, *amounts)  # type: ignore[no-untyped-call]
-            return detail + _answer(reconstruction, mapped_less, alone.relu(), dtype)[..., None, None]
+            return detail + _answer(reconstruction, weights[2], mapped_less, alone.relu())[..., None, None]
 
     def _layers(self) -> tuple[nn.Conv2d, nn.Conv2d, nn.Conv2d]:
         return self.extraction, self.mapping, self.reconstruction
@@ -213,14 +213,14 @@ def _of_level(layer: nn.Conv2d, level: Tensor) -> Tensor:
     return F.linear(level, layer.weight.sum((2, 3)), layer.bias)
 
 
-def _answer(layer: nn.Conv2d, less: Tensor, level: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return what is to be added (N, O) to the convolution in `dtype` of maps that are `less` (N, C) than those of the network.
+def _answer(layer: nn.Conv2d, rounded: Tensor, less: Tensor, level: Tensor) -> Tensor:
+    """Return what is to be added (N, O) to the convolution of maps that are `less` (N, C) than those of the network.
 
-    `level` are the network's maps of the level alone. What is left of it has small errors, as the weights are rounded; since
-    they would be the same all over the image, they are seen to here.
+    `level` are the network's maps of the level alone. What is left of it has small errors, as the convolution's weights are
+    `rounded`; since they would be the same all over the image, they are seen to here.
     """
     with torch.no_grad():
-        lost = F.linear(level - less, (layer.weight - layer.weight.to(dtype)).sum((2, 3)))
+        lost = F.linear(level - less, (layer.weight - rounded).sum((2, 3)))
     return _of_level(layer, less) + lost
 
 
@@ -291,7 +291,7 @@ def _into_border(behind: Tensor, weight: Tensor, axis: int, edge: int, padding: 
     border = weight.shape[axis] // 2
     near = min(border, behind.shape[axis])
     sums = (weight if edge == 0 else weight.flip(axis)).narrow(axis, 0, border).clone()
-    for i in range(1, border):  # cumsum takes thrice as long
+    for i in range(1, border):  # cumsum takes four times as long
         sums.select(axis, i).add_(sums.select(axis, i - 1))
     if edge == 0:
         behind, filters = behind.narrow(axis, 0, near), turned_round(sums).narrow(axis, 0, near)
