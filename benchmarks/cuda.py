@@ -1,4 +1,4 @@
-"""Time every stage on a CUDA GPU, and say how much of the GPU both trainings use.
+"""Time every stage on a CUDA GPU, and say how much of the GPU both trainings use: as whole stages, and once they run.
 
     python -m benchmarks.cuda FOLDER [--images N] [--srcnn-steps N] [--vdsr-steps N] [--batch N]
 
@@ -15,10 +15,12 @@ from typing import Any
 import torch
 from ruamel.yaml import YAML
 
-from benchmarks.speed import OPERATIONS
+from benchmarks.speed import OPERATIONS, start_training
 from stages import download, errormaps, evaluate, preprocess, split, train_srcnn, train_vdsr
-from superres import params
+from superres import dataset, params
+from superres.device import repeatable
 from superres.errors import UserError, one_line_errors
+from superres.soap import EVERY
 from superres.training import Training
 
 PARAMS = Path("params.yaml")
@@ -46,6 +48,26 @@ def operations(name: str, settings: Training, scales: int) -> float:
     """Return the floating-point operations of a whole training stage's networks: forwards, and twice that back."""
     further = (scales - 1) * train_srcnn.FURTHER if name == "srcnn" else 0
     return 6 * OPERATIONS[name] * settings.patch**2 * settings.batch * settings.steps * (1 + further)
+
+
+def training_rate(name: str, folder: Path, settings: Training, device: torch.device, steps: int = 200) -> float:
+    """Return the operations a second of a network's training on the images of `folder`, once it runs."""
+    data = dataset.load(folder / train_vdsr.IMAGES, folder / train_vdsr.TABLE, folder / train_vdsr.SPLIT)
+    images = data.images[data.rows("train")[:400]]
+    with repeatable():
+        run, draw_batch = start_training(name, images, settings.batch, settings.patch, device)
+
+        def train(steps: int) -> None:
+            for _ in range(steps):
+                run.learn(*draw_batch())
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+
+        train(3 * max(EVERY.values()))  # in which work is recorded
+        start = time.perf_counter()
+        train(steps)
+        taken = time.perf_counter() - start
+    return 6 * OPERATIONS[name] * settings.patch**2 * settings.batch * steps / taken
 
 
 def multiplies(dtype: torch.dtype, size: int = 8192, times: int = 20) -> float:
@@ -99,7 +121,9 @@ def main() -> None:
     for name in OPERATIONS:
         settings = params.read(arguments.folder / PARAMS, f"train_{name}", Training)
         done = operations(name, settings, scales=3) / seconds[f"train_{name}"]
-        print(f"train_{name}: {done / 1e12:.1f} TFLOP/s, {done / rate:.1%} of the products' rate")
+        print(f"train_{name}: {done / 1e12:.1f} TFLOP/s, {done / rate:.1%} of the products' rate, with all that a stage does")
+        done = training_rate(name, arguments.folder, settings, torch.device("cuda"))
+        print(f"train_{name}: {done / 1e12:.1f} TFLOP/s, {done / rate:.1%} of the products' rate, once it runs")
 
 
 if __name__ == "__main__":

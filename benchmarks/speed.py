@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from ruamel.yaml import YAML
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks import plain
 from superres import modelfile, params
@@ -144,30 +144,34 @@ def plain_training(name: str, images: Images) -> Callable[[], float]:
 def our_training(name: str, images: Images, bare: bool) -> Callable[[], float]:
     """Return a function that trains as our stage does, or with neither data nor optimiser if `bare`."""
     keep_freed_memory()
-    device = torch.device("cpu")
+    run, draw_batch = start_training(name, images, plain.BATCH, plain.PATCH, torch.device("cpu"))
+
+    def as_the_stage() -> None:
+        run.learn(*draw_batch())
+
+    for _ in range(STEPS[name]):  # the gradients of the first step are zeros, which are multiplied faster
+        as_the_stage()
+    step = partial(run.gather, *draw_batch()) if bare else as_the_stage
+    return lambda: rate(lambda: [step() for _ in range(STEPS[name])], STEPS[name] * plain.BATCH)
+
+
+def start_training(
+    name: str, images: Images, batch: int, patch: int, device: torch.device
+) -> tuple[Run, Callable[[], tuple[Tensor, Tensor]]]:
+    """Return a training run as our stages start it, but for batch and patch, and the function that draws its next batch."""
     network = SRCNN() if name == "srcnn" else VDSR()
     if isinstance(network, SRCNN):
         srcnn.start_from_bicubic(network, seed=0)
     else:
         vdsr.start_from_bicubic(network, seed=0)
-    nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)
-    settings = params.read(PARAMS, f"train_{name}", Training)
-    settings = replace(settings, batch=plain.BATCH, patch=plain.PATCH)
+    nn.utils.convert_conv2d_weight_memory_format(network.to(device), torch.channels_last)
+    settings = replace(params.read(PARAMS, f"train_{name}", Training), batch=batch, patch=patch)
     augment = params.read(PARAMS, "augment", Augment)
     precision = choose_precision(settings.precision, device)
     degradations = [Degradation(scale) for scale in scales_of(name)]
-    drawing = augment, plain.PATCH, plain.BATCH, 0, device
-    crops = Crops(images, np.arange(len(images)), *drawing, margin=reach(degradations))
+    crops = Crops(images, np.arange(len(images)), augment, patch, batch, 0, device, margin=reach(degradations))
     run = Run(network, settings, degradations, precision)
-
-    def as_the_stage() -> None:
-        run.learn(*crops.observed(run.step, degradations))
-
-    for _ in range(STEPS[name]):  # the gradients of the first step are zeros, which are multiplied faster
-        as_the_stage()
-    batch = crops.observed(run.step, degradations)
-    step = partial(run.gather, *batch) if bare else as_the_stage
-    return lambda: rate(lambda: [step() for _ in range(STEPS[name])], STEPS[name] * plain.BATCH)
+    return run, lambda: crops.observed(run.step, degradations)
 
 
 def plain_evaluation(images: Images) -> Callable[[], float]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from itertools import product
 from typing import Annotated, Literal, NamedTuple
 
@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from superres.device import send
 from superres.params import SEED, Must, between
 
 # Bicubic weights at x2 and x4 are dyadic, so that exact halves of a grey level are common, and float32 noise (1e-5 grey
@@ -107,7 +108,7 @@ def low_resolution(images: Tensor, scale: int, noise: Tensor | None = None) -> T
     if height % scale or width % scale:
         raise ValueError(f"{height}x{width} is no multiple of the scale {scale}; use crop_to_multiple first")
     low = resize(images, height // scale, width // scale)
-    return to_levels(low if noise is None else low + noise.to(low.device) / 255).float() / 255
+    return to_levels(low if noise is None else low + send(noise, low.device) / 255).float() / 255
 
 
 def enlarge(low: Tensor, scale: int) -> Tensor:
@@ -147,7 +148,7 @@ def _interpolated(images: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(images, (height, width), mode="bicubic", antialias=True)
 
 
-@lru_cache(maxsize=256)
+@cache  # for good, since a CUDA graph may read them
 def _weights(length: int, wanted: int, device: torch.device) -> Tensor:
     """Return by what pixels in a line of `length` are multiplied, and added up, to be a line of `wanted`: (wanted, length)."""
     with torch.inference_mode(False):  # kept for uses in which gradients are wanted, too

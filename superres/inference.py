@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from superres import modelfile
 from superres.degrade import enlarge, interpolated
-from superres.device import choose_device, choose_precision, multiplying_in
+from superres.device import choose_device, choose_precision, multiplying_in, repeatable
 from superres.errors import UserError
 from superres.models.srcnn import SRCNN
 from superres.models.vdsr import VDSR
@@ -134,10 +134,7 @@ def restore(model: Model, bicubic: Tensor, scale: int, done: Callable[[int], obj
     """
     if scale not in model.networks:
         raise UserError(f"this {model.name} was trained for x{', x'.join(map(str, model.networks))}, not for x{scale}")
-    with (
-        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
-        multiplying_in(model.precision, model.device),
-    ):
+    with repeatable(), multiplying_in(model.precision, model.device):
         return tiled(model.networks[scale], bicubic, done=done)
 
 

@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 
 from superres.dataset import Images
 from superres.degrade import MARGIN, REACH, Degradation, generator, grain, observe, resize
+from superres.device import Recorded, send
 from superres.errors import UserError
 from superres.params import between
 from superres.ranks import ALONE, Rank
@@ -25,6 +26,8 @@ GRID = 12
 # Turning by a small angle interpolates, which blurs at native resolution; shrinking to this or less brings the sharpness
 # back, so that a turned crop is as crisp a ground truth as any.
 CRISP = 0.8
+
+ROOM = 0.5  # share of a GPU's free memory that the images may take, to be cut there
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ class Crops:
         if len(rows) == 0:
             raise UserError("there is no image to train on; give more images or a larger split.train")
         self.images, self.rows, self.augment, self.device = images, rows, augment, device
+        self.stored = _stored(images, rows, device)
+        self.recorded: dict[tuple[object, ...], Recorded] = {}
         self.batch, self.seed, self.own = batch, seed, rank.share(batch)
         self.drawn, self.side, self.margin = drawn, patch + 2 * margin, margin
 
@@ -84,8 +89,18 @@ class Crops:
 
         Over the steps the crops are dealt out to `degradations` in turn, so that each gets its share whatever the batch.
         """
-        source = generator(self.seed, step, "grain")
-        return pairs(self.draw(step), degradations, source, step * self.batch, self.batch, self.own, self.margin)
+        first = step * self.batch % len(degradations)
+        if self.stored is None or any(each.noise for each in degradations):
+            source = generator(self.seed, step, "grain")
+            return pairs(self.draw(step), degradations, source, first, self.batch, self.own, self.margin)
+        key = first, *degradations
+        if key not in self.recorded:
+            source = generator()  # of which nothing is drawn
+            self.recorded[key] = Recorded(
+                lambda crops: pairs(crops, degradations, source, first, self.batch, self.own, self.margin)
+            )
+        inputs, truth = self.recorded[key](self.draw(step))
+        return inputs, truth
 
     def _warped(self, source: Generator) -> Tensor:
         """Return crops shrunk by one factor and, if that is enough, turned by one small angle, with no corner filled in."""
@@ -117,12 +132,42 @@ class Crops:
         pick = torch.randint(len(self.rows), (self.batch,), generator=source).numpy()
         top, left = (torch.randint(positions, (2, self.batch), generator=source) * grid).numpy()
         quarters, mirrored = torch.randint(4, (2, self.batch), generator=source).numpy()
-        own = self.own
-        crops = cut(self.images, self.rows[pick[own]], top[own] + spare, left[own] + spare, side - 2 * spare)
         mirrored %= 2 if self.augment.flip else 1
-        # As bytes, and before they go to the device: a quarter of the memory to move.
-        turned = _turned_and_mirrored(crops, quarters[own], mirrored[own])
-        return torch.from_numpy(turned).to(self.device).unsqueeze(1).float().div_(255)
+        places = np.stack([pick, top + spare, left + spare, quarters, mirrored])[:, self.own]
+        side -= 2 * spare
+        if self.stored is None:
+            pick, top, left, quarters, mirrored = places
+            # As bytes, and before they go to the device: a quarter of the memory to move.
+            turned = _turned_and_mirrored(cut(self.images, self.rows[pick], top, left, side), quarters, mirrored)
+            crops = send(torch.from_numpy(turned), self.device)
+        else:
+            crops = cut_there(self.stored, send(torch.from_numpy(places), self.device), side)
+        return crops.unsqueeze(1).float().div_(255)
+
+
+def _stored(images: Images, rows: npt.NDArray[np.intp], device: torch.device) -> Tensor | None:
+    """Return `rows` of `images` on a CUDA device that has room for them, uint8; else None: they stay where they are."""
+    if device.type != "cuda" or len(rows) * images[0].nbytes > ROOM * torch.cuda.mem_get_info(device)[0]:
+        return None
+    stored = torch.empty((len(rows), *images.shape[1:]), dtype=torch.uint8, device=device)
+    for place, row in enumerate(rows):
+        stored[place] = torch.from_numpy(images[row].copy())
+    return stored
+
+
+def cut_there(images: Tensor, places: Tensor, side: int) -> Tensor:
+    """Return squares (N, side, side) of `images` (M, S, S), turned and mirrored, by operations that a GPU does at once.
+
+    `places` (5, N), integers, are their image, first row, first column, quarter turns, and 1 where they are then mirrored.
+    """
+    image, top, left, quarters, mirrored = places[:, :, None, None]
+    line = torch.arange(side, device=images.device)
+    row, column = line[:, None], torch.where(mirrored == 1, side - 1 - line, line)
+    turned = quarters % 2 == 1
+    row, column = torch.where(turned, column, row), torch.where(turned, row, column)
+    row = torch.where(quarters >= 2, side - 1 - row, row)
+    column = torch.where((quarters == 1) | (quarters == 2), side - 1 - column, column)
+    return images[image, top + row, left + column]
 
 
 def _turned_and_mirrored(crops: Images, quarters: npt.NDArray[np.int64], mirrored: npt.NDArray[np.int64]) -> Images:
@@ -143,7 +188,7 @@ def _around(side: int, angle: float) -> int:
 def _turned_inside(crops: Tensor, angle: float, side: int) -> Tensor:
     """Return the central squares of `side` pixels of `crops` (N, 1, H, H) after a turn by `angle` radians."""
     rotation = torch.tensor([[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0]])
-    theta = (rotation * side / crops.shape[-1]).to(crops.device)[None]
+    theta = send(rotation * side / crops.shape[-1], crops.device)[None]
     grid = F.affine_grid(theta, [1, 1, side, side], align_corners=False)  # one for all
     return F.grid_sample(crops, grid.expand(len(crops), -1, -1, -1), mode="bicubic", align_corners=False).clamp(0, 1)
 
@@ -186,7 +231,9 @@ def pairs(
         count, _, height, width = window.shape
         theirs = everyone[share(i, first, len(degradations))]
         before = len([crop for crop in theirs if crop < ours.start])
-        noise = grain(degradation, (len(theirs), 1, height // scale, width // scale), source)[before : before + count]
+        noise = None
+        if degradation.noise:
+            noise = grain(degradation, (len(theirs), 1, height // scale, width // scale), source)[before : before + count]
         inputs[dealt] = observe(window, scale, noise)[..., margin : margin + patch, margin : margin + patch]
     return inputs, crops[..., inner, inner]
 

@@ -6,12 +6,17 @@ ICLR 2025.
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-EVERY = 2  # steps between two turns of the bases; the matrices here are so small that this costs less than it brings
+from superres.device import Recorded, send
+
+# Steps between two turns of the bases. On a CPU the matrices here are so small that two cost less than they bring; a GPU takes
+# as long for QR decompositions as for two steps of a network.
+EVERY = {"cpu": 2, "cuda": 10}
 EPSILON = 1e-8
 
 
@@ -26,28 +31,73 @@ class SOAP(torch.optim.Optimizer):
 
     def __init__(self, params: Iterable[Tensor], lr: float, betas: tuple[float, float] = (0.9, 0.99)) -> None:
         super().__init__(params, {"lr": lr, "betas": betas})
+        self.recorded: dict[tuple[int, bool], Recorded] = {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
+        super().load_state_dict(state_dict)
+        self.recorded.clear()  # which work on tensors that have gone
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         """Take a step down the gradients; closures, which torch's own optimizers allow, are not called."""
         del closure
-        for group in self.param_groups:
+        for number, group in enumerate(self.param_groups):
             alike: dict[torch.Size, list[Tensor]] = {}
             for weight in group["params"]:
                 alike.setdefault(weight.shape, []).append(weight)
             layers = list(alike.values())  # those of one shape at once: many small products are slow
             states = [self.state[weights[0]] for weights in layers]
-            gradients = [torch.stack([_as_modes(weight) for weight in weights]) for weights in layers]
+            gradients = [weight.grad for weights in layers for weight in weights if weight.grad is not None]
             if not all(states):
-                for state, gradient in zip(states, gradients, strict=True):
+                for state, gradient in zip(states, _stacked(gradients, layers), strict=True):
                     state["steps"], state["covariances"] = 0, covariances(gradient)
                     state["momentum"], state["variance"] = torch.zeros_like(gradient), torch.zeros_like(gradient)
                     state["bases"] = [_eigenvectors(covariance) for covariance in state["covariances"]]
                 continue
-            in_place = [_channels_last(weight) for weights in layers for weight in weights]
-            directions = [each for of_layers in _directions(gradients, states, *group["betas"]) for each in of_layers]
-            directions = [each.view(weight.shape) for each, weight in zip(directions, in_place, strict=True)]
-            torch._foreach_sub_(in_place, directions, alpha=group["lr"])
+            for state in states:
+                state["steps"] += 1
+            (steps,) = {state["steps"] for state in states}
+            (beta1, beta2), device = group["betas"], layers[0][0].device
+            turn = steps % EVERY[device.type] == 0
+            scales = group["lr"], 1 - beta1**steps, math.sqrt(1 - beta2**steps)
+            take = partial(_take, layers, states, group["betas"], turn)
+            if device.type == "cuda":
+                recorded = self.recorded.setdefault((number, turn), Recorded(lambda s, *g, take=take: take(s.unbind(), g)))
+                recorded(send(torch.tensor(scales), device), *gradients)
+            else:
+                take(scales, gradients)
+
+
+def _take(
+    layers: Sequence[Sequence[Tensor]],
+    states: Sequence[dict[str, Any]],
+    betas: tuple[float, float],
+    turn: bool,
+    scales: Sequence[Any],
+    gradients: Sequence[Tensor],
+) -> Sequence[Tensor]:
+    """Step `layers`, those of one shape together, down their `gradients`, and bring their `states` up to date.
+
+    `scales` are the learning rate and what corrects momentum and spread for the short time they have been running: numbers, or
+    on a GPU tensors without dimensions.
+    """
+    rate, of_momentum, of_spread = scales
+    in_place = [_channels_last(weight) for weights in layers for weight in weights]
+    stacked = _stacked(gradients, layers)
+    directions = [each for some in _directions(stacked, states, betas, turn, of_momentum, of_spread) for each in some]
+    directions = [each.view(weight.shape) for each, weight in zip(directions, in_place, strict=True)]
+    if isinstance(rate, Tensor):
+        torch._foreach_mul_(directions, rate)
+        rate = 1
+    torch._foreach_sub_(in_place, directions, alpha=rate)
+    return in_place
+
+
+def _stacked(gradients: Sequence[Tensor], layers: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+    """Return for each of `layers`, weights of one shape, all of their gradients as one tensor (L, ...) of their modes."""
+    modes = iter(map(_as_modes, gradients))
+    return [torch.stack([next(modes) for _ in weights]) for weights in layers]
 
 
 def covariances(gradients: Tensor) -> list[Tensor]:
@@ -66,10 +116,8 @@ def _channels_last(weight: Tensor) -> Tensor:
     return weight.permute(0, 2, 3, 1) if weight.ndim == 4 else weight
 
 
-def _as_modes(weight: Tensor) -> Tensor:
+def _as_modes(gradient: Tensor) -> Tensor:
     """Return the gradient of a convolution (out, in, h, w) as (out, h*w, in) without axes of length 1; others as they are."""
-    gradient = weight.grad
-    assert gradient is not None
     if gradient.ndim < 3:
         return gradient
     modes = _channels_last(gradient).flatten(1, 2)
@@ -92,19 +140,24 @@ def _turn(tensors: Tensor, bases: list[Tensor]) -> Tensor:
     return tensors.reshape(shape)
 
 
-def _directions(gradients: list[Tensor], states: Sequence[dict[str, Any]], beta1: float, beta2: float) -> list[Tensor]:
+def _directions(
+    gradients: list[Tensor],
+    states: Sequence[dict[str, Any]],
+    betas: tuple[float, float],
+    turn: bool,
+    of_momentum: Any,
+    of_spread: Any,
+) -> list[Tensor]:
     """Return where to step against, in the shapes of `gradients` (L, ...), and take each of `gradients` into its state."""
-    for state in states:
-        state["steps"] += 1
-    steps = states[0]["steps"]
+    beta1, beta2 = betas
     # Lists at once, since most of the time goes into starting these small operations.
     torch._foreach_lerp_([state["momentum"] for state in states], gradients, 1 - beta1)
     turned = [_turn(gradient, state["bases"]) for gradient, state in zip(gradients, states, strict=True)]
     torch._foreach_lerp_([state["variance"] for state in states], torch._foreach_mul(turned, turned), 1 - beta2)
     spread = torch._foreach_sqrt([state["variance"] for state in states])
-    torch._foreach_div_(spread, math.sqrt(1 - beta2**steps))
+    torch._foreach_div_(spread, of_spread)
     torch._foreach_add_(spread, EPSILON)
-    momenta = torch._foreach_div([_turn(state["momentum"], state["bases"]) for state in states], 1 - beta1**steps)
+    momenta = torch._foreach_div([_turn(state["momentum"], state["bases"]) for state in states], of_momentum)
     torch._foreach_div_(momenta, spread)
     # With fixed bases no gradients can make Adam step further than this (by Cauchy and Schwarz); when a basis turns, what is
     # known of a direction may be far too small for it.
@@ -115,7 +168,7 @@ def _directions(gradients: list[Tensor], states: Sequence[dict[str, Any]], beta1
     old = [covariance for state in states for covariance in state["covariances"]]
     if old:  # vectors have none
         torch._foreach_lerp_(old, [new for gradient in gradients for new in covariances(gradient)], 1 - beta2)
-    if steps % EVERY == 0:
+    if turn:
         for state in states:
             _follow(state)
     return directions
@@ -130,5 +183,5 @@ def _follow(state: dict[str, Any]) -> None:
         place = [1] * state["variance"].ndim
         place[0], place[axis] = order.shape
         # gather, since take_along_dim first takes the remainder of every index.
-        state["variance"] = state["variance"].gather(axis, order.view(place).expand_as(state["variance"]))
-        state["bases"][axis - 1] = torch.linalg.qr(along.gather(2, order[:, None].expand_as(along)))[0]
+        state["variance"].copy_(state["variance"].gather(axis, order.view(place).expand_as(state["variance"])))
+        basis.copy_(torch.linalg.qr(along.gather(2, order[:, None].expand_as(along)))[0])

@@ -15,13 +15,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from superres.checkpoint import Checkpoint
 from superres.dataset import Dataset, Images, digest
 from superres.degrade import MARGIN, Degradation, generator, to_levels
-from superres.device import choose_device, choose_precision, multiplying_in
+from superres.device import Recorded, choose_device, choose_precision, multiplying_in, repeatable
 from superres.errors import UserError
 from superres.params import SEED, Must, at_least
 from superres.patches import GRID, Augment, Crops, cut, pairs, reach, share
@@ -140,7 +139,7 @@ class Trainer:
             tqdm(
                 desc=name, total=settings.steps, initial=run.step, unit="step", disable=None if self.rank.first else True
             ) as progress,
-            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
+            repeatable(),
         ):
             while run.step < settings.steps:
                 run.learn(*crops.observed(run.step, degradations))
@@ -213,7 +212,7 @@ class Run:
         self.precision, self.judged_in = precision, judged_in
         # What runs forwards: with several ranks, running back through it averages their gradients.
         self.forwards = DistributedDataParallel(network) if rank.count > 1 else network
-        self.averaged = AveragedModel(network, multi_avg_fn=_average)
+        self.averaged = copy.deepcopy(network)
         make = {"adam": torch.optim.Adam, "soap": SOAP}[settings.optimizer]
         self.optimizer: torch.optim.Optimizer = make(network.parameters(), lr=settings.learning_rate)
         self.marks = {math.ceil(settings.steps * i / settings.validations) for i in range(1, settings.validations + 1)}
@@ -225,16 +224,18 @@ class Run:
         self.slowed = False
         self.layers = sum(parameter.ndim == 4 for parameter in network.parameters())
         self.threads: ThreadPoolExecutor | None = None
+        self.recorded = Recorded(self._clipped) if self.losses.is_cuda and rank.count == 1 else None
         self.good = copy.deepcopy(self._present())
 
     def learn(self, inputs: Tensor, truth: Tensor) -> None:
         """Take the next optimiser step, on its batch, or this rank's share of it, (N, 1, P, P) of `Crops.observed`."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * self._schedule()
-        errors = self.gather(inputs, truth)
-        nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
+        (errors,) = self.recorded(inputs, truth) if self.recorded else self._clipped(inputs, truth)
         self.optimizer.step()
-        self.averaged.update_parameters(self.network)
+        keep = min(AVERAGE, (1 + self.step) / (10 + self.step)) if self.step else 0  # early weights are soon outdated
+        means, weights = ([tensor.detach() for tensor in each.parameters()] for each in (self.averaged, self.network))
+        torch._foreach_lerp_(means, weights, 1 - keep)
         kinds, batch = len(self.degradations), len(errors) * self.rank.count
         first = self.step * batch
         own = first + self.rank.share(batch).start
@@ -261,7 +262,7 @@ class Run:
     def judge(self, validation: Validation) -> None:
         """Measure the averaged weights on the validation windows, note it in the curves, and keep them if they are the best."""
         with multiplying_in(self.judged_in, self.losses.device):
-            quality = validation.measure(self.averaged.module)
+            quality = validation.measure(self.averaged)
         for degradation, loss, crops in zip(self.degradations, self.losses.tolist(), self.crops, strict=True):
             (value, similarity), (bicubic, _) = quality[degradation], validation.bicubic[degradation]
             self.curves.append(
@@ -279,7 +280,7 @@ class Run:
         self.crops = [0] * len(self.crops)
         score = sum(value for value, _ in quality.values()) / len(quality)
         if score > self.best["score"]:
-            self.best = {"score": score, "step": self.step, "weights": _copy(self.averaged.module)}
+            self.best = {"score": score, "step": self.step, "weights": _copy(self.averaged)}
         self.good = copy.deepcopy(self._present())
 
     def diverged(self) -> bool:
@@ -335,6 +336,12 @@ class Run:
             restored: Tensor = self.forwards(inputs)
         return (restored - truth).abs().mean(dim=(1, 2, 3))
 
+    def _clipped(self, inputs: Tensor, truth: Tensor) -> Sequence[Tensor]:
+        """Do as `gather`, but shorten gradients that are too long."""
+        errors = self.gather(inputs, truth)
+        nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
+        return [errors]
+
     def _gather_side_by_side(self, pieces: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
         """Do as `gather`, each piece in a thread with its share of the cores: in no layer do they wait for each other."""
         if self.threads is None:
@@ -359,12 +366,6 @@ class Run:
         rising = (self.step + 1) / max(1, round(WARM_UP * self.settings.steps))
         falling = (1 + math.cos(math.pi * done)) / 2 if self.settings.schedule == "cosine" else (1 - done) ** 2
         return (SLOWER if self.slowed else 1) * min(rising, falling)
-
-
-def _average(means: Any, current: Any, steps: Tensor | int) -> None:
-    """Take the weights `current` into their exponential moving `means`, faster in the first steps, which are soon outdated."""
-    keep = min(AVERAGE, (1 + int(steps)) / (10 + int(steps)))
-    torch._foreach_lerp_(means, current, 1 - keep)
 
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:

@@ -1,16 +1,22 @@
+import time
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio
 from tiny import TINY
 
-from benchmarks import cuda, plain
-from superres.degrade import observe
+from benchmarks import cuda, natural_images, plain
+from superres import params
+from superres.degrade import enlarge, observe
 from superres.models.srcnn import SRCNN
 from superres.models.vdsr import VDSR
 from superres.preprocess import prepare
 from superres.quality import psnr, ssim
 from superres.sources.phantom import draw
+from superres.training import Training
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +65,38 @@ def test_the_gpu_benchmark_times_every_stage(tmp_path, monkeypatch):
     assert list(seconds) == ["download", "preprocess", "split", "train_srcnn", "train_vdsr", "evaluate", "errormaps"]
     assert all(taken > 0 for taken in seconds.values())
     assert (tmp_path / "metrics/evaluate.json").is_file()
+
+
+def test_the_gpu_benchmark_measures_training_once_it_runs(finished):
+    settings = params.read(finished / "params.yaml", "train_vdsr", Training)
+    start = time.perf_counter()
+    rate = cuda.training_rate("vdsr", finished, settings, torch.device("cpu"), steps=2)
+    assert rate > 6 * 664_704 * settings.patch**2 * settings.batch * 2 / (time.perf_counter() - start)
+
+
+def test_natural_images_are_trained_on_and_evaluated(tmp_path, monkeypatch, capsys):
+    for scale, side in product((2, 3, 4), (36, 48)):
+        folder = tmp_path / f"Set5/image_SRF_{scale}"
+        folder.mkdir(parents=True, exist_ok=True)
+        image = Image.fromarray(draw(0, side, 96).pixels).convert("RGB")
+        image.save(folder / f"{side}_HR.png")
+        image.resize((96 // scale,) * 2, Image.Resampling.BICUBIC).save(folder / f"{side}_LR.png")
+    (tmp_path / "T91").mkdir()
+    for number in range(11):
+        Image.fromarray(draw(0, number, 120).pixels).convert("RGB").save(tmp_path / f"T91/t{number}.png")
+    monkeypatch.setattr("sys.argv", ["", str(tmp_path), "-o", str(tmp_path / "out"), "--train", "T91", "--batch", "2"])
+    monkeypatch.setattr(natural_images, "BUDGETS", {"cpu": ("short", 2, 2, 2)})
+    monkeypatch.setattr(natural_images, "choose_device", lambda _: torch.device("cpu"))
+    natural_images.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert "T91: 11 windows of 120 pixels, 2 of them to validate on" in lines
+    printed = {tuple(line.split()[:2]): float(line.split()[2]) for line in lines if line[:4] in {"x2 b", "x2 s", "x2 v"}}
+    expected = []
+    for side in (36, 48):
+        truth, low = (natural_images.luma(tmp_path / f"Set5/image_SRF_2/{side}_{kind}.png") for kind in ("HR", "LR"))
+        enlarged = enlarge(torch.from_numpy(low)[None, None].float() / 255, 2)[0, 0].numpy()
+        inner = slice(2, -2), slice(2, -2)
+        levels = np.floor(enlarged * 255 + 0.501).clip(0, 255).astype(np.uint8)
+        expected.append(peak_signal_noise_ratio(truth[inner], levels[inner]))
+    assert printed["x2", "bicubic"] == pytest.approx(np.mean(expected), abs=0.006)
+    assert {model for _, model in printed} == {"bicubic", "srcnn", "vdsr"}

@@ -1,13 +1,16 @@
+import gc
 import os
 import platform
 import subprocess
 import sys
+import weakref
+from contextlib import nullcontext
 
 import pytest
 import torch
 from tiny import ROOT
 
-from superres.device import choose_device, choose_precision, multiplying_in
+from superres.device import Recorded, choose_device, choose_precision, multiplying_in
 from superres.errors import UserError
 
 
@@ -68,3 +71,39 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
     faults = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
     # Ten times 160 MB are 410,000 pages of 4 KiB, or 800 of 2 MiB.
     assert (int(faults.stdout) < 100) == kept
+
+
+class Cycle:
+    def __init__(self):
+        self.itself = self
+
+
+def test_work_is_rehearsed_recorded_and_then_replayed(monkeypatch):
+    calls = []
+    unneeded = Cycle()
+    gone = weakref.ref(unneeded)
+
+    def work(first, second):
+        calls.append((gone() is None, gc.isenabled()))
+        return [first + second]
+
+    class Graph:
+        """Like torch's, but on a CPU, where recording is calling."""
+
+        def replay(self):
+            recorded.results[0].copy_(recorded.given[0] + recorded.given[1])
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", lambda _: nullcontext())
+    recorded = Recorded(work)
+    one, two = torch.tensor([1.0]), torch.tensor([2.0])
+    assert recorded(one, two)[0].item() == 3
+    gc.disable()  # or it might go by itself
+    del unneeded
+    gc.enable()
+    assert recorded(one, one)[0].item() == 2
+    for number in range(5):
+        assert recorded(one * number, two)[0].item() == number + 2
+    # Once in earnest and once recorded, with nothing left that could be freed meanwhile.
+    assert calls == [(False, True), (True, False)]
+    assert gc.isenabled()

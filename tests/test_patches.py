@@ -6,7 +6,7 @@ from PIL import Image
 from superres import patches
 from superres.degrade import MARGIN, Degradation, generator, observe
 from superres.errors import UserError
-from superres.patches import GRID, Augment, Crops, cut, pairs, reach
+from superres.patches import GRID, Augment, Crops, cut, cut_there, pairs, reach
 
 PLAIN = Augment(flip=False, zoom=1.0, rotation=0.0, warped=0.0)
 SIDE = 24 + 2 * MARGIN
@@ -227,6 +227,15 @@ def test_cut_returns_the_windows_asked_for(images):
     cuts = cut(images, rows, top, left, 20)
     assert np.array_equal(cuts[0], images[4, 3:23, 50:70])
     assert np.array_equal(cuts[1], images[0, 100:120, 0:20])
+
+
+def test_cutting_all_at_once_gives_the_same_crops(images):
+    quarters, mirrored = np.arange(8) % 4, np.arange(8) // 4
+    rows, top, left = np.arange(8) % 5, np.arange(8) * 3, 100 - np.arange(8) * 7
+    expected = [np.rot90(crop, turns) for crop, turns in zip(cut(images, rows, top, left, 20), quarters, strict=True)]
+    expected = [np.fliplr(crop) if mirror else crop for crop, mirror in zip(expected, mirrored, strict=True)]
+    places = torch.from_numpy(np.stack([rows, top, left, quarters, mirrored]))
+    assert np.array_equal(cut_there(torch.from_numpy(images), places, 20), np.stack(expected))
 
 
 def test_images_too_small_for_a_crop_are_refused():

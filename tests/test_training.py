@@ -277,7 +277,7 @@ def test_the_weights_that_are_judged_are_a_running_mean():
     for step, weight in enumerate(seen[1:], start=1):
         keep = (1 + step) / (10 + step)
         mean = keep * mean + (1 - keep) * weight
-    assert run.averaged.module.weight.item() == pytest.approx(mean, rel=1e-6)
+    assert run.averaged.weight.item() == pytest.approx(mean, rel=1e-6)
 
 
 def test_validation_measures_bicubic_as_scikit_image_does(data):

@@ -77,7 +77,7 @@ class SRCNN(nn.Module):
             with torch.no_grad():
                 # What the convolutions add by themselves, so that filters which a middle level leaves silent have small maps.
                 # It depends on the weights alone: no crop's result may hang on the others of its batch.
-                middle = by_level @ by_level.new_tensor([1, 0.5])
+                middle = by_level[:, 0] + by_level[:, 1] / 2
                 first = torch.where(middle[:, None] < 0, by_level, 0).to(dtype)
                 second = _of_level(mapping, middle.relu()).clamp(max=0).to(dtype)
                 levels = levels.to(by_level.dtype)
@@ -102,7 +102,12 @@ class SRCNN(nn.Module):
 
 def _padded(maps: Tensor, border: int) -> Tensor:
     """Return `maps` (N, C, H, W) with their edges repeated `border` pixels outwards."""
-    return F.pad(maps, (border,) * 4, mode="replicate")
+    if not maps.is_cuda:
+        return F.pad(maps, (border,) * 4, mode="replicate")
+    for axis in (2, 3):  # on a GPU torch adds up the gradients of that in another order each time
+        first, last = (maps.narrow(axis, at, 1) for at in (0, maps.shape[axis] - 1))
+        maps = torch.cat([*[first] * border, maps, *[last] * border], axis)
+    return maps
 
 
 def _shifted(images: Tensor) -> Tensor:
@@ -118,9 +123,14 @@ def _shifted_with(images: Tensor, constants: Tensor) -> Tensor:
     # As crops are small, a product with zeros and ones takes a third less time than copies of so few pixels each.
     column, channel = _numbers(width, EXTRACTION, images)
     places = images.new_zeros(width + further, width, EXTRACTION + further)
-    places[(column + channel - border).clamp(0, width - 1), column, channel] = 1
+    _set_to_one(places, (column + channel - border).clamp(0, width - 1), column, channel)
     places[width:, :, EXTRACTION:].diagonal(dim1=0, dim2=2).fill_(1)
     return (rows @ places.flatten(1)).view(count, -1, width, EXTRACTION + further).permute(0, 3, 1, 2)
+
+
+def _set_to_one(tensor: Tensor, *places: Tensor) -> None:
+    # An assignment would send the number from the CPU's memory.
+    tensor.index_put_(places, tensor.new_ones(()))
 
 
 def _numbers(width: int, channels: int, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -151,7 +161,7 @@ def _slants(rows: Tensor, width: int) -> Tensor:
     """
     pixel, channel = _numbers(width, RECONSTRUCTION, rows)
     slants = rows.new_zeros(width, width, RECONSTRUCTION)
-    slants[pixel, (pixel + channel - RECONSTRUCTION // 2).clamp(0, width - 1), channel] = 1
+    _set_to_one(slants, pixel, (pixel + channel - RECONSTRUCTION // 2).clamp(0, width - 1), channel)
     return slants.flatten(1)
 
 

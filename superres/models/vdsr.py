@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.autograd import Function
 
-from superres.convolution import conv_add, conv_relu, gradient_of_inputs, gradients
+from superres.convolution import conv_add, conv_relu, gradient_before_relu, gradients
 
 DEPTH = 20
 WIDTH = 64
+ALIGNED = 8  # channels, at least, of what a GPU convolves fast
 
 
 class VDSR(nn.Module):
@@ -72,8 +73,16 @@ def _learnt(images: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor],
     if dtype != images.dtype:
         images, first = _in_parts(images, dtype), _for_parts(first, dtype)
     cast_weights, cast_biases = [weight.to(dtype) for weight in weights[1:]], [bias.to(dtype) for bias in biases]
+    if images.is_cuda:
+        images, first = (_widened(each, 1, WIDTH) for each in (images, first))
+        cast_weights[-1], cast_biases[-1] = (_widened(each[-1], 0, ALIGNED) for each in (cast_weights, cast_biases))
     residual: Tensor = _Residual.apply(images, first, *cast_weights, *cast_biases)  # type: ignore[no-untyped-call]
-    return residual
+    return residual[:, :1]
+
+
+def _widened(tensor: Tensor, axis: int, length: int) -> Tensor:
+    """Return `tensor` with zeros behind it along `axis`: cuDNN's fast convolutions are for many channels, or whole groups."""
+    return F.pad(tensor, [0, 0] * (tensor.ndim - 1 - axis) + [0, length - tensor.shape[axis]])
 
 
 def _found(
@@ -129,8 +138,7 @@ class _Residual(Function):
             of_weights.insert(0, of_weight)
             of_biases.insert(0, of_bias)
             if number > 0:
-                passed = torch.gt(inputs[number], 0, out=inputs[number])  # which nobody needs any more
-                behind = gradient_of_inputs(behind, weights[number], passed)
+                behind = gradient_before_relu(behind, weights[number], inputs[number])  # which nobody needs any more
         return (of_images, *of_weights, *of_biases)
 
 

@@ -1,0 +1,128 @@
+"""What a CUDA GPU computes beside what a CPU does: for machines that have one."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from superres import patches, soap
+from superres.degrade import Degradation
+from superres.device import Recorded, repeatable
+from superres.models import srcnn, vdsr
+from superres.models.srcnn import SRCNN
+from superres.models.vdsr import VDSR
+from superres.patches import Augment, Crops, reach
+from superres.soap import SOAP
+from superres.training import Run, Training
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+ALL = [Degradation(scale) for scale in (2, 3, 4)]
+NETWORKS = {"srcnn": (SRCNN, srcnn.start_from_bicubic), "vdsr": (VDSR, vdsr.start_from_bicubic)}
+
+
+def run(name: str, device: torch.device, precision: torch.dtype, degradations=ALL[:1]) -> Run:
+    make, start = NETWORKS[name]
+    network = make()
+    start(network, 0)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.003)
+    network = nn.utils.convert_conv2d_weight_memory_format(network.to(device), torch.channels_last)
+    settings = Training(100, 6, 36, "soap", 0.001, "cosine", 1, "auto", 1, 0)
+    return Run(network, settings, degradations, precision)
+
+
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    inputs = nn.functional.avg_pool2d(torch.rand(6, 1, 40, 40, generator=generator), 5, 1)
+    return inputs, (inputs + 0.02 * torch.randn(inputs.shape, generator=generator)).clamp(0, 1)
+
+
+def gradients(of: Run) -> torch.Tensor:
+    return torch.cat([parameter.grad.flatten().cpu() for parameter in of.network.parameters()])
+
+
+@pytest.fixture(autouse=True)
+def _as_in_training():
+    with repeatable():
+        yield
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(("precision", "furthest"), [(torch.float32, 2e-5), (torch.bfloat16, 1e-2)])
+def test_gradients_are_those_of_a_cpu_in_float32(name, precision, furthest):
+    inputs, truth = batch()
+    theirs, ours = run(name, CPU, torch.float32), run(name, CUDA, precision)
+    expected = theirs.gather(inputs, truth)
+    torch.testing.assert_close(ours.gather(inputs.to(CUDA), truth.to(CUDA)).cpu(), expected, rtol=furthest, atol=1e-6)
+    wanted = gradients(theirs)
+    assert (gradients(ours) - wanted).norm() < furthest * wanted.norm()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_recorded_work_does_what_it_does_kernel_by_kernel(name, precision):
+    inputs, truth = (each.to(CUDA) for each in batch())
+    ours = run(name, CUDA, precision)
+    ours._clipped(inputs, truth)
+    expected = gradients(ours)
+    recorded = Recorded(ours._clipped)
+    for _ in range(3):
+        recorded(inputs.flip(0), truth)
+        recorded(inputs, truth)
+        assert torch.equal(gradients(ours), expected)
+
+
+def test_soap_steps_as_on_a_cpu(monkeypatch):
+    monkeypatch.setattr(soap, "EVERY", {"cpu": 3, "cuda": 3})
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(6, 5, 3, 3), (6, 5, 3, 3), (6, 5, 1, 1), (6,)]  # whose covariances have unique eigenvectors
+    theirs = [nn.Parameter(torch.randn(shape, dtype=torch.float64, generator=generator)) for shape in shapes]
+    ours = [nn.Parameter(weight.detach().to(CUDA)) for weight in theirs]
+    optimizers = SOAP(theirs, lr=0.1), SOAP(ours, lr=0.1)
+    for step in range(14):  # turns are recorded at the sixth
+        for optimizer in optimizers:
+            optimizer.param_groups[0]["lr"] = 0.1 / (1 + step)
+        for one, other in zip(theirs, ours, strict=True):
+            one.grad = torch.randn(one.shape, dtype=torch.float64, generator=generator)
+            other.grad = one.grad.to(CUDA)
+        for optimizer in optimizers:
+            optimizer.step()
+        if step == 9:
+            optimizers[1].load_state_dict(optimizers[1].state_dict())
+    for one, other in zip(theirs, ours, strict=True):
+        torch.testing.assert_close(other.cpu(), one, rtol=0, atol=1e-5)  # rates are sent in float32
+
+
+def test_crops_are_those_of_a_cpu(monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (5, 144, 144), dtype=np.uint8)
+    augment = Augment(flip=True, zoom=0.7, rotation=5.0, warped=0.5)
+    on_cpu, stored = (Crops(images, np.array([4, 0, 2]), augment, 36, 7, 0, d, margin=reach(ALL)) for d in (CPU, CUDA))
+    monkeypatch.setattr(patches, "ROOM", 0)
+    sent = Crops(images, np.array([4, 0, 2]), augment, 36, 7, 0, CUDA, margin=reach(ALL))
+    assert stored.stored is not None
+    assert sent.stored is None
+    for step in range(20):
+        (inputs, truth), ours, theirs = (each.observed(step, ALL) for each in (on_cpu, stored, sent))
+        for crops in (ours, theirs):
+            torch.testing.assert_close(crops[1].cpu(), truth, rtol=0, atol=1e-4)
+            # Where a last bit decides how a low-resolution pixel is rounded, it is a grey level.
+            assert ((crops[0].cpu() - inputs).abs() > 1e-4).float().mean() < 1e-3
+            torch.testing.assert_close(crops[0].cpu(), inputs, rtol=0, atol=1.5 / 255)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_two_runs_are_equal_bit_for_bit(name, precision):
+    images = np.random.default_rng(0).integers(0, 256, (5, 144, 144), dtype=np.uint8)
+    trained = []
+    for _ in range(2):
+        ours = run(name, CUDA, precision, ALL)
+        crops = Crops(images, np.arange(5), Augment(True, 0.7, 5.0, 0.5), 36, 6, 0, CUDA, margin=reach(ALL))
+        for step in range(23):
+            ours.learn(*crops.observed(step, ALL))
+        trained.append([*ours.network.parameters(), *ours.averaged.parameters(), ours.losses])
+    assert all(torch.equal(*pair) for pair in zip(*trained, strict=True))
