@@ -34,7 +34,9 @@ WARM_UP = 0.02  # share of the steps in which the learning rate rises from nothi
 CLIP = 0.5  # largest norm of a gradient; a batch of hard crops must not throw the network back
 DIVERGED = 0.5  # a loss above half of the grey range is that of no network that is still learning
 SLOWER = 0.5  # share of the learning rate with which a diverged run tries again
-AT_ONCE = 20 * 2**16  # pixels, times layers, that are learnt from together on a CPU: more maps are too many to be used again
+# Pixels, times layers, that are learnt from together on a CPU: more maps are too many to be used again. And of several pieces a
+# core that is faster, or has less else to do, takes more.
+AT_ONCE = 20 * 2**15
 VALIDATION_IMAGES = 24  # a network is chosen on one window of this many validation images,
 VALIDATION_SIDE = 96  # of so many pixels a side: more, judged in float32, would cost training more time than they add certainty
 VALIDATION_BATCH = 16
