@@ -42,7 +42,7 @@ MUTANTS = [
     Mutant(
         "a decoder that has crashed is asked again",
         "superres/decoder.py",
-        "        _process.cache_clear()\n",
+        "    _process.cache_clear()\n",
         "",
         "tests/test_dicom.py::test_a_decoder_that_crashes_takes_one_file_with_it",
     ),
@@ -76,9 +76,9 @@ MUTANTS = [
     ),
     Mutant(
         "VDSR's gradients pass where ReLU has cut off",
-        "superres/models/vdsr.py",
-        "torch.gt(inputs[number], 0, out=inputs[number])",
-        "torch.ones_like(inputs[number])",
+        "superres/convolution.py",
+        "torch.gt(maps, 0, out=maps)",
+        "torch.ones_like(maps)",
         "tests/test_models.py::test_gradients_are_finite_differences",
     ),
     Mutant(
@@ -245,8 +245,8 @@ MUTANTS = [
     Mutant(
         "SRCNN is evaluated at the wrong scale",
         "superres/restoration.py",
-        "enhance(self.srcnn[scale], bicubic)",
-        "enhance(self.srcnn[max(self.srcnn)], bicubic)",
+        "restore(self.srcnn, bicubic, scale)",
+        "restore(self.srcnn, bicubic, max(self.srcnn.networks))",
         "tests/test_evaluate.py::test_every_test_image_is_measured_as_scikit_image_does",
     ),
     Mutant(
@@ -311,6 +311,27 @@ MUTANTS = [
         "        _refuse_bomb(source, folder, [entry for _, entry in images])\n",
         "",
         "tests/test_bad_input.py::test_a_bad_zip_is_refused_and_writes_nothing",
+    ),
+    Mutant(
+        "crops that are cut all at once are turned the other way",
+        "superres/patches.py",
+        "(quarters == 1) | (quarters == 2)",
+        "(quarters == 3) | (quarters == 2)",
+        "tests/test_patches.py::test_cutting_all_at_once_gives_the_same_crops",
+    ),
+    Mutant(
+        "what nobody needs is freed while a GPU's work is recorded",
+        "superres/device.py",
+        "        gc.disable()\n",
+        "",
+        "tests/test_device.py::test_work_is_rehearsed_recorded_and_then_replayed",
+    ),
+    Mutant(
+        "early weights count as much as any in the running mean",
+        "superres/training.py",
+        "keep = min(AVERAGE, (1 + self.step) / (10 + self.step)) if self.step else 0",
+        "keep = AVERAGE",
+        "tests/test_training.py::test_the_weights_that_are_judged_are_a_running_mean",
     ),
     Mutant(
         "a file is moved into place before it is on the disk",
