@@ -199,8 +199,8 @@ def test_a_trained_srcnn_loses_nothing_of_the_level_of_a_crop_under_autocast():
             with torch.autocast("cpu", torch.bfloat16):
                 rough = network(crops)
             off = 255 * (rough - network(crops))
-        assert off.mean((1, 2, 3)).abs().max() < 0.09  # grey levels
-        assert off.square().mean().sqrt() < 0.4
+        assert off.mean((1, 2, 3)).abs().max() < 0.06  # grey levels
+        assert off.square().mean().sqrt() < 0.5
 
 
 def test_vdsr_loses_nothing_visible_under_autocast():
