@@ -98,9 +98,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--images", type=int, default=3000)
-    parser.add_argument("--srcnn-steps", type=int, default=20_000)
-    parser.add_argument("--vdsr-steps", type=int, default=20_000)
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--srcnn-steps", type=int, default=1000)
+    parser.add_argument("--vdsr-steps", type=int, default=2000)
+    parser.add_argument("--batch", type=int, default=256)
     arguments = parser.parse_args()
     if not torch.cuda.is_available():
         raise UserError("this measures a CUDA GPU, and torch finds none here; make bench measures a CPU")
@@ -110,7 +110,7 @@ def main() -> None:
         arguments.folder,
         {
             "download": {"source": "phantom"},
-            "phantom": {"images": arguments.images},
+            "phantom": {"images": arguments.images, "size": 512},
             "train_srcnn": {"steps": arguments.srcnn_steps, "batch": arguments.batch},
             "train_vdsr": {"steps": arguments.vdsr_steps, "batch": arguments.batch},
             "runtime": {"device": "cuda"},
