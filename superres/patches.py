@@ -95,7 +95,7 @@ class Crops:
             return pairs(self.draw(step), degradations, source, first, self.batch, self.own, self.margin)
         key = first, *degradations
         if key not in self.recorded:
-            source = generator()  # of which nothing is drawn
+            source = generator()  # nothing is drawn of it without noise
             self.recorded[key] = Recorded(
                 lambda crops: pairs(crops, degradations, source, first, self.batch, self.own, self.margin)
             )

@@ -71,7 +71,8 @@ def test_the_gpu_benchmark_measures_training_once_it_runs(finished):
     settings = params.read(finished / "params.yaml", "train_vdsr", Training)
     start = time.perf_counter()
     rate = cuda.training_rate("vdsr", finished, settings, torch.device("cpu"), steps=2)
-    assert rate > 6 * 664_704 * settings.patch**2 * settings.batch * 2 / (time.perf_counter() - start)
+    lowest = 6 * 664_704 * settings.patch**2 * settings.batch * 2 / (time.perf_counter() - start)
+    assert lowest < rate < 1000 * lowest  # since only the last two steps are timed
 
 
 def test_natural_images_are_trained_on_and_evaluated(tmp_path, monkeypatch, capsys):
