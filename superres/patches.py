@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Annotated
 
@@ -57,9 +58,9 @@ class Crops:
     ) -> None:
         """Draw `batch` crops of `patch` pixels a side from `rows` of `images` (N, S, S), a memory map or an array.
 
-        Their places leave room for MARGIN, but no more than `margin` pixels around them are cut: `reach` tells how many the
-        degradations see. With several ranks, each gets its share of the same batch; where a size (batch, ...) is told below,
-        it is the share's.
+        They are cut with `margin` pixels to each side, of which `reach` tells how many the degradations see; near an edge of
+        the image they lie off the centre of what is cut. With several ranks, each gets its share of the same batch; where a
+        size (batch, ...) is told below, it is the share's.
         Raises UserError when the images are too small for a crop with its margin, or there is no row.
         """
         side = images.shape[1]
@@ -75,10 +76,14 @@ class Crops:
         self.stored = _stored(images, rows, device)
         self.recorded: dict[tuple[object, ...], Recorded] = {}
         self.batch, self.seed, self.own = batch, seed, rank.share(batch)
-        self.drawn, self.side, self.margin = drawn, patch + 2 * margin, margin
+        self.patch, self.drawn, self.margin = patch, drawn, margin
+        self.side = drawn - 2 * (MARGIN - margin)
 
-    def draw(self, step: int) -> Tensor:
-        """Return the ground truth of a step with its margin, float32 (batch, 1, P, P) in [0, 1], P = patch + 2 margin."""
+    def draw(self, step: int) -> tuple[Tensor, Tensor]:
+        """Return the ground truth of a step with its margin, and the first row and column of the crops in it.
+
+        Float32 (batch, 1, P, P) in [0, 1], P being patch + 2 margin, the patch brought to a multiple of GRID; int64 (2, batch).
+        """
         source = generator(self.seed, step)
         if _uniform(source, 0, 1) < self.augment.warped:
             return self._warped(source)
@@ -90,19 +95,16 @@ class Crops:
         Over the steps the crops are dealt out to `degradations` in turn, so that each gets its share whatever the batch.
         """
         first = step * self.batch % len(degradations)
+        degraded = partial(pairs, patch=self.patch, degradations=degradations, first=first, batch=self.batch, own=self.own)
         if self.stored is None or any(each.noise for each in degradations):
-            source = generator(self.seed, step, "grain")
-            return pairs(self.draw(step), degradations, source, first, self.batch, self.own, self.margin)
+            return degraded(*self.draw(step), source=generator(self.seed, step, "grain"))
         key = first, *degradations
         if key not in self.recorded:
-            source = generator()  # nothing is drawn of it without noise
-            self.recorded[key] = Recorded(
-                lambda crops: pairs(crops, degradations, source, first, self.batch, self.own, self.margin)
-            )
-        inputs, truth = self.recorded[key](self.draw(step))
+            self.recorded[key] = Recorded(partial(degraded, source=generator()))  # nothing is drawn of it without noise
+        inputs, truth = self.recorded[key](*self.draw(step))
         return inputs, truth
 
-    def _warped(self, source: Generator) -> Tensor:
+    def _warped(self, source: Generator) -> tuple[Tensor, Tensor]:
         """Return crops shrunk by one factor and, if that is enough, turned by one small angle, with no corner filled in."""
         zoom = _uniform(source, self.augment.zoom, 1)
         rotation = self.augment.rotation if zoom <= CRISP else 0.0
@@ -113,36 +115,43 @@ class Crops:
             room, around = _around(room, angle), _around(turned, angle)
         if room > self.images.shape[1]:  # a small image has no room for this much: take what there is
             return self._upright(source)
-        crops = self._cut(room, 1, source, (room - around) // 2)
+        places = torch.randint(self.images.shape[1] - room + 1, (2, self.batch), generator=source)
+        crops, corners = self._cut(around, places + (room - around) // 2, torch.full_like(places, self.margin), source)
         if angle != 0:
             crops = _turned_inside(crops, angle, turned)
-        return resize(crops, self.side, self.side).clamp(0, 1)
+        return resize(crops, self.side, self.side).clamp(0, 1), corners
 
-    def _upright(self, source: Generator) -> Tensor:
-        """Return crops at native resolution."""
-        crops = self._cut(self.drawn, GRID, source, MARGIN - self.margin)
-        return crops[..., : self.side, : self.side]
+    def _upright(self, source: Generator) -> tuple[Tensor, Tensor]:
+        """Return crops at native resolution: their places are counted from the nearer edge, along either axis."""
+        length = self.images.shape[1]
+        block = self.side - 2 * self.margin
+        places = torch.randint((length - block) // (2 * GRID) + 1, (2, self.batch), generator=source) * GRID
+        first = (places - self.margin).clamp(0, (length - self.side) // GRID * GRID)
+        corners = places - first
+        behind = torch.randint(2, (2, self.batch), generator=source) == 1
+        first = torch.where(behind, length - self.side - first, first)
+        return self._cut(self.side, first, torch.where(behind, 2 * self.margin - corners, corners), source)
 
-    def _cut(self, side: int, grid: int, source: Generator, spare: int) -> Tensor:
-        """Return squares that start on `grid`, each turned by its own number of quarter turns and half of them mirrored.
+    def _cut(self, side: int, first: Tensor, corners: Tensor, source: Generator) -> tuple[Tensor, Tensor]:
+        """Return squares of `side` pixels, each turned by its own number of quarter turns and half of them mirrored.
 
-        Without the `spare` pixels at their edges.
+        `first` are their first rows and columns in the images, `corners` those of the crops in them, which come back for what
+        was turned (2, batch).
         """
-        positions = (self.images.shape[1] - side) // grid + 1
-        pick = torch.randint(len(self.rows), (self.batch,), generator=source).numpy()
-        top, left = (torch.randint(positions, (2, self.batch), generator=source) * grid).numpy()
-        quarters, mirrored = torch.randint(4, (2, self.batch), generator=source).numpy()
+        pick = torch.randint(len(self.rows), (self.batch,), generator=source)
+        quarters, mirrored = torch.randint(4, (2, self.batch), generator=source)
         mirrored %= 2 if self.augment.flip else 1
-        places = np.stack([pick, top + spare, left + spare, quarters, mirrored])[:, self.own]
-        side -= 2 * spare
+        corners = _corners(corners, 2 * self.margin, quarters, mirrored)
+        places = torch.stack([pick, *first, quarters, mirrored, *corners])[:, self.own]
         if self.stored is None:
-            pick, top, left, quarters, mirrored = places
+            pick, top, left, turns, mirrors = places[:5].numpy()
             # As bytes, and before they go to the device: a quarter of the memory to move.
-            turned = _turned_and_mirrored(cut(self.images, self.rows[pick], top, left, side), quarters, mirrored)
-            crops = send(torch.from_numpy(turned), self.device)
+            turned = _turned_and_mirrored(cut(self.images, self.rows[pick], top, left, side), turns, mirrors)
+            crops, places = send(torch.from_numpy(turned), self.device), send(places, self.device)
         else:
-            crops = cut_there(self.stored, send(torch.from_numpy(places), self.device), side)
-        return crops.unsqueeze(1).float().div_(255)
+            places = send(places, self.device)
+            crops = cut_there(self.stored, places[:5], side)
+        return crops.unsqueeze(1).float().div_(255), places[5:]
 
 
 def _stored(images: Images, rows: npt.NDArray[np.intp], device: torch.device) -> Tensor | None:
@@ -180,6 +189,13 @@ def _turned_and_mirrored(crops: Images, quarters: npt.NDArray[np.int64], mirrore
     return done
 
 
+def _corners(corners: Tensor, last: int, quarters: Tensor, mirrored: Tensor) -> Tensor:
+    """Return where `corners` (2, N), rows and columns from 0 to `last`, come to lie by the turns of `_turned_and_mirrored`."""
+    row, column = torch.where(quarters >= 2, last - corners, corners)
+    row, column = torch.where(quarters % 2 == 1, torch.stack([last - column, row]), torch.stack([row, column]))
+    return torch.stack([row, torch.where(mirrored == 1, last - column, column)])
+
+
 def _around(side: int, angle: float) -> int:
     """Return the side of the upright square around one turned by `angle`, with 1.5 pixels to each side to interpolate from."""
     return math.ceil(side * (math.cos(angle) + math.sin(abs(angle)))) + 3
@@ -204,38 +220,44 @@ def cut(
 
 def pairs(
     crops: Tensor,
+    corners: Tensor,
+    patch: int,
     degradations: Sequence[Degradation],
     source: Generator,
     first: int = 0,
     batch: int | None = None,
     own: slice | None = None,
-    around: int = MARGIN,
 ) -> tuple[Tensor, Tensor]:
-    """Return network inputs and ground truths (N, 1, p, p) for `crops` (N, 1, p + 2 around, ...), without the margin.
+    """Return network inputs and ground truths (N, 1, patch, patch): what of `crops` (N, 1, P, P) begins at `corners` (2, N).
 
-    Crop i is degraded by degradations[(first + i) mod len(degradations)], with noise from `source`. Where `crops` are only
-    the crops `own` of a `batch` of so many, they come out as they would among the others.
+    Those are rows and columns, multiples of GRID. What a degradation sees beyond an edge of a crop must be beyond an edge of
+    its image. Crop i is degraded by degradations[(first + i) mod len(degradations)], with noise from `source`. Where `crops`
+    are only the crops `own` of a `batch` of so many, they come out as they would among the others.
     """
     everyone = range(len(crops) if batch is None else batch)
     ours = everyone[own] if own else everyone
-    patch = crops.shape[-1] - 2 * around
-    inner = slice(around, around + patch)
     inputs = crops.new_empty(len(crops), 1, patch, patch)
     for i, degradation in enumerate(degradations):
         dealt = share(i, first + ours.start, len(degradations))
         scale = degradation.scale
         # No more of the margin than this scale can see, from and to whole pixels of the low-resolution image.
-        margin = REACH * scale
-        seen = slice(around - margin, around + math.ceil(patch / scale) * scale + margin)
-        window = crops[dealt][..., seen, seen]
-        count, _, height, width = window.shape
+        seen = math.ceil(patch / scale) * scale + 2 * REACH * scale
+        begin = (corners[:, dealt] - REACH * scale).clamp(0, crops.shape[-1] - seen)
+        window = squares(crops[dealt], begin, seen)
         theirs = everyone[share(i, first, len(degradations))]
         before = len([crop for crop in theirs if crop < ours.start])
         noise = None
         if degradation.noise:
-            noise = grain(degradation, (len(theirs), 1, height // scale, width // scale), source)[before : before + count]
-        inputs[dealt] = observe(window, scale, noise)[..., margin : margin + patch, margin : margin + patch]
-    return inputs, crops[..., inner, inner]
+            shape = len(theirs), 1, seen // scale, seen // scale
+            noise = grain(degradation, shape, source)[before : before + len(window)]
+        inputs[dealt] = squares(observe(window, scale, noise), corners[:, dealt] - begin, patch)
+    return inputs, squares(crops, corners, patch)
+
+
+def squares(images: Tensor, corners: Tensor, side: int) -> Tensor:
+    """Return of each of `images` (N, 1, H, W) the square (N, 1, side, side) that begins at its row and column of `corners`."""
+    windows = images[:, 0].unfold(1, side, 1).unfold(2, side, 1)
+    return windows[torch.arange(len(images), device=images.device), corners[0], corners[1]].unsqueeze(1)
 
 
 def reach(degradations: Sequence[Degradation]) -> int:

@@ -184,7 +184,8 @@ class Validation:
         positions = (size - side - 2 * MARGIN) // GRID + 1
         top, left = np.random.default_rng(0).integers(positions, size=(2, len(chosen))) * GRID
         crops = torch.from_numpy(cut(images, chosen, top, left, side + 2 * MARGIN)).to(device).unsqueeze(1).float() / 255
-        self.windows = {each: pairs(crops, [each], generator("validation", each.scale)) for each in degradations}
+        corners = torch.full((2, len(crops)), MARGIN, device=device)
+        self.windows = {each: pairs(crops, corners, side, [each], generator("validation", each.scale)) for each in degradations}
         self.bicubic = self.measure(lambda images: images)
 
     @torch.inference_mode()
