@@ -85,12 +85,12 @@ def spoil_once(monkeypatch, step: int) -> None:
     """Let the crops of `step` be no numbers the first time they are drawn."""
     draw_crops, spoilt = Crops.draw, []
 
-    def draw_spoilt(crops: Crops, number: int) -> torch.Tensor:
-        drawn = draw_crops(crops, number)
+    def draw_spoilt(crops: Crops, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        drawn, corners = draw_crops(crops, number)
         if number == step and not spoilt:
             spoilt.append(number)
-            return torch.full_like(drawn, torch.nan)
-        return drawn
+            drawn = torch.full_like(drawn, torch.nan)
+        return drawn, corners
 
     monkeypatch.setattr(Crops, "draw", draw_spoilt)
 
