@@ -119,6 +119,12 @@ def multiplies(dtype: torch.dtype) -> float:
     return max(product_of(4096), product_of(8192))
 
 
+def products(dtype: torch.dtype) -> Callable[[], float]:
+    """Return a function that measures the rate of matrix products in `dtype` now: the median of some tenths of a second."""
+    left, right = (torch.randn(4096, 4096).to(dtype) for _ in range(2))
+    return lambda: median(rate(lambda: left @ right, 2 * 4096**3) for _ in range(5))
+
+
 def scales_of(name: str) -> tuple[int, ...]:
     """Return the scales that one network is trained for."""
     return SCALES[:1] if name == "srcnn" else SCALES
@@ -265,12 +271,15 @@ def main() -> None:
     for name, operations in OPERATIONS.items():
         sides = {"plain": Side(plain_training, name, images)}
         sides |= {side: Side(our_training, name, images, side == "bare") for side in ("ours", "bare")}
+        sides["products"] = Side(products, precision)
         found_rates = in_turn(sides, rounds)
+        steady = sorted(found / 1e9 for found in found_rates.pop("products"))
         report(f"train {name}", "patches/s", found_rates)
         share = median(found_rates["ours"]) / median(found_rates["bare"])
         done = median(found_rates["ours"]) * 6 * operations * plain.PATCH**2
         print(f"{'':14}as the stage does it, {share:.1%} of the bare network's rate;", end=" ")
-        print(f"{done / 1e9:,.0f} GFLOP/s, {done / rates[precision]:.0%} of the matrix products' in {str(precision)[6:]}")
+        print(f"{done / 1e9:,.0f} GFLOP/s, {done / rates[precision]:.0%} of the matrix products' in {str(precision)[6:]},")
+        print(f"{'':14}which between these rounds ran at {median(steady):,.0f} ({steady[0]:,.0f} to {steady[-1]:,.0f})")
     with tempfile.TemporaryDirectory() as folder:
         cases = images[:2]
         sides = {"plain": Side(plain_evaluation, cases), "ours": Side(our_evaluation, cases, Path(folder))}
