@@ -256,8 +256,13 @@ def pairs(
 
 def squares(images: Tensor, corners: Tensor, side: int) -> Tensor:
     """Return of each of `images` (N, 1, H, W) the square (N, 1, side, side) that begins at its row and column of `corners`."""
-    windows = images[:, 0].unfold(1, side, 1).unfold(2, side, 1)
-    return windows[torch.arange(len(images), device=images.device), corners[0], corners[1]].unsqueeze(1)
+    _, _, height, width = images.shape
+    # Picked out of all that begin anywhere in memory, so that the rows of each are copied as they lie.
+    images = images.contiguous()
+    anywhere = images.as_strided((images.numel() - (side - 1) * (width + 1), side, side), (1, width, 1))
+    row, column = corners
+    first = torch.arange(0, images.numel(), height * width, device=images.device)
+    return anywhere.index_select(0, first + row * width + column).unsqueeze(1)
 
 
 def reach(degradations: Sequence[Degradation]) -> int:
