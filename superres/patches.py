@@ -259,7 +259,8 @@ def squares(images: Tensor, corners: Tensor, side: int) -> Tensor:
     _, _, height, width = images.shape
     # Picked out of all that begin anywhere in memory, so that the rows of each are copied as they lie.
     images = images.contiguous()
-    anywhere = images.as_strided((images.numel() - (side - 1) * (width + 1), side, side), (1, width, 1))
+    places = max(images.numel() - (side - 1) * (width + 1), 0)  # a small batch has no crop for some degradations
+    anywhere = images.as_strided((places, side, side), (1, width, 1))
     row, column = corners
     first = torch.arange(0, images.numel(), height * width, device=images.device)
     return anywhere.index_select(0, first + row * width + column).unsqueeze(1)
