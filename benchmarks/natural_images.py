@@ -33,10 +33,7 @@ from superres.restoration import Restorers
 from superres.runtime import Runtime
 
 SCALES: Final = (2, 3, 4)
-WINDOW, STRIDE = (
-    120,
-    36,
-)  # sides of the windows that images are cut into, so that a crop has room for its margin, and small images count
+WINDOW, STRIDE = 120, 36  # of the windows that images are cut into: room for a crop with its margin, in small images, too
 HELD_OUT = 10  # every tenth training image validates
 MATLAB_BORDER = 4  # low-resolution pixels at the border, where MATLAB mirrors the image and torch repeats its edge
 

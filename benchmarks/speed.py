@@ -273,13 +273,13 @@ def main() -> None:
         sides |= {side: Side(our_training, name, images, side == "bare") for side in ("ours", "bare")}
         sides["products"] = Side(products, precision)
         found_rates = in_turn(sides, rounds)
-        steady = sorted(found / 1e9 for found in found_rates.pop("products"))
+        between = sorted(found / 1e9 for found in found_rates.pop("products"))
         report(f"train {name}", "patches/s", found_rates)
         share = median(found_rates["ours"]) / median(found_rates["bare"])
         done = median(found_rates["ours"]) * 6 * operations * plain.PATCH**2
         print(f"{'':14}as the stage does it, {share:.1%} of the bare network's rate;", end=" ")
         print(f"{done / 1e9:,.0f} GFLOP/s, {done / rates[precision]:.0%} of the matrix products' in {str(precision)[6:]},")
-        print(f"{'':14}which between these rounds ran at {median(steady):,.0f} ({steady[0]:,.0f} to {steady[-1]:,.0f})")
+        print(f"{'':14}which between these rounds ran at {median(between):,.0f} ({between[0]:,.0f} to {between[-1]:,.0f})")
     with tempfile.TemporaryDirectory() as folder:
         cases = images[:2]
         sides = {"plain": Side(plain_evaluation, cases), "ours": Side(our_evaluation, cases, Path(folder))}

@@ -95,12 +95,12 @@ class Crops:
         Over the steps the crops are dealt out to `degradations` in turn, so that each gets its share whatever the batch.
         """
         first = step * self.batch % len(degradations)
-        degraded = partial(pairs, patch=self.patch, degradations=degradations, first=first, batch=self.batch, own=self.own)
+        degrade = partial(pairs, patch=self.patch, degradations=degradations, first=first, batch=self.batch, own=self.own)
         if self.stored is None or any(each.noise for each in degradations):
-            return degraded(*self.draw(step), source=generator(self.seed, step, "grain"))
+            return degrade(*self.draw(step), source=generator(self.seed, step, "grain"))
         key = first, *degradations
         if key not in self.recorded:
-            self.recorded[key] = Recorded(partial(degraded, source=generator()))  # nothing is drawn of it without noise
+            self.recorded[key] = Recorded(partial(degrade, source=generator()))  # nothing is drawn of it without noise
         inputs, truth = self.recorded[key](*self.draw(step))
         return inputs, truth
 

@@ -120,7 +120,7 @@ MUTANTS = [
         "a rank's crops get the noise of the first crops of the batch",
         "superres/patches.py",
         "source)[before : before + len(window)]",
-        "source)[:count]",
+        "source)[: len(window)]",
         "tests/test_ranks.py::test_two_ranks_learn_what_one_process_learns",
     ),
     Mutant(
