@@ -76,14 +76,17 @@ def mean(values: Floats, weights: npt.NDArray[np.intp]) -> Estimate:
     return estimate(values.mean(), weights @ values / weights.sum(1))
 
 
-def calibration_error(probabilities: Floats, labels: Truths) -> float:
+def calibration_error(probabilities: Floats, labels: Truths, weights: npt.NDArray[np.integer] | None = None) -> Floats:
     """Return the mean distance between the predicted and the true share of positives, in BINS bins of equal width.
 
-    Naeini, Cooper and Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015.
+    As (R,) for each of R `weights` (R, N) of the cases: by default once, all alike. Naeini, Cooper and Hauskrecht, "Obtaining
+    Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015.
     """
+    weights = np.ones((1, len(labels)), int) if weights is None else weights
     bins = np.minimum((probabilities * BINS).astype(int), BINS - 1)
-    gaps = [abs((probabilities[bins == b] - labels[bins == b]).sum()) for b in range(BINS)]
-    return float(sum(gaps) / len(labels))
+    surplus = np.where(bins[:, None] == np.arange(BINS), (probabilities - labels)[:, None], 0)
+    found: Floats = np.abs(weights @ surplus).sum(1) / weights.sum(1)
+    return found
 
 
 def sensitivity_at(specificity: float, scores: Floats, labels: Truths) -> float:

@@ -83,12 +83,12 @@ def _measured(
             "auc": estimate(*areas[view]),
             "accuracy": mean(((logits > 0) == labels).astype(float), weights),
             "brier": mean((probabilities - labels) ** 2, weights),
-            "calibration_error": _repeated(calibration_error, probabilities, labels, weights),
+            "calibration_error": estimate(
+                calibration_error(probabilities, labels)[0], calibration_error(probabilities, labels, weights)
+            ),
         }
         if (~labels).sum() >= ENOUGH_NEGATIVES:
-            estimates["sensitivity"] = _repeated(
-                lambda values, truths: sensitivity_at(SPECIFICITY, values, truths), logits, labels, weights
-            )
+            estimates["sensitivity"] = _at_specificity(logits, labels, weights)
         seen = {"view": view[0], "scale": view[1]}
         records += [{**seen, "metric": metric, **_rounded(value)} for metric, value in estimates.items()]
     compared = []
@@ -103,13 +103,13 @@ def _measured(
     return records, compared
 
 
-def _repeated(measure: Any, values: Floats, labels: Truths, weights: npt.NDArray[np.intp]) -> Estimate:
-    """Return `measure` of `values` and `labels` with its interval, each case being taken as often as `weights` (R, N) say."""
+def _at_specificity(scores: Floats, labels: Truths, weights: npt.NDArray[np.intp]) -> Estimate:
+    """Return the sensitivity at SPECIFICITY with its interval."""
     samples = []
     for counts in weights:
         cases = np.repeat(np.arange(len(labels)), counts)
-        samples.append(measure(values[cases], labels[cases]))
-    return estimate(measure(values, labels), np.array(samples))
+        samples.append(sensitivity_at(SPECIFICITY, scores[cases], labels[cases]))
+    return estimate(sensitivity_at(SPECIFICITY, scores, labels), np.array(samples))
 
 
 def _by_scale(records: list[dict[str, Any]], metric: str) -> dict[str, Any]:

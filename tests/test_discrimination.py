@@ -85,10 +85,19 @@ def test_calibration_and_sensitivity_by_hand():
     probabilities = np.array([0.05, 0.08, 0.95, 0.91, 1.0])
     labels = np.array([False, True, True, True, False])
     # First bin: predicted 0.13 of 2, true 1; last bin: predicted 2.86 of 3, true 2.
-    assert calibration_error(probabilities, labels) == pytest.approx((0.87 + 0.86) / 5)
+    assert calibration_error(probabilities, labels) == pytest.approx([(0.87 + 0.86) / 5])
     scores = np.r_[np.arange(20.0), [18.5, 19.5, 3.0, 25.0]]
     truths = np.arange(24) >= 20
     assert sensitivity_at(0.95, scores, truths) == 0.5  # above 19, the second highest negative's next
+
+
+def test_weights_are_cases_taken_so_often():
+    random = np.random.default_rng(1)
+    scores, labels = np.round(random.uniform(size=40), 2), random.uniform(size=40) < 0.6
+    weights = random.integers(0, 4, (5, 40))
+    for measure in (auc, calibration_error):
+        repeated = [measure(np.repeat(scores, counts), np.repeat(labels, counts))[0] for counts in weights]
+        assert measure(scores, labels, weights) == pytest.approx(repeated, abs=1e-12)
 
 
 def test_sharpness_is_opencvs_variance_of_the_laplacian():

@@ -150,6 +150,15 @@ def test_there_is_fine_structure_above_the_noise() -> None:
     assert 35 < psnr < 44
 
 
+@pytest.mark.parametrize("size", [64, 97, 320])
+def test_vessels_without_lung_can_be_left_out(size: int) -> None:
+    for patient in range(4):
+        view = View.of(5, Subject(patient, 0, "none"), size)
+        lung = phantom.lungs(phantom.Anatomy.of(5, patient), view.breath, *view.grid())
+        everywhere = phantom.vessels(view, 5, patient, np.ones_like(lung))
+        assert np.array_equal(phantom.vessels(view, 5, patient, lung)[lung > 0], everywhere[lung > 0])
+
+
 def test_another_size_shows_the_same_scene() -> None:
     large, small = (draw(0, 7, size).pixels.astype(np.float32) for size in (256, 128))
     shrunk = cv2.resize(large, (128, 128), interpolation=cv2.INTER_AREA)

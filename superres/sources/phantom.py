@@ -254,16 +254,24 @@ class Drawing:
         for outline, thickness in zip(outlines, chord((edges[:-1] + edges[1:]) / 2), strict=True):
             cv2.fillPoly(self.levels, [outline], _level(thickness), cv2.LINE_AA, SUBPIXEL_BITS)
 
-    def vessels(self, lines: Floats, radius: float) -> None:
-        """Draw vessels of one `radius`, mm, along polylines (count, n, 2)."""
+    def vessels(self, lines: Floats, radius: float, lung: NDArray[Any]) -> None:
+        """Draw vessels of one `radius`, mm, along polylines (count, n, 2).
+
+        Those far from the lung may be left out; `lung` (size + 1, size + 1) has the number of its pixels above and to the left.
+        """
         width = 2 * radius * self.view.magnification / self.view.pixel
-        placed = list(self._place(lines))
+        placed = self._place(lines)
+        around = int(width / 2) + 4  # strokes are blurred by up to 3 pixels
+        ends = placed.min(1) // 2**SUBPIXEL_BITS - around, placed.max(1) // 2**SUBPIXEL_BITS + around + 1
+        (left, top), (right, bottom) = (np.clip(end, 0, self.view.size).T for end in ends)
+        within = lung[bottom, right] - lung[top, right] - lung[bottom, left] + lung[top, left]
+        near = list(placed[within > 0])
         drawing = np.zeros_like(self.levels)
         for drawn in range(max(1, round(width)), 0, -2):  # from rim to axis, as round as pixels can show it
             chord = 2 * radius * np.sqrt(1 - ((drawn - 1) / width) ** 2)
             if width < 1.5:  # a pixel wide, and as thin as gives it the right mass
                 chord = np.pi / 2 * radius * width
-            cv2.polylines(drawing, placed, False, _level(chord), drawn, cv2.LINE_AA, SUBPIXEL_BITS)
+            cv2.polylines(drawing, near, False, _level(chord), drawn, cv2.LINE_AA, SUBPIXEL_BITS)
         np.maximum(self.levels, drawing, out=self.levels)  # a branch's rim must not cut through its parent
 
     def _place(self, points: Floats) -> NDArray[np.int32]:
@@ -409,14 +417,15 @@ def vessel_tree(random: np.random.Generator, root: tuple[float, float], side: in
         yield float(calibres[calibre - 1] * 1.09), np.concatenate(lines)[which == calibre]
 
 
-def vessels(view: View, seed: int, patient: int) -> Floats:
-    """Return the thickness of the lungs' arteries and veins."""
+def vessels(view: View, seed: int, patient: int, lung: Floats) -> Floats:
+    """Return the thickness of the lungs' arteries and veins where the depth of `lung` (size, size) is not 0."""
+    within = cv2.integral((lung > 0).astype(np.uint8))
     total = np.zeros((view.size, view.size), np.float32)
     for kind in ("arteries", "veins"):
         drawing = Drawing(view)
         for side, root in ((-1, (-33.0, -2.0)), (1, (39.0, -10.0))):
             for radius, lines in vessel_tree(stream(seed, patient, kind, side + 1), root, side):
-                drawing.vessels(lines, radius)
+                drawing.vessels(lines, radius, within)
         total += drawing.thickness
     return total
 
@@ -537,7 +546,7 @@ def attenuation(seed: int, subject: Subject, view: View) -> Floats:
     anatomy, patient = Anatomy.of(seed, subject.patient), subject.patient
     x, y = view.grid()
     lung = lungs(anatomy, view.breath, x, y)
-    lung -= np.minimum(vessels(view, seed, patient), lung)
+    lung -= np.minimum(vessels(view, seed, patient, lung), lung)
     filled = 0.03 * texture(view, stream(seed, patient, "parenchyma"), 4, 6, 0.9)
     if subject.disease != "none":
         filled += infiltrate(view, seed, subject, x, y)
