@@ -254,17 +254,18 @@ class Drawing:
         for outline, thickness in zip(outlines, chord((edges[:-1] + edges[1:]) / 2), strict=True):
             cv2.fillPoly(self.levels, [outline], _level(thickness), cv2.LINE_AA, SUBPIXEL_BITS)
 
-    def vessels(self, lines: Floats, radius: float, lung: NDArray[Any]) -> None:
+    def vessels(self, lines: Floats, radius: float, counts: NDArray[Any]) -> None:
         """Draw vessels of one `radius`, mm, along polylines (count, n, 2).
 
-        Those far from the lung may be left out; `lung` (size + 1, size + 1) has the number of its pixels above and to the left.
+        Those far from the lung may be left out; `counts` (size + 1, size + 1) tells how many of its pixels lie above and to the
+        left of each corner.
         """
         width = 2 * radius * self.view.magnification / self.view.pixel
         placed = self._place(lines)
         around = int(width / 2) + 4  # strokes are blurred by up to 3 pixels
         ends = placed.min(1) // 2**SUBPIXEL_BITS - around, placed.max(1) // 2**SUBPIXEL_BITS + around + 1
         (left, top), (right, bottom) = (np.clip(end, 0, self.view.size).T for end in ends)
-        within = lung[bottom, right] - lung[top, right] - lung[bottom, left] + lung[top, left]
+        within = counts[bottom, right] - counts[top, right] - counts[bottom, left] + counts[top, left]
         near = list(placed[within > 0])
         drawing = np.zeros_like(self.levels)
         for drawn in range(max(1, round(width)), 0, -2):  # from rim to axis, as round as pixels can show it
@@ -419,13 +420,13 @@ def vessel_tree(random: np.random.Generator, root: tuple[float, float], side: in
 
 def vessels(view: View, seed: int, patient: int, lung: Floats) -> Floats:
     """Return the thickness of the lungs' arteries and veins where the depth of `lung` (size, size) is not 0."""
-    within = cv2.integral((lung > 0).astype(np.uint8))
+    counts = cv2.integral((lung > 0).astype(np.uint8))
     total = np.zeros((view.size, view.size), np.float32)
     for kind in ("arteries", "veins"):
         drawing = Drawing(view)
         for side, root in ((-1, (-33.0, -2.0)), (1, (39.0, -10.0))):
             for radius, lines in vessel_tree(stream(seed, patient, kind, side + 1), root, side):
-                drawing.vessels(lines, radius, within)
+                drawing.vessels(lines, radius, counts)
         total += drawing.thickness
     return total
 
