@@ -19,96 +19,168 @@ from superres.device import Recorded, send
 EVERY = {"cpu": 2, "cuda": 10}
 EPSILON = 1e-8
 
+Shape = tuple[int, ...]
 
-class SOAP(torch.optim.Optimizer):
+
+class SOAP:
     """Adam, run along the principal directions of the gradients instead of along single weights (algorithm 3).
 
     A convolution's weights (out, in, h, w) have three such bases: of out, of in, and of the h*w taps together. In a network
     that carries the image through its layers all weights of a layer move its brightness together; as a direction of its own
     brightness gets its own small step, and the others may go on fast. For biases this is Adam. As in the authors' code, the
     first gradient only sets the bases.
+
+    It is used as torch's optimizers are without being one, for making one of those imports torch's compiler: 1 to 3 seconds.
     """
 
     def __init__(self, params: Iterable[Tensor], lr: float, betas: tuple[float, float] = (0.9, 0.99)) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas})
-        self.recorded: dict[tuple[int, bool], Recorded] = {}
+        """Prepare to step `params`, all of one type and on one device, at the rate `lr`, or at what `param_groups` say then."""
+        self.param_groups: list[dict[str, Any]] = [{"lr": lr}]
+        self.betas, self.steps = betas, 0
+        alike: dict[Shape, list[Tensor]] = {}
+        for weight in params:
+            alike.setdefault(tuple(weight.shape), []).append(weight)
+        layers = sorted(alike.values(), key=lambda weights: len(_modes(weights[0])) < 2)  # those without bases come last
+        self.weights = [weight for weights in layers for weight in weights]
+        # Numbers of all weights lie in one vector, of which layers of one shape are a tensor (L, ...) of their modes: many small
+        # operations are slow. All of it stays where it is, as CUDA graphs want it.
+        self.shapes = [(len(weights), *_modes(weights[0])) for weights in layers]
+        self.turning = [shape for shape in self.shapes if len(shape) > 2]
+        self.squares = [(count, length, length) for count, *lengths in self.turning for length in lengths]
+        own = self.weights[0].detach()
+        self.momentum, self.variance, self.gradient, self.along, self.direction = (
+            own.new_zeros(_count(self.shapes)) for _ in range(5)
+        )
+        self.covariances, self.bases, self.latest = (own.new_zeros(_count(self.squares)) for _ in range(3))
+        self.recorded: dict[bool, Recorded] = {}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `load_state_dict` needs to go on from here; the tensors change with every step."""
+        return {name: getattr(self, name) for name in ("steps", "momentum", "variance", "covariances", "bases")}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
-        super().load_state_dict(state_dict)
-        self.recorded.clear()  # which work on tensors that have gone
+        self.steps = state["steps"]
+        for name in ("momentum", "variance", "covariances", "bases"):
+            getattr(self, name).copy_(state[name])
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:
-        """Take a step down the gradients; closures, which torch's own optimizers allow, are not called."""
-        del closure
-        for number, group in enumerate(self.param_groups):
-            alike: dict[torch.Size, list[Tensor]] = {}
-            for weight in group["params"]:
-                alike.setdefault(weight.shape, []).append(weight)
-            layers = list(alike.values())  # those of one shape at once: many small products are slow
-            states = [self.state[weights[0]] for weights in layers]
-            gradients = [weight.grad for weights in layers for weight in weights if weight.grad is not None]
-            if not all(states):
-                for state, gradient in zip(states, _stacked(gradients, layers), strict=True):
-                    state["steps"], state["covariances"] = 0, covariances(gradient)
-                    state["momentum"], state["variance"] = torch.zeros_like(gradient), torch.zeros_like(gradient)
-                    state["bases"] = [_eigenvectors(covariance) for covariance in state["covariances"]]
-                continue
-            for state in states:
-                state["steps"] += 1
-            (steps,) = {state["steps"] for state in states}
-            (beta1, beta2), device = group["betas"], layers[0][0].device
-            turn = steps % EVERY[device.type] == 0
-            scales = group["lr"], 1 - beta1**steps, math.sqrt(1 - beta2**steps)
-            take = partial(_take, layers, states, group["betas"], turn)
-            if device.type == "cuda":
-                recorded = self.recorded.setdefault((number, turn), Recorded(lambda s, *g, take=take: take(s.unbind(), g)))
-                recorded(send(torch.tensor(scales), device), *gradients)
-            else:
-                take(scales, gradients)
+    def step(self) -> None:
+        """Take a step down the gradients, which all weights must have."""
+        gradients = [weight.grad for weight in self.weights if weight.grad is not None]
+        self.steps += 1
+        if self.steps == 1:
+            self._begin(gradients)
+            return
+        (beta1, beta2), taken, device = self.betas, self.steps - 1, self.gradient.device
+        turn = taken % EVERY[device.type] == 0
+        scales = self.param_groups[0]["lr"], 1 - beta1**taken, math.sqrt(1 - beta2**taken)
+        if device.type == "cuda":
+            take = partial(self._take_recorded, turn)
+            self.recorded.setdefault(turn, Recorded(take))(send(torch.tensor(scales), device), *gradients)
+        else:
+            self._take(turn, scales, gradients)
 
+    def _begin(self, gradients: Sequence[Tensor]) -> None:
+        self._gather(gradients)
+        self._multiply_slices(self.covariances)
+        for covariance, basis in zip(*self._squares(self.covariances, self.bases), strict=True):
+            # In float64: where filters are dead, or nearly, float32's solver gives up or returns no numbers.
+            basis.copy_(torch.linalg.eigh(covariance.double())[1])
 
-def _take(
-    layers: Sequence[Sequence[Tensor]],
-    states: Sequence[dict[str, Any]],
-    betas: tuple[float, float],
-    turn: bool,
-    scales: Sequence[Any],
-    gradients: Sequence[Tensor],
-) -> Sequence[Tensor]:
-    """Step `layers`, those of one shape together, down their `gradients`, and bring their `states` up to date.
-
-    `scales` are the learning rate and what corrects momentum and spread for the short time they have been running: numbers, or
-    on a GPU tensors without dimensions.
-    """
-    rate, of_momentum, of_spread = scales
-    in_place = [_channels_last(weight) for weights in layers for weight in weights]
-    stacked = _stacked(gradients, layers)
-    directions = [each for some in _directions(stacked, states, betas, turn, of_momentum, of_spread) for each in some]
-    directions = [each.view(weight.shape) for each, weight in zip(directions, in_place, strict=True)]
-    if isinstance(rate, Tensor):
-        torch._foreach_mul_(directions, rate)
-        rate = 1
-    torch._foreach_sub_(in_place, directions, alpha=rate)
-    return in_place
-
-
-def _stacked(gradients: Sequence[Tensor], layers: Sequence[Sequence[Tensor]]) -> list[Tensor]:
-    """Return for each of `layers`, weights of one shape, all of their gradients as one tensor (L, ...) of their modes."""
-    modes = iter(map(_as_modes, gradients))
-    return [torch.stack([next(modes) for _ in weights]) for weights in layers]
-
-
-def covariances(gradients: Tensor) -> list[Tensor]:
-    """Return for each axis of each of `gradients` (L, ...) the products of its slices with each other; of vectors nothing.
-
-    Of an axis of length n it is one tensor (L, n, n) for all L.
-    """
-    if gradients.ndim < 3:
+    def _take_recorded(self, turn: bool, scales: Tensor, *gradients: Tensor) -> Sequence[Tensor]:
+        self._take(turn, scales.unbind(), gradients)
         return []
-    unfolded = [gradients.movedim(axis, 1).flatten(2) for axis in range(1, gradients.ndim)]
-    return [torch.bmm(matrices, matrices.mT) for matrices in unfolded]
+
+    def _take(self, turn: bool, scales: Sequence[Any], gradients: Sequence[Tensor]) -> None:
+        """Step down `gradients`, and bring what is known of them up to date.
+
+        `scales` are the learning rate and what corrects momentum and spread for the short time they have been running: numbers,
+        or on a GPU tensors without dimensions.
+        """
+        rate, of_momentum, of_spread = scales
+        beta1, beta2 = self.betas
+        self._gather(gradients)
+        self.momentum.lerp_(self.gradient, 1 - beta1)
+        self._turn(self.gradient, self.along)
+        self.variance.lerp_(self.along.mul_(self.along), 1 - beta2)
+        spread = self.variance.sqrt().div_(of_spread).add_(EPSILON)
+        self._turn(self.momentum, self.along)
+        # With fixed bases no gradients can make Adam step further than this (by Cauchy and Schwarz); when a basis turns, what is
+        # known of a direction may be far too small for it.
+        furthest = (1 - beta1) / math.sqrt((1 - beta2) * (1 - beta1**2 / beta2))
+        self.along.div_(of_momentum).div_(spread).clamp_(-furthest, furthest)
+        self._turn(self.along, self.direction, back=True)
+        if isinstance(rate, Tensor):
+            self.direction.mul_(rate)
+            rate = 1
+        torch._foreach_sub_([_channels_last(weight) for weight in self.weights], self._like_weights(self.direction), alpha=rate)
+        self._multiply_slices(self.latest)
+        self.covariances.lerp_(self.latest, 1 - beta2)
+        if turn:
+            self._follow()
+
+    def _gather(self, gradients: Sequence[Tensor]) -> None:
+        torch.cat([_channels_last(gradient).reshape(-1) for gradient in gradients], out=self.gradient)
+
+    def _multiply_slices(self, covariances: Tensor) -> None:
+        """Set `covariances` for each axis of the gradients to the products of its slices with each other."""
+        wanted = iter(*self._squares(covariances))
+        for tensors in _parts(self.gradient, self.turning):
+            for axis in range(1, tensors.ndim):
+                matrices = tensors.movedim(axis, 1).flatten(2)
+                torch.bmm(matrices, matrices.mT, out=next(wanted))
+
+    def _turn(self, tensors: Tensor, turned: Tensor, back: bool = False) -> None:
+        """Set `turned` to `tensors` with coordinates along each axis in that axis's basis, or `back` in the weights' own."""
+        bases = iter(*self._squares(self.bases))
+        for part, result in zip(_parts(tensors, self.turning), _parts(turned, self.turning), strict=True):
+            *shapes, last = [(len(part), length, -1) for length in part.shape[1:]]
+            turning = part
+            for shape in shapes:
+                # The axis comes back as the last: once round, all are in place.
+                turning = torch.bmm(turning.reshape(shape).mT, _directed(next(bases), back))
+            torch.bmm(turning.reshape(last).mT, _directed(next(bases), back), out=result.view(len(part), -1, part.shape[-1]))
+        turned[_count(self.turning) :].copy_(tensors[_count(self.turning) :])
+
+    def _follow(self) -> None:
+        """Turn the bases towards the eigenvectors of the covariances: one power iteration (algorithm 4)."""
+        squares = zip(*self._squares(self.covariances, self.bases), strict=True)
+        for variance in _parts(self.variance, self.turning):
+            for axis in range(1, variance.ndim):
+                covariance, basis = next(squares)
+                # By falling eigenvalue, as the iteration wants them; what is known along each direction goes with it.
+                along = torch.bmm(covariance, basis)
+                order = (basis * along).sum(1).argsort(descending=True, stable=True)
+                place = [1] * variance.ndim
+                place[0], place[axis] = order.shape
+                # gather, since take_along_dim first takes the remainder of every index.
+                variance.copy_(variance.gather(axis, order.view(place).expand_as(variance)))
+                basis.copy_(torch.linalg.qr(along.gather(2, order[:, None].expand_as(along)))[0])
+
+    def _squares(self, *tensors: Tensor) -> list[list[Tensor]]:
+        """Return of each of `tensors` its square (L, n, n) for each axis of each of the shapes."""
+        return [_parts(tensor, self.squares) for tensor in tensors]
+
+    def _like_weights(self, tensor: Tensor) -> list[Tensor]:
+        """Return of `tensor` what belongs to each of the weights, in the shape that has in memory."""
+        return _parts(tensor, [tuple(_channels_last(weight).shape) for weight in self.weights])
+
+
+def _count(shapes: Iterable[Shape]) -> int:
+    return sum(map(math.prod, shapes))
+
+
+def _parts(tensor: Tensor, shapes: Sequence[Shape]) -> list[Tensor]:
+    """Return the parts of a vector, one after another, in these `shapes`; what is behind them is left."""
+    lengths = list(map(math.prod, shapes))
+    parts = torch.split(tensor[: sum(lengths)], lengths)
+    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def _directed(basis: Tensor, back: bool) -> Tensor:
+    """Return `basis` (L, n, n), directions in columns, or in rows as it leads `back`."""
+    return basis.mT if back else basis
 
 
 def _channels_last(weight: Tensor) -> Tensor:
@@ -116,72 +188,9 @@ def _channels_last(weight: Tensor) -> Tensor:
     return weight.permute(0, 2, 3, 1) if weight.ndim == 4 else weight
 
 
-def _as_modes(gradient: Tensor) -> Tensor:
-    """Return the gradient of a convolution (out, in, h, w) as (out, h*w, in) without axes of length 1; others as they are."""
-    if gradient.ndim < 3:
-        return gradient
-    modes = _channels_last(gradient).flatten(1, 2)
-    return modes.reshape([length for length in modes.shape if length > 1] or [1])
-
-
-def _eigenvectors(covariance: Tensor) -> Tensor:
-    """Return the eigenvectors of each of `covariance` (L, n, n), in columns."""
-    # In float64: where filters are dead, or nearly, float32's solver gives up or returns no numbers.
-    vectors: Tensor = torch.linalg.eigh(covariance.double())[1]
-    return vectors.to(covariance.dtype)
-
-
-def _turn(tensors: Tensor, bases: list[Tensor]) -> Tensor:
-    """Return `tensors` (L, ...) with coordinates along each axis in that axis's bases (L, n, n), directions in columns."""
-    shape = tensors.shape
-    for basis in bases:
-        # The axis comes back as the last: once round, all are in place.
-        tensors = torch.bmm(tensors.reshape(len(basis), basis.shape[-1], -1).mT, basis)
-    return tensors.reshape(shape)
-
-
-def _directions(
-    gradients: list[Tensor],
-    states: Sequence[dict[str, Any]],
-    betas: tuple[float, float],
-    turn: bool,
-    of_momentum: Any,
-    of_spread: Any,
-) -> list[Tensor]:
-    """Return where to step against, in the shapes of `gradients` (L, ...), and take each of `gradients` into its state."""
-    beta1, beta2 = betas
-    # Lists at once, since most of the time goes into starting these small operations.
-    torch._foreach_lerp_([state["momentum"] for state in states], gradients, 1 - beta1)
-    turned = [_turn(gradient, state["bases"]) for gradient, state in zip(gradients, states, strict=True)]
-    torch._foreach_lerp_([state["variance"] for state in states], torch._foreach_mul(turned, turned), 1 - beta2)
-    spread = torch._foreach_sqrt([state["variance"] for state in states])
-    torch._foreach_div_(spread, of_spread)
-    torch._foreach_add_(spread, EPSILON)
-    momenta = torch._foreach_div([_turn(state["momentum"], state["bases"]) for state in states], of_momentum)
-    torch._foreach_div_(momenta, spread)
-    # With fixed bases no gradients can make Adam step further than this (by Cauchy and Schwarz); when a basis turns, what is
-    # known of a direction may be far too small for it.
-    furthest = (1 - beta1) / math.sqrt((1 - beta2) * (1 - beta1**2 / beta2))
-    torch._foreach_clamp_max_(momenta, furthest)
-    torch._foreach_clamp_min_(momenta, -furthest)
-    directions = [_turn(each, [basis.mT for basis in state["bases"]]) for each, state in zip(momenta, states, strict=True)]
-    old = [covariance for state in states for covariance in state["covariances"]]
-    if old:  # vectors have none
-        torch._foreach_lerp_(old, [new for gradient in gradients for new in covariances(gradient)], 1 - beta2)
-    if turn:
-        for state in states:
-            _follow(state)
-    return directions
-
-
-def _follow(state: dict[str, Any]) -> None:
-    """Turn the bases towards the eigenvectors of the covariances: one power iteration (algorithm 4)."""
-    for axis, (covariance, basis) in enumerate(zip(state["covariances"], state["bases"], strict=True), start=1):
-        # By falling eigenvalue, as the iteration wants them; what is known along each direction goes with it.
-        along = torch.bmm(covariance, basis)
-        order = (basis * along).sum(1).argsort(descending=True, stable=True)
-        place = [1] * state["variance"].ndim
-        place[0], place[axis] = order.shape
-        # gather, since take_along_dim first takes the remainder of every index.
-        state["variance"].copy_(state["variance"].gather(axis, order.view(place).expand_as(state["variance"])))
-        basis.copy_(torch.linalg.qr(along.gather(2, order[:, None].expand_as(along)))[0])
+def _modes(weight: Tensor) -> Shape:
+    """Return of a convolution (out, in, h, w) the lengths out, h*w and in that are not 1; of others their shape."""
+    if weight.ndim < 4:
+        return tuple(weight.shape)
+    out, inputs, height, width = weight.shape
+    return tuple(length for length in (out, height * width, inputs) if length > 1) or (1,)

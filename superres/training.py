@@ -216,8 +216,8 @@ class Run:
         # What runs forwards: with several ranks, running back through it averages their gradients.
         self.forwards = DistributedDataParallel(network) if rank.count > 1 else network
         self.averaged = copy.deepcopy(network)
-        make = {"adam": torch.optim.Adam, "soap": SOAP}[settings.optimizer]
-        self.optimizer: torch.optim.Optimizer = make(network.parameters(), lr=settings.learning_rate)
+        soap, parameters = settings.optimizer == "soap", network.parameters()
+        self.optimizer = (SOAP if soap else torch.optim.Adam)(parameters, lr=settings.learning_rate)
         self.marks = {math.ceil(settings.steps * i / settings.validations) for i in range(1, settings.validations + 1)}
         self.step = 0
         self.best: dict[str, Any] = {"score": -math.inf}

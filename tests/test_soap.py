@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from superres.models.srcnn import SRCNN
-from superres.soap import EVERY, SOAP, covariances
+from superres.soap import EVERY, SOAP
 
 
 def test_a_vector_is_stepped_as_adam_steps_it():
@@ -23,11 +23,17 @@ def test_a_vector_is_stepped_as_adam_steps_it():
     torch.testing.assert_close(ours, theirs)
 
 
-def test_the_covariance_of_an_axis_is_that_of_its_slices():
-    gradients = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
-    for covariance, names in zip(covariances(gradients), ("ijk,ljk->il", "ijk,ilk->jl", "ijk,ijl->kl"), strict=True):
-        for of_one, gradient in zip(covariance, gradients, strict=True):
-            np.testing.assert_allclose(of_one, np.einsum(names, gradient, gradient), rtol=1e-4, atol=1e-5)
+def test_the_covariances_are_those_of_the_slices_along_each_axis():
+    generator = torch.Generator().manual_seed(0)
+    layers = [nn.Parameter(torch.zeros(3, 5, 2, 2)) for _ in range(2)]
+    for weight in layers:
+        weight.grad = torch.randn(3, 5, 2, 2, generator=generator)
+    optimizer = SOAP(layers, lr=0.1)
+    optimizer.step()
+    covariances = iter(optimizer.covariances.split([2 * 3 * 3, 2 * 4 * 4, 2 * 5 * 5]))
+    for names in ("oihw,pihw->op", "oihw,oivx->hwvx", "oihw,ojhw->ij"):  # of out, of the taps together, of in
+        expected = [np.einsum(names, weight.grad, weight.grad).ravel() for weight in layers]
+        np.testing.assert_allclose(next(covariances), np.concatenate(expected), rtol=1e-4, atol=1e-5)
 
 
 def test_dead_and_nearly_dead_filters_leave_the_weights_finite():
