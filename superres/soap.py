@@ -42,14 +42,14 @@ class SOAP:
             alike.setdefault(tuple(weight.shape), []).append(weight)
         layers = sorted(alike.values(), key=lambda weights: len(_modes(weights[0])) < 2)  # those without bases come last
         self.weights = [weight for weights in layers for weight in weights]
-        # Numbers of all weights lie in one vector, of which layers of one shape are a tensor (L, ...) of their modes: many small
-        # operations are slow. All of it stays where it is, as CUDA graphs want it.
-        self.shapes = [(len(weights), *_modes(weights[0])) for weights in layers]
-        self.turning = [shape for shape in self.shapes if len(shape) > 2]
+        # What is known of all weights lies in one vector, in which layers of one shape are a tensor (L, ...) of their modes: many
+        # small operations are slow. It stays where it is in memory, as CUDA graphs want it.
+        shapes = [(len(weights), *_modes(weights[0])) for weights in layers]
+        self.turning = [shape for shape in shapes if len(shape) > 2]
         self.squares = [(count, length, length) for count, *lengths in self.turning for length in lengths]
         own = self.weights[0].detach()
         self.momentum, self.variance, self.gradient, self.along, self.direction = (
-            own.new_zeros(_count(self.shapes)) for _ in range(5)
+            own.new_zeros(_count(shapes)) for _ in range(5)
         )
         self.covariances, self.bases, self.latest = (own.new_zeros(_count(self.squares)) for _ in range(3))
         self.recorded: dict[bool, Recorded] = {}
@@ -106,8 +106,8 @@ class SOAP:
         self.variance.lerp_(self.along.mul_(self.along), 1 - beta2)
         spread = self.variance.sqrt().div_(of_spread).add_(EPSILON)
         self._turn(self.momentum, self.along)
-        # With fixed bases no gradients can make Adam step further than this (by Cauchy and Schwarz); when a basis turns, what is
-        # known of a direction may be far too small for it.
+        # With fixed bases no gradients can make Adam step further than this (by Cauchy and Schwarz); when a basis turns, what
+        # is known of a direction may be far too small for it.
         furthest = (1 - beta1) / math.sqrt((1 - beta2) * (1 - beta1**2 / beta2))
         self.along.div_(of_momentum).div_(spread).clamp_(-furthest, furthest)
         self._turn(self.along, self.direction, back=True)
@@ -121,6 +121,7 @@ class SOAP:
             self._follow()
 
     def _gather(self, gradients: Sequence[Tensor]) -> None:
+        """Set the vector of gradients to `gradients`, in the order of the weights."""
         torch.cat([_channels_last(gradient).reshape(-1) for gradient in gradients], out=self.gradient)
 
     def _multiply_slices(self, covariances: Tensor) -> None:

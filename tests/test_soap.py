@@ -1,4 +1,7 @@
 import copy
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,3 +133,22 @@ def test_a_reloaded_state_goes_on_as_the_original(steps):
         step(original, optimizer, seed)
         step(twin, resumed, seed)
     assert torch.equal(original, twin)
+
+
+def test_training_does_not_import_torchs_compiler():
+    code = """
+import sys
+import torch
+from superres.degrade import Degradation
+from superres.models.srcnn import SRCNN
+from superres.training import Run, Training
+settings = Training(3, 1, 12, "soap", 0.001, "cosine", 1, "float32", 1, 0)
+run = Run(SRCNN(), settings, [Degradation(2)], torch.float32)
+for _ in range(settings.steps):
+    run.learn(torch.rand(1, 1, 12, 12), torch.rand(1, 1, 12, 12))
+run.load_state(run.state())
+print("torch._dynamo" in sys.modules)
+"""
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, check=True, capture_output=True, text=True)
+    assert done.stdout == "False\n"
