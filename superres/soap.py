@@ -42,8 +42,8 @@ class SOAP:
             alike.setdefault(tuple(weight.shape), []).append(weight)
         layers = sorted(alike.values(), key=lambda weights: len(_modes(weights[0])) < 2)  # those without bases come last
         self.weights = [weight for weights in layers for weight in weights]
-        # What is known of all weights lies in one vector, in which layers of one shape are a tensor (L, ...) of their modes: many
-        # small operations are slow. It stays where it is in memory, as CUDA graphs want it.
+        # What is known of all weights lies in one vector, in which layers of one shape are a tensor (L, ...) of their modes:
+        # many small operations are slow. It stays where it is in memory, as CUDA graphs want it.
         shapes = [(len(weights), *_modes(weights[0])) for weights in layers]
         self.turning = [shape for shape in shapes if len(shape) > 2]
         self.squares = [(count, length, length) for count, *lengths in self.turning for length in lengths]
