@@ -8,7 +8,7 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 from tiny import TINY
 
-from benchmarks import cuda, natural_images, plain
+from benchmarks import cuda, natural_images, plain, speed
 from superres import params
 from superres.degrade import enlarge, observe
 from superres.models.srcnn import SRCNN
@@ -101,3 +101,18 @@ def test_natural_images_are_trained_on_and_evaluated(tmp_path, monkeypatch, caps
         expected.append(peak_signal_noise_ratio(truth[inner], levels[inner]))
     assert printed["x2", "bicubic"] == pytest.approx(np.mean(expected), abs=0.006)
     assert {model for _, model in printed} == {"bicubic", "srcnn", "vdsr"}
+
+
+def test_the_stage_and_the_bare_network_are_compared_turn_by_turn(monkeypatch, image):
+    clock, taken = [0.0], []
+
+    def step(seconds: float) -> None:
+        slowed = 3 if len(taken) // 20 % 2 else 1  # while the machine is slow, both are
+        clock[0] += seconds * slowed
+        taken.append(seconds)
+
+    monkeypatch.setattr(speed, "OUR_STEPS", {"srcnn": 10 * speed.TURNS})
+    monkeypatch.setattr(speed, "our_steps", lambda *_: (lambda: step(0.5), lambda: step(0.4)))
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: clock[0])
+    assert speed.our_share("srcnn", image[None])() == pytest.approx(0.8)
+    assert taken == ([0.5] * 10 + [0.4] * 10) * speed.TURNS
