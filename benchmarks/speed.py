@@ -297,12 +297,10 @@ def main() -> None:
         shares = sorted(found_rates.pop("share"))
         report(f"train {name}", "patches/s", found_rates)
         done = median(found_rates["ours"]) * 6 * operations * plain.PATCH**2
-        print(
-            f"{'':14}the stage's rate is {median(shares):.1%} ({shares[0]:.1%} to {shares[-1]:.1%}) of the bare network's,",
-            end=" ",
-        )
-        print(f"{done / 1e9:,.0f} GFLOP/s or {done / rates[precision]:.0%} of the matrix products' in {str(precision)[6:]},")
-        print(f"{'':14}which between these rounds ran at {median(between):,.0f} ({between[0]:,.0f} to {between[-1]:,.0f})")
+        share = f"{median(shares):.1%} ({shares[0]:.1%} to {shares[-1]:.1%})"
+        print(f"{'':14}the stage runs at {share} of the bare network's rate; {done / 1e9:,.0f} GFLOP/s,")
+        print(f"{'':14}{done / rates[precision]:.0%} of the rate of matrix products in {str(precision)[6:]},", end=" ")
+        print(f"which between these rounds ran at {median(between):,.0f} ({between[0]:,.0f} to {between[-1]:,.0f})")
     with tempfile.TemporaryDirectory() as folder:
         cases = images[:2]
         sides = {"plain": Side(plain_evaluation, cases), "ours": Side(our_evaluation, cases, Path(folder))}
