@@ -45,24 +45,25 @@ class SOAP:
         # What is known of all weights lies in one vector, in which layers of one shape are a tensor (L, ...) of their modes:
         # many small operations are slow. It stays where it is in memory, as CUDA graphs want it.
         shapes = [(len(weights), *_modes(weights[0])) for weights in layers]
-        self.turning = [shape for shape in shapes if len(shape) > 2]
-        self.squares = [(count, length, length) for count, *lengths in self.turning for length in lengths]
+        self.with_bases = [shape for shape in shapes if len(shape) > 2]
+        squares = [(count, length, length) for count, *lengths in self.with_bases for length in lengths]
         own = self.weights[0].detach()
         self.momentum, self.variance, self.gradient, self.along, self.direction = (
             own.new_zeros(_count(shapes)) for _ in range(5)
         )
-        self.covariances, self.bases, self.latest = (own.new_zeros(_count(self.squares)) for _ in range(3))
+        # One for each axis of each of the shapes.
+        self.covariances, self.bases, self.latest = ([own.new_zeros(square) for square in squares] for _ in range(3))
         self.recorded: dict[bool, Recorded] = {}
 
     def state_dict(self) -> dict[str, Any]:
         """Return what `load_state_dict` needs to go on from here; the tensors change with every step."""
-        return {name: getattr(self, name) for name in ("steps", "momentum", "variance", "covariances", "bases")}
+        return {"steps": self.steps, "tensors": [self.momentum, self.variance, *self.covariances, *self.bases]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
         self.steps = state["steps"]
-        for name in ("momentum", "variance", "covariances", "bases"):
-            getattr(self, name).copy_(state[name])
+        for own, theirs in zip(self.state_dict()["tensors"], state["tensors"], strict=True):
+            own.copy_(theirs)
 
     @torch.no_grad()
     def step(self) -> None:
@@ -84,7 +85,7 @@ class SOAP:
     def _begin(self, gradients: Sequence[Tensor]) -> None:
         self._gather(gradients)
         self._multiply_slices(self.covariances)
-        for covariance, basis in zip(*self._squares(self.covariances, self.bases), strict=True):
+        for covariance, basis in zip(self.covariances, self.bases, strict=True):
             # In float64: where filters are dead, or nearly, float32's solver gives up or returns no numbers.
             basis.copy_(torch.linalg.eigh(covariance.double())[1])
 
@@ -116,7 +117,8 @@ class SOAP:
             rate = 1
         torch._foreach_sub_([_channels_last(weight) for weight in self.weights], self._like_weights(self.direction), alpha=rate)
         self._multiply_slices(self.latest)
-        self.covariances.lerp_(self.latest, 1 - beta2)
+        if self.latest:  # vectors have none
+            torch._foreach_lerp_(self.covariances, self.latest, 1 - beta2)
         if turn:
             self._follow()
 
@@ -124,30 +126,30 @@ class SOAP:
         """Set the vector of gradients to `gradients`, in the order of the weights."""
         torch.cat([_channels_last(gradient).reshape(-1) for gradient in gradients], out=self.gradient)
 
-    def _multiply_slices(self, covariances: Tensor) -> None:
+    def _multiply_slices(self, covariances: Sequence[Tensor]) -> None:
         """Set `covariances` for each axis of the gradients to the products of its slices with each other."""
-        wanted = iter(*self._squares(covariances))
-        for tensors in _parts(self.gradient, self.turning):
+        wanted = iter(covariances)
+        for tensors in _parts(self.gradient, self.with_bases):
             for axis in range(1, tensors.ndim):
                 matrices = tensors.movedim(axis, 1).flatten(2)
                 torch.bmm(matrices, matrices.mT, out=next(wanted))
 
     def _turn(self, tensors: Tensor, turned: Tensor, back: bool = False) -> None:
         """Set `turned` to `tensors` with coordinates along each axis in that axis's basis, or `back` in the weights' own."""
-        bases = iter(*self._squares(self.bases))
-        for part, result in zip(_parts(tensors, self.turning), _parts(turned, self.turning), strict=True):
+        bases = iter(self.bases)
+        for part, result in zip(_parts(tensors, self.with_bases), _parts(turned, self.with_bases), strict=True):
             *shapes, last = [(len(part), length, -1) for length in part.shape[1:]]
             turning = part
             for shape in shapes:
                 # The axis comes back as the last: once round, all are in place.
                 turning = torch.bmm(turning.reshape(shape).mT, _directed(next(bases), back))
             torch.bmm(turning.reshape(last).mT, _directed(next(bases), back), out=result.view(len(part), -1, part.shape[-1]))
-        turned[_count(self.turning) :].copy_(tensors[_count(self.turning) :])
+        turned[_count(self.with_bases) :].copy_(tensors[_count(self.with_bases) :])
 
     def _follow(self) -> None:
         """Turn the bases towards the eigenvectors of the covariances: one power iteration (algorithm 4)."""
-        squares = zip(*self._squares(self.covariances, self.bases), strict=True)
-        for variance in _parts(self.variance, self.turning):
+        squares = zip(self.covariances, self.bases, strict=True)
+        for variance in _parts(self.variance, self.with_bases):
             for axis in range(1, variance.ndim):
                 covariance, basis = next(squares)
                 # By falling eigenvalue, as the iteration wants them; what is known along each direction goes with it.
@@ -158,10 +160,6 @@ class SOAP:
                 # gather, since take_along_dim first takes the remainder of every index.
                 variance.copy_(variance.gather(axis, order.view(place).expand_as(variance)))
                 basis.copy_(torch.linalg.qr(along.gather(2, order[:, None].expand_as(along)))[0])
-
-    def _squares(self, *tensors: Tensor) -> list[list[Tensor]]:
-        """Return of each of `tensors` its square (L, n, n) for each axis of each of the shapes."""
-        return [_parts(tensor, self.squares) for tensor in tensors]
 
     def _like_weights(self, tensor: Tensor) -> list[Tensor]:
         """Return of `tensor` what belongs to each of the weights, in the shape that has in memory."""

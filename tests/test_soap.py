@@ -33,10 +33,10 @@ def test_the_covariances_are_those_of_the_slices_along_each_axis():
         weight.grad = torch.randn(3, 5, 2, 2, generator=generator)
     optimizer = SOAP(layers, lr=0.1)
     optimizer.step()
-    covariances = iter(optimizer.covariances.split([2 * 3 * 3, 2 * 4 * 4, 2 * 5 * 5]))
-    for names in ("oihw,pihw->op", "oihw,oivx->hwvx", "oihw,ojhw->ij"):  # of out, of the taps together, of in
-        expected = [np.einsum(names, weight.grad, weight.grad).ravel() for weight in layers]
-        np.testing.assert_allclose(next(covariances), np.concatenate(expected), rtol=1e-4, atol=1e-5)
+    names = ("oihw,pihw->op", "oihw,oivx->hwvx", "oihw,ojhw->ij")  # of out, of the taps together, of in
+    for found, axis in zip(optimizer.covariances, names, strict=True):
+        expected = np.stack([np.einsum(axis, weight.grad, weight.grad) for weight in layers])
+        np.testing.assert_allclose(found, expected.reshape(found.shape), rtol=1e-4, atol=1e-5)
 
 
 def test_dead_and_nearly_dead_filters_leave_the_weights_finite():
