@@ -4,7 +4,8 @@
 
 Training, evaluation and preprocessing as the stages do them, beside `benchmarks/plain.py`, in turn, N times, each in a process
 of its own: medians, and from lowest to highest. With the parameters of params.yaml, but at plain's 64 patches of 41x41. Best
-run alone on the machine.
+run alone on the machine. A virtual machine's neighbours may use the same cores all the same, so a round is taken in turns of
+a second or so with a matrix product before and after each: the turns between products at their full rate are reported apart.
 """
 
 import argparse
@@ -16,11 +17,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
-from itertools import count, islice, product
+from itertools import chain, count, cycle, islice, product
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import median
-from typing import ClassVar, Final
+from statistics import harmonic_mean, median
+from typing import ClassVar, Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -51,25 +52,35 @@ FILES, SIDE = 400, 1200  # radiographs to prepare, and pixels a side, as in the 
 OPERATIONS = {"srcnn": 57_184, "vdsr": 664_704}
 # Of each round. Ours are to take about as long as plain's, so that both see as much of a machine whose rates change.
 PLAIN_STEPS, OUR_STEPS = {"srcnn": 30, "vdsr": 5}, {"srcnn": 120, "vdsr": 20}
-TURNS = 10  # that a round of the stage and of the bare network is taken in
+EVALUATIONS = 5  # of each image by ours, while plain evaluates it once
+PLAIN_TURNS, OUR_TURNS = 5, 10  # that a round of training is taken in
+FULL = 0.8  # of the products' best rate: with one of two cores slowed by a neighbour they reach about six tenths
 
 Images = npt.NDArray[np.uint8]
 
 
-Maker = Callable[..., Callable[[], float]]
+class Turn(NamedTuple):
+    """What was measured in one turn, and the lower rate of the matrix products just before and after, operations a second."""
+
+    rate: float
+    products: float
+
+
+Round = list[Turn]
+Maker = Callable[..., Callable[[], Round]]
 
 
 class Side:
     """A measurement in a process of its own, so that no side finds memory as another left it."""
 
-    _measure: ClassVar[Callable[[], float]]
+    _measure: ClassVar[Callable[[], Round]]
 
     def __init__(self, make: Maker, *what: object) -> None:
         """Let the process call `make` with `what`: the function that it returns measures."""
         # Spawned, since a fork would inherit this process's threads.
         self.process = ProcessPoolExecutor(1, get_context("spawn"), initializer=self._start, initargs=(make, what))
 
-    def measure(self) -> float:
+    def measure(self) -> Round:
         """Measure once more."""
         return self.process.submit(self._again).result()
 
@@ -78,15 +89,15 @@ class Side:
         cls._measure = staticmethod(make(*what))
 
     @classmethod
-    def _again(cls) -> float:
+    def _again(cls) -> Round:
         return cls._measure()
 
 
-def in_turn(sides: Mapping[str, Side], rounds: int) -> dict[str, list[float]]:
+def in_turn(sides: Mapping[str, Side], rounds: int) -> dict[str, list[Round]]:
     """Return what each side measures, after a first time that does not count, in `rounds` rounds of all sides; end them."""
     for side in sides.values():
         side.measure()
-    found: dict[str, list[float]] = {name: [] for name in sides}
+    found: dict[str, list[Round]] = {name: [] for name in sides}
     for _ in range(rounds):
         for name, side in sides.items():
             found[name].append(side.measure())
@@ -102,12 +113,52 @@ def rate(work: Callable[[], object], units: float) -> float:
     return units / (time.perf_counter() - start)
 
 
-def report(what: str, unit: str, found: Mapping[str, Sequence[float]], beside: str = "plain") -> None:
-    """Print medians and spread of each side, and how many times that of `beside` each is."""
-    base = median(found[beside])
+def taken(measure: Callable[[], float], turns: int) -> Callable[[], Round]:
+    """Return a function that calls `measure` for each of `turns` turns, between matrix products."""
+    dtype = choose_precision("auto", torch.device("cpu"))
+    left, right = (torch.randn(4096, 4096).to(dtype) for _ in range(2))
+    multiply = partial(rate, lambda: left @ right, 2 * 4096**3)
+
+    def measure_all() -> Round:
+        found, before = [], multiply()
+        for _ in range(turns):
+            measured_rate, after = measure(), multiply()
+            found.append(Turn(measured_rate, min(before, after)))
+            before = after
+        return found
+
+    return measure_all
+
+
+def report(what: str, unit: str, found: Mapping[str, Sequence[Round]], best: float) -> None:
+    """Print medians and spread of each side's rounds, and of its undisturbed turns.
+
+    Those are the turns between products at `FULL` of `best` (operations a second), or of the best in `found` if that is more.
+    """
+    turns = {name: list(chain.from_iterable(rounds)) for name, rounds in found.items()}
+    products = sorted(turn.products for turn in chain.from_iterable(turns.values()))
+    full = FULL * max(best, products[-1])
+    undisturbed = {name: [turn.rate for turn in each if turn.products >= full] for name, each in turns.items()}
+    print_beside(what, unit, {name: list(map(rate_of, rounds)) for name, rounds in found.items()})
+    if all(undisturbed.values()):
+        print_beside("  undisturbed", unit, undisturbed)
+    else:
+        print("  undisturbed: no turn of " + " or ".join(name for name, rates in undisturbed.items() if not rates))
+    low, middle, high = (rate / 1e9 for rate in (products[0], median(products), products[-1]))
+    print(f"  products meanwhile: {middle:,.0f} ({low:,.0f} to {high:,.0f}) GFLOP/s; undisturbed: at least {full / 1e9:,.0f}")
+
+
+def rate_of(turns: Round) -> float:
+    """Return the rate of a whole round, whose turns do the same work each."""
+    return harmonic_mean([turn.rate for turn in turns])
+
+
+def print_beside(what: str, unit: str, found: Mapping[str, Sequence[float]]) -> None:
+    """Print medians and spread of each side's rates, and how many times plain's each is."""
+    base = median(found["plain"])
     for name, rates in found.items():
-        spread = f"{min(rates):,.2f} to {max(rates):,.2f}"
-        print(f"{what:14}{name:8}{median(rates):12,.2f} {unit:12}({spread}){'':4}{median(rates) / base:.2f} x {beside}")
+        spread = f"{min(rates):,.2f} to {max(rates):,.2f}, of {len(rates)}"
+        print(f"{what:15}{name:7}{median(rates):12,.2f} {unit:12}({spread}){'':4}{median(rates) / base:.2f} x plain")
 
 
 def multiplies(dtype: torch.dtype) -> float:
@@ -121,51 +172,47 @@ def multiplies(dtype: torch.dtype) -> float:
     return max(product_of(4096), product_of(8192))
 
 
-def products(dtype: torch.dtype) -> Callable[[], float]:
-    """Return a function that measures the rate of matrix products in `dtype` now: the median of some tenths of a second."""
-    left, right = (torch.randn(4096, 4096).to(dtype) for _ in range(2))
-    return lambda: median(rate(lambda: left @ right, 2 * 4096**3) for _ in range(5))
-
-
 def scales_of(name: str) -> tuple[int, ...]:
     """Return the scales that one network is trained for."""
     return SCALES[:1] if name == "srcnn" else SCALES
 
 
-def plain_training(name: str, images: Images) -> Callable[[], float]:
-    """Return a function that trains as plain does, with as many workers as suit it best; it returns patches a second."""
+def plain_training(name: str, images: Images) -> Callable[[], Round]:
+    """Return a function that trains as plain does, with as many workers as suit it best; it measures patches a second."""
     network = plain.srcnn() if name == "srcnn" else plain.VDSR()
     patches = plain.store_patches(list(images), scales_of(name))
 
-    def steps(workers: int) -> float:
+    def train(workers: int, turns: int) -> Round:
         training = plain.train(network, patches, workers)
         next(training)  # in which its loader starts
-        found = rate(lambda: list(islice(training, PLAIN_STEPS[name])), PLAIN_STEPS[name] * plain.BATCH)
+        steps = PLAIN_STEPS[name] // turns
+        found = taken(lambda: rate(lambda: list(islice(training, steps)), steps * plain.BATCH), turns)()
         training.close()  # and with it the loader's workers
         return found
 
-    workers = max(range(3), key=steps)
+    workers = max(range(3), key=lambda workers: train(workers, turns=1)[0].rate)
     print(f"{name}: the plain recipe is fastest with {workers} workers; {plain.BATCH} patches of {plain.PATCH}x{plain.PATCH}")
-    return lambda: steps(workers)
+    return lambda: train(workers, PLAIN_TURNS)
 
 
-def our_training(name: str, images: Images) -> Callable[[], float]:
-    """Return a function that trains as our stage does: patches a second."""
+def our_training(name: str, images: Images) -> Callable[[], Round]:
+    """Return a function that trains as our stage does, and measures patches a second."""
     step, _ = our_steps(name, images)
-    return lambda: rate(lambda: [step() for _ in range(OUR_STEPS[name])], OUR_STEPS[name] * plain.BATCH)
+    steps = OUR_STEPS[name] // OUR_TURNS
+    return taken(lambda: rate(lambda: [step() for _ in range(steps)], steps * plain.BATCH), OUR_TURNS)
 
 
-def our_share(name: str, images: Images) -> Callable[[], float]:
-    """Return a function that trains as our stage does and as the bare network, by turns; it returns their rates' ratio.
+def our_share(name: str, images: Images) -> Callable[[], Round]:
+    """Return a function that trains as our stage does and as the bare network, and measures the ratio of their rates.
 
-    Turns take a second or less, and the ratio is the median of theirs, so that both see the machine at the same rate.
+    Within each turn, a second or less of each, so that both see the machine at the same rate.
     """
     as_the_stage, bare = our_steps(name, images)
 
-    def turn(step: Callable[[], object]) -> float:
-        return rate(lambda: [step() for _ in range(OUR_STEPS[name] // TURNS)], 1)
+    def trained(step: Callable[[], object]) -> float:
+        return rate(lambda: [step() for _ in range(OUR_STEPS[name] // OUR_TURNS)], 1)
 
-    return lambda: median(turn(as_the_stage) / turn(bare) for _ in range(TURNS))
+    return taken(lambda: trained(as_the_stage) / trained(bare), OUR_TURNS)
 
 
 def our_steps(name: str, images: Images) -> tuple[Callable[[], object], Callable[[], object]]:
@@ -200,15 +247,18 @@ def start_training(
     return run, lambda: crops.observed(run.step, degradations)
 
 
-def plain_evaluation(images: Images) -> Callable[[], float]:
-    """Return a function that evaluates as plain does: images a second, an image at one scale being one."""
+def plain_evaluation(images: Images) -> Callable[[], Round]:
+    """Return a function that evaluates as plain does: images a second, an image at one scale being one, and a turn."""
     networks = plain.srcnn(), plain.VDSR()
-    cases = list(product(images, SCALES))
-    return lambda: rate(lambda: [plain.evaluate(networks, *case) for case in cases], len(cases))
+    cases = cycle(product(images, SCALES))
+    return taken(lambda: rate(lambda: plain.evaluate(networks, *next(cases)), 1), len(images) * len(SCALES))
 
 
-def our_evaluation(images: Images, folder: Path) -> Callable[[], float]:
-    """Return a function that evaluates as our stage does, with models that it writes into `folder`."""
+def our_evaluation(images: Images, folder: Path) -> Callable[[], Round]:
+    """Return a function that evaluates as our stage does, with models that it writes into `folder`.
+
+    A turn is an image at all scales.
+    """
     keep_freed_memory()
     degrade = Degrade(SCALES, noise=(0.0,), seed=0)
     described = {**degrade.levels, "precision": str(choose_precision("auto", torch.device("cpu"))).removeprefix("torch.")}
@@ -216,13 +266,14 @@ def our_evaluation(images: Images, folder: Path) -> Callable[[], float]:
     modelfile.write(folder / "srcnn", nets, {"network": "srcnn", "mapping": 5, **described})
     modelfile.write(folder / "vdsr", {"vdsr": VDSR().state_dict()}, {"network": "vdsr", **described})
     restorers = Restorers(folder / "srcnn", folder / "vdsr", degrade, torch.device("cpu"))
-    cases = list(product(images, SCALES))
+    turns = cycle(images)
 
     def evaluate() -> None:
-        for image, scale in cases:
+        image = next(turns)
+        for scale in SCALES:
             measured(restorers.restore(image, "", Degradation(scale)), scale)
 
-    return lambda: rate(evaluate, len(cases))
+    return taken(lambda: rate(evaluate, len(SCALES)), EVALUATIONS * len(images))
 
 
 def prepare_folder(images: Images, folder: Path) -> None:
@@ -238,17 +289,17 @@ def prepare_folder(images: Images, folder: Path) -> None:
         yaml.dump(document, file)
 
 
-def plain_preprocessing(folder: Path) -> Callable[[], float]:
-    """Return a function that prepares the files of `folder` as plain does: files a second."""
+def plain_preprocessing(folder: Path) -> Callable[[], Round]:
+    """Return a function that prepares the files of `folder` as plain does, and measures files a second."""
     files = sorted(folder.glob("data/raw/*/*"))
-    return lambda: rate(lambda: np.save(folder / "plain.npy", plain.preprocess(files, SIZE)), len(files))
+    return taken(lambda: rate(lambda: np.save(folder / "plain.npy", plain.preprocess(files, SIZE)), len(files)), 1)
 
 
-def our_preprocessing(folder: Path) -> Callable[[], float]:
-    """Return a function that runs our whole stage on `folder`, from start to contact sheet."""
+def our_preprocessing(folder: Path) -> Callable[[], Round]:
+    """Return a function that runs our whole stage on `folder`, from start to contact sheet, and measures files a second."""
     command = [sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1]); from stages.preprocess import main; main()"]
     run = partial(subprocess.run, [*command, str(Path.cwd())], cwd=folder, check=True, capture_output=True)
-    return lambda: rate(run, FILES)
+    return taken(lambda: rate(run, FILES), 1)
 
 
 def varied(images: Images) -> Iterator[Images]:
@@ -291,24 +342,23 @@ def main() -> None:
     for name, operations in OPERATIONS.items():
         sides = {"plain": Side(plain_training, name, images)}
         sides |= {"ours": Side(our_training, name, images), "share": Side(our_share, name, images)}
-        sides["products"] = Side(products, precision)
         found_rates = in_turn(sides, rounds)
-        between = sorted(found / 1e9 for found in found_rates.pop("products"))
-        shares = sorted(found_rates.pop("share"))
-        report(f"train {name}", "patches/s", found_rates)
-        done = median(found_rates["ours"]) * 6 * operations * plain.PATCH**2
-        share = f"{median(shares):.1%} ({shares[0]:.1%} to {shares[-1]:.1%})"
-        print(f"{'':14}the stage runs at {share} of the bare network's rate; {done / 1e9:,.0f} GFLOP/s,")
-        print(f"{'':14}{done / rates[precision]:.0%} of the rate of matrix products in {str(precision)[6:]},", end=" ")
-        print(f"which between these rounds ran at {median(between):,.0f} ({between[0]:,.0f} to {between[-1]:,.0f})")
+        shares = sorted(median(turn.rate for turn in turns) for turns in found_rates.pop("share"))
+        report(f"train {name}", "patches/s", found_rates, rates[precision])
+        done = median(map(rate_of, found_rates["ours"])) * 6 * operations * plain.PATCH**2
+        print(
+            f"  the stage runs at {median(shares):.1%} ({shares[0]:.1%} to {shares[-1]:.1%}) of the bare network's rate;",
+            end=" ",
+        )
+        print(f"{done / 1e9:,.0f} GFLOP/s, {done / rates[precision]:.0%} of the rate of products in {str(precision)[6:]}")
     with tempfile.TemporaryDirectory() as folder:
         cases = images[:2]
         sides = {"plain": Side(plain_evaluation, cases), "ours": Side(our_evaluation, cases, Path(folder))}
-        report("evaluate", "images/s", in_turn(sides, rounds))
+        report("evaluate", "images/s", in_turn(sides, rounds), rates[precision])
     with tempfile.TemporaryDirectory() as folder:
         prepare_folder(images, Path(folder))
         sides = {"plain": Side(plain_preprocessing, Path(folder)), "ours": Side(our_preprocessing, Path(folder))}
-        report("preprocess", "images/s", in_turn(sides, min(rounds, 3)))
+        report("preprocess", "images/s", in_turn(sides, min(rounds, 3)), rates[precision])
     seconds = idle_repro()
     print("dvc repro with nothing to do: " + (f"{seconds:.1f} s" if seconds else "run make demo first"))
 
