@@ -4,8 +4,9 @@
 
 Training, evaluation and preprocessing as the stages do them, beside `benchmarks/plain.py`, in turn, N times, each in a process
 of its own: medians, and from lowest to highest. With the parameters of params.yaml, but at plain's 64 patches of 41x41. Best
-run alone on the machine. A virtual machine's neighbours may use the same cores all the same, so a round is taken in turns of
-a second or so with a matrix product before and after each: the turns between products at their full rate are reported apart.
+run alone on the machine. A virtual machine's neighbours may use the same cores all the same, so a round is taken in turns,
+of a few seconds at most but for preprocessing, with a matrix product before and after each: the turns between products at their
+full rate are reported apart.
 """
 
 import argparse
@@ -113,11 +114,9 @@ def rate(work: Callable[[], object], units: float) -> float:
     return units / (time.perf_counter() - start)
 
 
-def taken(measure: Callable[[], float], turns: int) -> Callable[[], Round]:
+def between_products(measure: Callable[[], float], turns: int) -> Callable[[], Round]:
     """Return a function that calls `measure` for each of `turns` turns, between matrix products."""
-    dtype = choose_precision("auto", torch.device("cpu"))
-    left, right = (torch.randn(4096, 4096).to(dtype) for _ in range(2))
-    multiply = partial(rate, lambda: left @ right, 2 * 4096**3)
+    multiply = product_of(4096, choose_precision("auto", torch.device("cpu")))
 
     def measure_all() -> Round:
         found, before = [], multiply()
@@ -144,7 +143,7 @@ def report(what: str, unit: str, found: Mapping[str, Sequence[Round]], best: flo
         print_beside("  undisturbed", unit, undisturbed)
     else:
         print("  undisturbed: no turn of " + " or ".join(name for name, rates in undisturbed.items() if not rates))
-    low, middle, high = (rate / 1e9 for rate in (products[0], median(products), products[-1]))
+    low, middle, high = (each / 1e9 for each in (products[0], median(products), products[-1]))
     print(f"  products meanwhile: {middle:,.0f} ({low:,.0f} to {high:,.0f}) GFLOP/s; undisturbed: at least {full / 1e9:,.0f}")
 
 
@@ -163,13 +162,18 @@ def print_beside(what: str, unit: str, found: Mapping[str, Sequence[float]]) -> 
 
 def multiplies(dtype: torch.dtype) -> float:
     """Return the rate of this machine's matrix products in operations a second: the best of squares of 4096 and 8192."""
+    best = 0.0
+    for size in (4096, 8192):
+        multiply = product_of(size, dtype)
+        multiply()
+        best = max(best, *(multiply() for _ in range(3)))
+    return best
 
-    def product_of(size: int) -> float:
-        left, right = (torch.randn(size, size).to(dtype) for _ in range(2))
-        left @ right
-        return max(rate(lambda: left @ right, 2 * size**3) for _ in range(3))
 
-    return max(product_of(4096), product_of(8192))
+def product_of(size: int, dtype: torch.dtype) -> Callable[[], float]:
+    """Return a function that multiplies two squares and returns the operations a second."""
+    left, right = (torch.randn(size, size).to(dtype) for _ in range(2))
+    return partial(rate, lambda: left @ right, 2 * size**3)
 
 
 def scales_of(name: str) -> tuple[int, ...]:
@@ -186,7 +190,7 @@ def plain_training(name: str, images: Images) -> Callable[[], Round]:
         training = plain.train(network, patches, workers)
         next(training)  # in which its loader starts
         steps = PLAIN_STEPS[name] // turns
-        found = taken(lambda: rate(lambda: list(islice(training, steps)), steps * plain.BATCH), turns)()
+        found = between_products(lambda: rate(lambda: list(islice(training, steps)), steps * plain.BATCH), turns)()
         training.close()  # and with it the loader's workers
         return found
 
@@ -199,7 +203,7 @@ def our_training(name: str, images: Images) -> Callable[[], Round]:
     """Return a function that trains as our stage does, and measures patches a second."""
     step, _ = our_steps(name, images)
     steps = OUR_STEPS[name] // OUR_TURNS
-    return taken(lambda: rate(lambda: [step() for _ in range(steps)], steps * plain.BATCH), OUR_TURNS)
+    return between_products(lambda: rate(lambda: [step() for _ in range(steps)], steps * plain.BATCH), OUR_TURNS)
 
 
 def our_share(name: str, images: Images) -> Callable[[], Round]:
@@ -212,7 +216,7 @@ def our_share(name: str, images: Images) -> Callable[[], Round]:
     def trained(step: Callable[[], object]) -> float:
         return rate(lambda: [step() for _ in range(OUR_STEPS[name] // OUR_TURNS)], 1)
 
-    return taken(lambda: trained(as_the_stage) / trained(bare), OUR_TURNS)
+    return between_products(lambda: trained(as_the_stage) / trained(bare), OUR_TURNS)
 
 
 def our_steps(name: str, images: Images) -> tuple[Callable[[], object], Callable[[], object]]:
@@ -251,7 +255,7 @@ def plain_evaluation(images: Images) -> Callable[[], Round]:
     """Return a function that evaluates as plain does: images a second, an image at one scale being one, and a turn."""
     networks = plain.srcnn(), plain.VDSR()
     cases = cycle(product(images, SCALES))
-    return taken(lambda: rate(lambda: plain.evaluate(networks, *next(cases)), 1), len(images) * len(SCALES))
+    return between_products(lambda: rate(lambda: plain.evaluate(networks, *next(cases)), 1), len(images) * len(SCALES))
 
 
 def our_evaluation(images: Images, folder: Path) -> Callable[[], Round]:
@@ -273,7 +277,7 @@ def our_evaluation(images: Images, folder: Path) -> Callable[[], Round]:
         for scale in SCALES:
             measured(restorers.restore(image, "", Degradation(scale)), scale)
 
-    return taken(lambda: rate(evaluate, len(SCALES)), EVALUATIONS * len(images))
+    return between_products(lambda: rate(evaluate, len(SCALES)), EVALUATIONS * len(images))
 
 
 def prepare_folder(images: Images, folder: Path) -> None:
@@ -292,14 +296,14 @@ def prepare_folder(images: Images, folder: Path) -> None:
 def plain_preprocessing(folder: Path) -> Callable[[], Round]:
     """Return a function that prepares the files of `folder` as plain does, and measures files a second."""
     files = sorted(folder.glob("data/raw/*/*"))
-    return taken(lambda: rate(lambda: np.save(folder / "plain.npy", plain.preprocess(files, SIZE)), len(files)), 1)
+    return between_products(lambda: rate(lambda: np.save(folder / "plain.npy", plain.preprocess(files, SIZE)), len(files)), 1)
 
 
 def our_preprocessing(folder: Path) -> Callable[[], Round]:
     """Return a function that runs our whole stage on `folder`, from start to contact sheet, and measures files a second."""
     command = [sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1]); from stages.preprocess import main; main()"]
     run = partial(subprocess.run, [*command, str(Path.cwd())], cwd=folder, check=True, capture_output=True)
-    return taken(lambda: rate(run, FILES), 1)
+    return between_products(lambda: rate(run, FILES), 1)
 
 
 def varied(images: Images) -> Iterator[Images]:

@@ -141,7 +141,7 @@ def test_the_stage_and_the_bare_network_are_compared_turn_by_turn(monkeypatch, i
 
 def test_a_turn_knows_the_slower_of_the_products_around_it(monkeypatch, clock):
     monkeypatch.setattr(speed.torch, "randn", lambda *_: Products(clock, [1, 1, 2, 4, 1]))
-    found = speed.taken(lambda: 7.0, 4)()
+    found = speed.between_products(lambda: 7.0, 4)()
     assert [(turn.rate, 2 * 4096**3 / turn.products) for turn in found] == [(7, 1), (7, 2), (7, 4), (7, 4)]
 
 
