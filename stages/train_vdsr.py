@@ -14,7 +14,7 @@ from superres.degrade import Degrade
 from superres.device import choose_device, keep_freed_memory
 from superres.errors import one_line_errors
 from superres.files import write_table
-from superres.models.vdsr import VDSR, start_from_bicubic
+from superres.models.vdsr import VDSR, as_multiplied, start_from_bicubic
 from superres.patches import Augment
 from superres.provenance import made_with
 from superres.ranks import joined, launch, launched
@@ -50,7 +50,8 @@ def run(workspace: Path) -> None:
         if not rank.first:
             return
         description = {"network": "vdsr", "best_step": fitted.best_step, **degrade.levels, **trainer.description}
-        modelfile.write(workspace / MODEL, {"vdsr": fitted.weights}, description)
+        weights = as_multiplied(fitted.weights, trainer.precision)
+        modelfile.write(workspace / MODEL, {"vdsr": weights}, description)
         write_table(workspace / CURVES, [{"model": "vdsr", **row} for row in fitted.curves])
         trainer.forget()
     for row in fitted.curves[-len(degrade.degradations) :]:

@@ -7,6 +7,8 @@ from scipy.signal import correlate2d
 from torch import nn
 
 from superres import modelfile
+from superres.degrade import enlarge, low_resolution
+from superres.inference import load_model
 from superres.models import srcnn, vdsr
 from superres.models.srcnn import SRCNN, Mapping
 from superres.models.vdsr import VDSR
@@ -228,3 +230,24 @@ def test_vdsr_sees_detail_finer_than_bfloat16_holds_in_a_bright_image(learning):
     exact = network(image)
     inner = (..., slice(network.halo, -network.halo), slice(network.halo, -network.halo))  # out of the zero padding's sight
     assert (rough - exact)[inner].std() < 0.1 * (exact - image)[inner].std()
+
+
+def test_weights_as_multiplied_are_the_same_in_bfloat16_and_nearer_to_it_in_float32():
+    network = load_model(PRETRAINED.with_name("vdsr.safetensors"), torch.device("cpu")).networks[2]
+    with torch.no_grad():
+        for parameter in network.parameters():  # weights between those that bfloat16 holds
+            parameter.mul_(1 + 0.003 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
+    bicubic = enlarge(low_resolution(torch.from_numpy(draw(0, 0, 96).pixels)[None, None].float() / 255, 2), 2)
+
+    def made() -> tuple[torch.Tensor, torch.Tensor]:
+        with torch.inference_mode():
+            exact = network(bicubic)
+            with torch.autocast("cpu", torch.bfloat16):
+                return exact, network(bicubic)
+
+    exact, rough = made()
+    network.load_state_dict(vdsr.as_multiplied(network.state_dict(), torch.bfloat16))
+    exact_now, rough_now = made()
+    assert torch.equal(rough_now, rough)
+    assert not torch.equal(exact_now, exact)
+    assert (rough_now - exact_now).square().mean() < 0.5 * (rough - exact).square().mean()

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from tiny import TINY, write_params
 
-from stages import train_srcnn
+from stages import train_srcnn, train_vdsr
 from superres import modelfile, training
 from superres.dataset import Dataset
 from superres.degrade import Degradation, to_levels
@@ -337,3 +338,14 @@ def test_each_further_scale_starts_from_the_network_of_the_one_before(workspace,
     assert [(name, steps) for name, steps, _ in begun] == [("srcnn x2", 6), ("srcnn x3", 2), ("srcnn x4", 2)]
     for (_, _, start), before in zip(begun[1:], ("x2", "x3"), strict=True):
         assert all(torch.equal(start[key], written[before][key]) for key in start)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_vdsr_is_written_with_the_weights_that_are_multiplied(workspace, precision):
+    write_params(workspace, TINY, {"train_vdsr": {"precision": precision}})
+    train_vdsr.run(workspace)
+    (weights,) = modelfile.read(workspace / train_vdsr.MODEL)[0].values()
+    held = {name for name, tensor in weights.items() if torch.equal(tensor.bfloat16().float(), tensor)}
+    of_all = set(weights)
+    whole = {"layers.0.weight", "layers.0.bias", "layers.1.weight"}
+    assert held == (of_all - whole if precision == "bfloat16" else set())

@@ -1,6 +1,6 @@
 """VDSR: Kim, Lee and Lee, "Accurate Image Super-Resolution Using Very Deep Convolutional Networks", CVPR 2016."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, cast
 
@@ -140,6 +140,16 @@ class _Residual(Function):
             if number > 0:
                 behind = gradient_before_relu(behind, weights[number], inputs[number])  # which nobody needs any more
         return (of_images, *of_weights, *of_biases)
+
+
+def as_multiplied(weights: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """Return a VDSR's `weights` (a state_dict) rounded to `dtype` where, multiplying in that without gradients, it rounds them.
+
+    What it then makes of an image in `dtype` is the same, and in float32 all but the same: most of what long training lets the
+    two differ by is the rounding of weights (docs/speed.md, section Precision).
+    """
+    whole = {"layers.0.weight", "layers.0.bias", "layers.1.weight"}  # in float32, and in parts
+    return {name: tensor if name in whole else tensor.to(dtype).to(tensor.dtype) for name, tensor in weights.items()}
 
 
 @torch.no_grad()
