@@ -2,7 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from superres.convolution import conv_add, conv_relu, gradient_of_inputs
+from superres import convolution
+from superres.convolution import conv_add, conv_relu, gradient_of_inputs, gradients
 
 KINDS = [torch.float64, torch.float32, torch.bfloat16]
 # bfloat16 keeps 8 bits of what is in the end rounded to it; float64 goes the way of devices without oneDNN.
@@ -49,3 +50,22 @@ def test_a_convolution_adds_to_what_is_there(dtype, layout, relu):
         ours = conv_add(maps, weight, there.contiguous(memory_format=layout), padding=1, relu=relu)
     expected = expected.relu() if relu else expected
     torch.testing.assert_close(ours.double(), expected, rtol=TOLERANCE[dtype], atol=10 * TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+@pytest.mark.parametrize("capability", ["AVX2", "AVX512"])
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("wanted", [(True, True, True), (False, True, False), (True, False, False)])
+def test_the_gradients_of_a_wide_convolution_are_those_of_autograd(monkeypatch, dtype, capability, padding, layout, wanted):
+    monkeypatch.setattr(convolution, "get_cpu_capability", lambda: capability)
+    maps, weight, bias = drawn(dtype, 3, 40, 9, 11), drawn(dtype, 33, 40, 3, 3), drawn(dtype, 1, 33)[0]
+    exact = [tensor.double().requires_grad_() for tensor in (maps, weight, bias)]
+    result = F.conv2d(*exact, padding=padding)
+    behind = drawn(dtype, *result.shape)
+    expected = torch.autograd.grad(result, exact, behind.double())
+    found = gradients(behind.contiguous(memory_format=layout), maps.contiguous(memory_format=layout), weight, padding, wanted)
+    for ours, theirs, of_it in zip(found, expected, wanted, strict=True):
+        assert (ours is not None) == of_it
+        if ours is not None:
+            assert (ours.double() - theirs).norm() < TOLERANCE[dtype] * theirs.norm()
