@@ -205,12 +205,14 @@ def test_a_vdsr_file_trained_for_other_scales_is_refused(workspace):
 def test_vdsr_alone_restores_in_bfloat16_when_trained_so_on_hardware_that_has_it(
     workspace, monkeypatch, trained, has, expected
 ):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": has})
     path = workspace / "models/vdsr.safetensors"
     weights, description = modelfile.read(path)
     weights["vdsr"]["layers.19.weight"] += torch.randn(1, 64, 3, 3, generator=torch.Generator().manual_seed(0)) / 1000
     modelfile.write(path, weights, {**description, "precision": trained})
-    restorers = Restorers(workspace / "models/srcnn.safetensors", path, Degrade(SCALES, (0.0,), 0), torch.device("cpu"))
+    with monkeypatch.context() as pretended:  # while it chooses; what there is then multiplies
+        pretended.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": has})
+        pretended.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: has)
+        restorers = Restorers(workspace / "models/srcnn.safetensors", path, Degrade(SCALES, (0.0,), 0), torch.device("cpu"))
     bicubic = torch.rand(1, 1, 24, 24, generator=torch.Generator().manual_seed(0))
     restored = restorers.enhanced(bicubic, 2)
     loaded = networks(workspace)
