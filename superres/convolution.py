@@ -43,23 +43,20 @@ def gradients(
     products = of_weight and _better_as_products(maps, weight)
     apart = of_bias and (gradient.is_cuda or products)
     mask = [of_maps, of_weight and not products, of_bias and not apart]
-    biases, around = [len(weight)], [padding] * 2
-    ours: list[Tensor | None] = [None] * 3
+    found: Sequence[Tensor | None] = (None, None, None)
     if any(mask):
-        ours[:] = torch.ops.aten.convolution_backward(
+        biases, around = [len(weight)], [padding] * 2
+        found = torch.ops.aten.convolution_backward(
             gradient, maps, weight, biases, [1, 1], around, [1, 1], False, [0, 0], 1, mask
         )
-    if products:
-        ours[1] = _of_weights(gradient, maps, weight.shape[-1], padding)
-    if apart:
-        ours[2] = _sums(gradient)
-    return ours
+    weights = _of_weights(gradient, maps, weight.shape[-1], padding) if products else found[1]
+    return found[0], weights, _sums(gradient) if apart else found[2]
 
 
 def _better_as_products(maps: Tensor, weight: Tensor) -> bool:
     """Tell whether the gradient of `weight` takes less time as matrix products: VDSR's does where there is AVX2 and no more."""
-    many = min(weight.shape[:2]) >= 32 and weight.shape[-1] == 3
-    return many and maps.dtype == torch.float32 and maps.device.type == "cpu" and get_cpu_capability() == "AVX2"
+    like_vdsr = min(weight.shape[:2]) >= 32 and weight.shape[2:] == (3, 3)
+    return like_vdsr and maps.dtype == torch.float32 and maps.device.type == "cpu" and get_cpu_capability() == "AVX2"
 
 
 def _of_weights(gradient: Tensor, maps: Tensor, side: int, padding: int) -> Tensor:

@@ -346,6 +346,5 @@ def test_a_vdsr_is_written_with_the_weights_that_are_multiplied(workspace, preci
     train_vdsr.run(workspace)
     (weights,) = modelfile.read(workspace / train_vdsr.MODEL)[0].values()
     held = {name for name, tensor in weights.items() if torch.equal(tensor.bfloat16().float(), tensor)}
-    of_all = set(weights)
     whole = {"layers.0.weight", "layers.0.bias", "layers.1.weight"}
-    assert held == (of_all - whole if precision == "bfloat16" else set())
+    assert held == (set(weights) - whole if precision == "bfloat16" else set())
