@@ -6,7 +6,7 @@ Training, evaluation and preprocessing as the stages do them, beside `benchmarks
 of its own: medians, and from lowest to highest. With the parameters of params.yaml, but at plain's 64 patches of 41x41. Best
 run alone on the machine. A virtual machine's neighbours may use the same cores all the same, so a round is taken in turns,
 of a few seconds at most but for preprocessing, with a matrix product before and after each: the turns between products at their
-full rate are reported apart.
+full rate are reported apart. A round has as many turns as take ten seconds, so that slow machines need not wait for hours.
 """
 
 import argparse
@@ -51,10 +51,13 @@ IMAGES, SIZE = 8, 512
 FILES, SIDE = 400, 1200  # radiographs to prepare, and pixels a side, as in the Kaggle set
 # Multiply-adds for each pixel, forwards; a training step takes three times as many.
 OPERATIONS = {"srcnn": 57_184, "vdsr": 664_704}
-# Of each round. Ours are to take about as long as plain's, so that both see as much of a machine whose rates change.
-PLAIN_STEPS, OUR_STEPS = {"srcnn": 30, "vdsr": 5}, {"srcnn": 120, "vdsr": 20}
-EVALUATIONS = 5  # of each image by ours, while plain evaluates it once
-PLAIN_TURNS, OUR_TURNS = {"srcnn": 15, "vdsr": 5}, 20  # that a round of training is taken in
+PLAIN_STEPS, OUR_STEPS = {"srcnn": 2, "vdsr": 1}, {"srcnn": 6, "vdsr": 1}  # in a turn of training
+# Seconds that a side's round is to take, in this many turns at most: all then see as much of a machine whose rates change.
+ROUND, MOST_TURNS = 10, 20
+PRODUCTS = {
+    torch.bfloat16: 4096,
+    torch.float32: 2048,
+}  # rows of squares that take a tenth of a second or so
 FULL = 0.8  # of the products' best rate: with one of two cores slowed by a neighbour they reach about six tenths
 
 Images = npt.NDArray[np.uint8]
@@ -116,7 +119,8 @@ def rate(work: Callable[[], object], units: float) -> float:
 
 def between_products(measure: Callable[[], float], turns: int) -> Callable[[], Round]:
     """Return a function that calls `measure` for each of `turns` turns, between matrix products."""
-    multiply = product_of(4096, choose_precision("auto", torch.device("cpu")))
+    precision = choose_precision("auto", torch.device("cpu"))
+    multiply = product_of(PRODUCTS[precision], precision)
 
     def measure_all() -> Round:
         found, before = [], multiply()
@@ -127,6 +131,11 @@ def between_products(measure: Callable[[], float], turns: int) -> Callable[[], R
         return found
 
     return measure_all
+
+
+def turns_of(turn: Callable[[], object]) -> int:
+    """Return how many times `turn`, which is done once, fits into a round; at least once, and at most MOST_TURNS times."""
+    return min(MOST_TURNS, max(1, round(ROUND * rate(turn, 1))))
 
 
 def report(what: str, unit: str, found: Mapping[str, Sequence[Round]], best: float) -> None:
@@ -186,37 +195,50 @@ def plain_training(name: str, images: Images) -> Callable[[], Round]:
     network = plain.srcnn() if name == "srcnn" else plain.VDSR()
     patches = plain.store_patches(list(images), scales_of(name))
 
-    def train(workers: int, turns: int) -> Round:
+    steps = PLAIN_STEPS[name]
+
+    def train(workers: int, turns: int | None = None) -> Round:
         training = plain.train(network, patches, workers)
         next(training)  # in which its loader starts
-        steps = PLAIN_STEPS[name] // turns
-        found = between_products(lambda: rate(lambda: list(islice(training, steps)), steps * plain.BATCH), turns)()
+
+        def turn() -> float:
+            return rate(lambda: list(islice(training, steps)), steps * plain.BATCH)
+
+        found = between_products(turn, turns or turns_of(turn))()
         training.close()  # and with it the loader's workers
         return found
 
-    workers = max(range(3), key=lambda workers: train(workers, turns=1)[0].rate)
+    tried = [train(workers) for workers in range(3)]
+    workers = max(range(3), key=lambda workers: rate_of(tried[workers]))
     print(f"{name}: the plain recipe is fastest with {workers} workers; {plain.BATCH} patches of {plain.PATCH}x{plain.PATCH}")
-    return lambda: train(workers, PLAIN_TURNS[name])  # the workers load ahead during products, to plain's advantage
+    return lambda: train(workers, len(tried[workers]))  # the workers load ahead during products, to plain's advantage
 
 
 def our_training(name: str, images: Images) -> Callable[[], Round]:
     """Return a function that trains as our stage does, and measures patches a second."""
     step, _ = our_steps(name, images)
-    steps = OUR_STEPS[name] // OUR_TURNS
-    return between_products(lambda: rate(lambda: [step() for _ in range(steps)], steps * plain.BATCH), OUR_TURNS)
+    steps = OUR_STEPS[name]
+
+    def turn() -> float:
+        return rate(lambda: [step() for _ in range(steps)], steps * plain.BATCH)
+
+    return between_products(turn, turns_of(turn))
 
 
 def our_share(name: str, images: Images) -> Callable[[], Round]:
     """Return a function that trains as our stage does and as the bare network, and measures the ratio of their rates.
 
-    Within each turn, a second or less of each, so that both see the machine at the same rate.
+    Within each turn, of a few steps each, so that both see the machine at the same rate.
     """
     as_the_stage, bare = our_steps(name, images)
 
     def trained(step: Callable[[], object]) -> float:
-        return rate(lambda: [step() for _ in range(OUR_STEPS[name] // OUR_TURNS)], 1)
+        return rate(lambda: [step() for _ in range(OUR_STEPS[name])], 1)
 
-    return between_products(lambda: trained(as_the_stage) / trained(bare), OUR_TURNS)
+    def turn() -> float:
+        return trained(as_the_stage) / trained(bare)
+
+    return between_products(turn, turns_of(turn))
 
 
 def our_steps(name: str, images: Images) -> tuple[Callable[[], object], Callable[[], object]]:
@@ -277,7 +299,8 @@ def our_evaluation(images: Images, folder: Path) -> Callable[[], Round]:
         for scale in SCALES:
             measured(restorers.restore(image, "", Degradation(scale)), scale)
 
-    return between_products(lambda: rate(evaluate, len(SCALES)), EVALUATIONS * len(images))
+    evaluate()
+    return between_products(lambda: rate(evaluate, len(SCALES)), turns_of(evaluate))
 
 
 def prepare_folder(images: Images, folder: Path) -> None:

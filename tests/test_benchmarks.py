@@ -11,6 +11,7 @@ from tiny import TINY
 from benchmarks import cuda, natural_images, plain, speed
 from superres import params
 from superres.degrade import enlarge, observe
+from superres.device import choose_precision
 from superres.models.srcnn import SRCNN
 from superres.models.vdsr import VDSR
 from superres.preprocess import prepare
@@ -133,16 +134,28 @@ def test_the_stage_and_the_bare_network_are_compared_turn_by_turn(monkeypatch, i
         taken.append(seconds)
 
     monkeypatch.setattr(speed.torch, "randn", lambda *_: Products(clock, repeat(1)))
-    monkeypatch.setattr(speed, "OUR_STEPS", {"srcnn": 10 * speed.OUR_TURNS})
+    monkeypatch.setattr(speed, "OUR_STEPS", {"srcnn": 10})
+    monkeypatch.setattr(speed, "ROUND", 40)  # of which a turn takes 9
     monkeypatch.setattr(speed, "our_steps", lambda *_: (lambda: step(0.5), lambda: step(0.4)))
-    assert [turn.rate for turn in speed.our_share("srcnn", image[None])()] == pytest.approx([0.8] * speed.OUR_TURNS)
-    assert taken == ([0.5] * 10 + [0.4] * 10) * speed.OUR_TURNS
+    measure = speed.our_share("srcnn", image[None])
+    taken.clear()
+    assert [turn.rate for turn in measure()] == pytest.approx([0.8] * 4)
+    assert taken == ([0.5] * 10 + [0.4] * 10) * 4
+
+
+@pytest.mark.parametrize(("seconds", "turns"), [(0.01, 20), (0.4, 20), (3, 3), (60, 1)])
+def test_a_round_has_the_turns_that_fit_it(clock, seconds, turns):
+    def turn() -> None:
+        clock[0] += seconds
+
+    assert speed.turns_of(turn) == turns
 
 
 def test_a_turn_knows_the_slower_of_the_products_around_it(monkeypatch, clock):
     monkeypatch.setattr(speed.torch, "randn", lambda *_: Products(clock, [1, 1, 2, 4, 1]))
     found = speed.between_products(lambda: 7.0, 4)()
-    assert [(turn.rate, 2 * 4096**3 / turn.products) for turn in found] == [(7, 1), (7, 2), (7, 4), (7, 4)]
+    rows = speed.PRODUCTS[choose_precision("auto", torch.device("cpu"))]
+    assert [(turn.rate, 2 * rows**3 / turn.products) for turn in found] == [(7, 1), (7, 2), (7, 4), (7, 4)]
 
 
 def test_turns_between_slow_products_count_in_the_rounds_alone(capsys):
