@@ -21,12 +21,12 @@ from superres.figures import save
 from superres.files import replacing_folder, write_json
 from superres.findings import ORIGINAL, VIEWS, findings, table
 from superres.provenance import made_with
-from superres.restoration import Restorers
+from superres.restored import Kept
 from superres.runtime import Runtime
 
 PARAMS = Path("params.yaml")
 IMAGES, TABLE, SPLIT = Path("data/images.npy"), Path("data/images.csv"), Path("data/split.csv")
-SRCNN, VDSR = Path("models/srcnn.safetensors"), Path("models/vdsr.safetensors")
+RESTORED = Path("data/restored")
 METRICS, FIGURES = Path("metrics/diagnose.json"), Path("plots/diagnose")
 
 
@@ -39,9 +39,9 @@ def run(workspace: Path) -> None:
     degrade = params.read(workspace / PARAMS, "degrade", Degrade)
     device = choose_device(params.read(workspace / PARAMS, "runtime", Runtime).device)
     data = dataset.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
-    restorers = Restorers(workspace / SRCNN, workspace / VDSR, degrade, device)
     ill = (data.table["class"] == POSITIVE).to_numpy()
     learn, choose, rows = (data.rows(part) for part in ("train", "val", "test"))
+    kept = Kept(workspace / RESTORED, data.table["id"].iloc[rows].tolist(), data.images.shape[1], degrade)
     if reason := lacking(ill, {"training": learn, "validation": choose, "test": rows}):
         print(f"Nothing can be said of diagnosis: {reason}")
         write_json(workspace / METRICS, {"not_measured": reason})
@@ -54,7 +54,7 @@ def run(workspace: Path) -> None:
         scale = degradation.scale
         seen: dict[str, list[torch.Tensor]] = {view: [] for view in VIEWS}
         for row in rows:
-            restored = restorers.restore(data.images[row], data.table["id"].iloc[row], degradation)
+            restored = kept.of(data.images[row], data.table["id"].iloc[row], degradation, device)
             low = restored.low.repeat_interleave(scale, 2).repeat_interleave(scale, 3)  # as large pixels
             for view, image in {"low": low, **restored.images}.items():
                 seen[view].append(predicted(network, [image]))

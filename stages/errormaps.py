@@ -9,21 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from tqdm import tqdm
 
 from superres import dataset, figures, params
 from superres.degrade import Degrade
-from superres.device import choose_device, keep_freed_memory
 from superres.errormaps import ErrorMaps, choose
 from superres.errors import one_line_errors
 from superres.files import replacing_folder
-from superres.restoration import MODELS, Restorers
-from superres.runtime import Runtime
+from superres.restored import MODELS, Kept
 
 PARAMS = Path("params.yaml")
 IMAGES, TABLE, SPLIT = Path("data/images.npy"), Path("data/images.csv"), Path("data/split.csv")
-SRCNN, VDSR = Path("models/srcnn.safetensors"), Path("models/vdsr.safetensors")
-PER_IMAGE, ERRORS = Path("plots/per_image.csv"), Path("data/mean_errors.npz")
+PER_IMAGE, ERRORS, RESTORED = Path("plots/per_image.csv"), Path("data/mean_errors.npz"), Path("data/restored")
 PANELS = Path("plots/errormaps")
 
 
@@ -31,9 +29,8 @@ def run(workspace: Path) -> None:
     """Draw the panels of `workspace` into a folder that replaces the one of an earlier run."""
     settings = params.read(workspace / PARAMS, "errormaps", ErrorMaps)
     degrade = params.read(workspace / PARAMS, "degrade", Degrade)
-    device = choose_device(params.read(workspace / PARAMS, "runtime", Runtime).device)
     data = dataset.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
-    restorers = Restorers(workspace / SRCNN, workspace / VDSR, degrade, device)
+    kept = Kept(workspace / RESTORED, data.table["id"].iloc[data.rows("test")].tolist(), data.images.shape[1], degrade)
     with dataset.whole(workspace / PER_IMAGE):
         per_image = pd.read_csv(workspace / PER_IMAGE, dtype={"image": str, "patient": str})
     with dataset.whole(workspace / ERRORS), np.load(workspace / ERRORS, allow_pickle=False) as file:
@@ -47,7 +44,7 @@ def run(workspace: Path) -> None:
             name = degradation.name
             for number, (rule, image) in enumerate(choose(per_image, name, settings.panels), start=1):
                 row = int(np.flatnonzero(data.table["id"] == image)[0])
-                truth, low, restored = restorers.restore(data.images[row], image, degradation)
+                truth, low, restored = kept.of(data.images[row], image, degradation, torch.device("cpu"))
                 source = data.table["source"].iloc[row]
                 gain = scores[image, name, "vdsr"][0] - scores[image, name, "bicubic"][0]
                 panel = figures.error_panel(
@@ -68,7 +65,6 @@ def run(workspace: Path) -> None:
 
 def main() -> None:
     """Run in the current folder."""
-    keep_freed_memory()
     run(Path())
 
 

@@ -15,9 +15,10 @@ from superres import dataset, params
 from superres.degrade import Degrade
 from superres.device import choose_device, keep_freed_memory
 from superres.errors import one_line_errors
-from superres.files import replacing, write_json, write_table
+from superres.files import replacing, replacing_folder, write_json, write_table
 from superres.provenance import made_with
-from superres.restoration import MODELS, Restorers, measured
+from superres.restoration import Restorers, measured
+from superres.restored import MODELS, keeping
 from superres.runtime import Runtime
 from superres.statistics import gains_by_image, means, summary, table
 
@@ -27,12 +28,12 @@ SRCNN, VDSR = Path("models/srcnn.safetensors"), Path("models/vdsr.safetensors")
 PER_IMAGE = Path("plots/per_image.csv")
 CHARTS = {"psnr": Path("plots/psnr.csv"), "ssim": Path("plots/ssim.csv")}
 GAINS = Path("plots/gains.csv")
-ERRORS = Path("data/mean_errors.npz")
+ERRORS, RESTORED = Path("data/mean_errors.npz"), Path("data/restored")
 METRICS, STATISTICS = Path("metrics/evaluate.json"), Path("metrics/statistics.json")
 
 
 def run(workspace: Path) -> None:
-    """Evaluate the models of `workspace` on its test split, and write metrics, tables and mean error maps."""
+    """Evaluate the models of `workspace` on its test split; write metrics, tables, mean error maps and restored images."""
     degrade = params.read(workspace / PARAMS, "degrade", Degrade)
     device = choose_device(params.read(workspace / PARAMS, "runtime", Runtime).device)
     data = dataset.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
@@ -40,25 +41,31 @@ def run(workspace: Path) -> None:
     rows = data.rows("test")
     per_model: list[dict[str, str | float]] = []
     errors: dict[str, np.ndarray] = {}
-    for row in tqdm(rows, "evaluate", unit="image", disable=None):
-        described = data.table.iloc[row]
-        for degradation in degrade.degradations:
-            restored = restorers.restore(data.images[row], described["id"], degradation)
-            quality = measured(restored, degradation.scale)
-            for number, model in enumerate(MODELS):
-                name = f"{model}_{degradation.name}"
-                error = (restored.images[model].float() - restored.truth.float()).abs()[0, 0].cpu().numpy() / len(rows)
-                errors[name] = errors.get(name, 0) + error
-                per_model.append(
-                    {
-                        "image": described["id"],
-                        "class": described["class"],
-                        "patient": described["patient"],
-                        "model": model,
-                        "scale": degradation.name,
-                        **{metric: values[number] for metric, values in quality.items()},
-                    }
-                )
+    identities = data.table["id"].iloc[rows].tolist()
+    with (
+        replacing_folder(workspace / RESTORED) as folder,
+        keeping(folder, identities, data.images.shape[1], degrade.degradations) as keeper,
+    ):
+        for row in tqdm(rows, "evaluate", unit="image", disable=None):
+            described = data.table.iloc[row]
+            for degradation in degrade.degradations:
+                restored = restorers.restore(data.images[row], described["id"], degradation)
+                keeper.add(restored, degradation)
+                quality = measured(restored, degradation.scale)
+                for number, model in enumerate(MODELS):
+                    name = f"{model}_{degradation.name}"
+                    error = (restored.images[model].float() - restored.truth.float()).abs()[0, 0].cpu().numpy() / len(rows)
+                    errors[name] = errors.get(name, 0) + error
+                    per_model.append(
+                        {
+                            "image": described["id"],
+                            "class": described["class"],
+                            "patient": described["patient"],
+                            "model": model,
+                            "scale": degradation.name,
+                            **{metric: values[number] for metric, values in quality.items()},
+                        }
+                    )
     per_image = pd.DataFrame(per_model)
     in_the_mean = means(per_image, MODELS)
     write_table(workspace / PER_IMAGE, per_image)

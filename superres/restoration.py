@@ -1,27 +1,16 @@
 """Bicubic interpolation and the two trained networks, side by side on one radiograph."""
 
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from superres.dataset import Images
-from superres.degrade import Degradation, Degrade, crop_to_multiple, enlarge, low_resolution, to_levels
+from superres.degrade import Degradation, Degrade, enlarge, low_resolution, to_levels
 from superres.errors import UserError
 from superres.inference import Model, load_model, restore
 from superres.quality import psnr, ssim
-
-MODELS = ("bicubic", "srcnn", "vdsr")
-
-
-class Restored(NamedTuple):
-    """A radiograph's ground truth, its low-resolution copy, and what each of MODELS made of that: grey levels, uint8."""
-
-    truth: Tensor
-    low: Tensor
-    images: dict[str, Tensor]
+from superres.restored import MODELS, Restored, degraded
 
 
 class Restorers:
@@ -44,11 +33,8 @@ class Restorers:
         All are (1, 1, H', W') on the device, H' and W' being the largest multiples of the scale in H and W; the low-resolution
         copy has 1/scale of that.
         """
+        truth, low = degraded(image, identity, degradation, self.degrade, self.device)
         scale = degradation.scale
-        truth = crop_to_multiple(torch.from_numpy(np.array(image)).to(self.device)[None, None], scale)
-        height, width = truth.shape[-2:]
-        noise = self.degrade.grain_of(identity, degradation, height // scale, width // scale)
-        low = low_resolution(truth.float() / 255, scale, noise)
         restored = self.enhanced(enlarge(low, scale), scale)
         return Restored(truth, to_levels(low), {model: to_levels(image) for model, image in restored.items()})
 

@@ -264,6 +264,27 @@ MUTANTS = [
         "tests/test_evaluate.py::test_every_test_image_is_measured_as_scikit_image_does",
     ),
     Mutant(
+        "every image is looked at again as the first was restored",
+        "superres/restored.py",
+        "self.positions[identity]",
+        "0",
+        "tests/test_evaluate.py::test_what_is_looked_at_again_is_what_was_measured",
+    ),
+    Mutant(
+        "a VDSR is written with weights that nobody multiplies by",
+        "superres/models/vdsr.py",
+        "tensor if name in whole else tensor.to(dtype).to(tensor.dtype)",
+        "tensor",
+        "tests/test_models.py::test_weights_as_multiplied_are_the_same_in_bfloat16_and_nearer_to_it_in_float32",
+    ),
+    Mutant(
+        "weights learn from the first image of a batch alone",
+        "superres/convolution.py",
+        "row.sum(0) for row in rows",
+        "row[0] for row in rows",
+        "tests/test_convolution.py::test_the_gradients_of_a_wide_convolution_are_those_of_autograd",
+    ),
+    Mutant(
         "PSNR is computed against the bicubic input",
         "superres/restoration.py",
         "psnr(images, restored.truth, scale)",

@@ -19,7 +19,7 @@ import tifffile
 from PIL import Image, PngImagePlugin
 from tiny import ROOT, TINY, write_params
 
-from stages import check, download, errormaps, evaluate, train_srcnn
+from stages import check, diagnose, download, errormaps, evaluate, train_srcnn
 from superres.errors import UserError
 from superres.preprocess import Preprocess, pack
 
@@ -494,6 +494,26 @@ def test_bad_tables_and_arrays_are_refused(workspace, kind, stage):
 def test_bad_averages_are_refused_by_the_stage_that_draws_them(workspace):
     (workspace / "data/mean_errors.npz").write_bytes(b"PK\x03\x04 cut off")
     refused(workspace, errormaps, r"data/mean_errors\.npz", "is damaged")
+
+
+RESTORED: dict[str, tuple[str, Callable[[Path], object], str]] = {
+    "array gone": ("vdsr_x3.npy", lambda path: path.unlink(), "is missing; run dvc repro"),
+    "array cut off": ("srcnn_x2.npy", lambda path: path.write_bytes(path.read_bytes()[:-1]), "is damaged"),
+    "array pickled": ("srcnn_x2.npy", as_objects, "is damaged"),
+    "array of fewer images": ("vdsr_x4.npy", lambda path: np.save(path, np.load(path)[:-1]), "does not hold"),
+    "array of another size": ("vdsr_x4.npy", lambda path: np.save(path, np.load(path)[:, :-4, :-4]), "does not hold"),
+    "table gone": ("images.csv", lambda path: path.unlink(), "is missing"),
+    "table of other images": ("images.csv", lambda path: path.write_text("id\nx\n"), "other images"),
+    "table without its column": ("images.csv", lambda path: without(path, "id"), "is damaged"),
+}
+
+
+@pytest.mark.parametrize("kind", RESTORED)
+@pytest.mark.parametrize("stage", [errormaps, diagnose])
+def test_bad_restored_images_are_refused(workspace, kind, stage):
+    name, harm, reason = RESTORED[kind]
+    harm(workspace / "data/restored" / name)
+    refused(workspace, stage, "data/restored", reason)
 
 
 def test_there_are_sixty_kinds():

@@ -8,7 +8,7 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, brier_score_loss, roc_auc_score
 from tiny import TINY, write_params
 
-from stages import diagnose, split
+from stages import diagnose, evaluate, split
 from superres import charts
 from superres.errors import UserError
 from superres.findings import PAIRS, VIEWS, findings, table
@@ -22,8 +22,8 @@ def told(finished, tmp_path_factory):
     workspace = tmp_path_factory.mktemp("told") / "workspace"
     shutil.copytree(finished, workspace)
     write_params(workspace, TINY, HALVES)
-    split.run(workspace)
-    diagnose.run(workspace)
+    for stage in (split, evaluate, diagnose):
+        stage.run(workspace)
     return workspace
 
 

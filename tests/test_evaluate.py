@@ -1,5 +1,6 @@
 """The stages evaluate and errormaps on a finished tiny run, against scikit-image and SciPy."""
 
+import itertools
 import json
 import math
 
@@ -13,11 +14,13 @@ from tiny import TINY, write_params
 
 from stages import errormaps, evaluate, train_srcnn, train_vdsr
 from superres import modelfile
-from superres.degrade import Degradation, Degrade, enlarge, low_resolution, observe
+from superres.degrade import Degradation, Degrade, enlarge, low_resolution, observe, to_levels
 from superres.errors import UserError
 from superres.models.srcnn import SRCNN
 from superres.models.vdsr import VDSR
 from superres.restoration import Restorers, inconsistency
+from superres.restored import NETWORKS, Kept, Restored, degraded, keeping
+from superres.sources.phantom import draw
 
 SCALES = (2, 3, 4)
 
@@ -143,6 +146,56 @@ def test_mean_error_maps_are_means_over_the_test_images(finished, by_hand):
         for name, expected in by_hand[1].items():
             np.testing.assert_allclose(maps[name], expected, atol=0.5)  # a pixel or two may round to the other side
             assert np.abs(maps[name] - expected).mean() < 0.01
+
+
+def test_what_the_networks_made_is_kept(finished, by_hand):
+    identities = pd.read_csv(finished / "data/restored/images.csv", dtype=str)["id"].tolist()
+    assert identities == list(truths(finished))
+    assert len(list((finished / "data/restored").iterdir())) == 1 + 2 * 3
+    for scale in SCALES:
+        for model in ("srcnn", "vdsr"):
+            kept = np.load(finished / f"data/restored/{model}_x{scale}.npy")
+            side = TINY["preprocess"]["size"] // scale * scale
+            assert (kept.shape, kept.dtype) == ((len(identities), side, side), np.uint8)
+            for levels, (identity, truth) in zip(kept, truths(finished).items(), strict=True):
+                inner = (slice(scale, -scale), slice(scale, -scale))
+                found = peak_signal_noise_ratio(truth[:side, :side][inner], levels[inner], data_range=255)
+                assert found == pytest.approx(by_hand[0][identity, model, f"x{scale}"][0], abs=2e-4)
+
+
+def test_what_is_looked_at_again_is_what_was_measured(finished):
+    degrade = Degrade((2, 3, 4), (0.0,), 0)
+    restorers = Restorers(
+        *(finished / f"models/{name}.safetensors" for name in ("srcnn", "vdsr")), degrade, torch.device("cpu")
+    )
+    images = truths(finished)
+    kept = Kept(finished / "data/restored", list(images), TINY["preprocess"]["size"], degrade)
+    for (identity, image), degradation in itertools.product(images.items(), degrade.degradations):
+        again = kept.of(image, identity, degradation, torch.device("cpu"))
+        restored = restorers.restore(image, identity, degradation)
+        assert torch.equal(again.truth, restored.truth)
+        assert torch.equal(again.low, restored.low)
+        assert again.images.keys() == restored.images.keys()
+        assert all(torch.equal(again.images[model], restored.images[model]) for model in restored.images)
+
+
+def test_noise_is_looked_at_again_too(tmp_path):
+    degrade = Degrade((2, 3), (0.0, 5.0), 1)
+    images = {name: draw(0, number, 50).pixels for number, name in enumerate("ab")}
+    made = {}
+    with keeping(tmp_path, list(images), 50, degrade.degradations) as keeper:
+        for (name, image), each in itertools.product(images.items(), degrade.degradations):
+            truth, low = degraded(image, name, each, degrade, torch.device("cpu"))
+            networks = {network: (truth + number).clamp(max=255) for number, network in enumerate(NETWORKS, 1)}
+            made[name, each] = Restored(truth, to_levels(low), {"bicubic": to_levels(enlarge(low, each.scale)), **networks})
+            keeper.add(made[name, each], each)
+    kept = Kept(tmp_path, list(images), 50, degrade)
+    for (name, each), restored in made.items():
+        again = kept.of(images[name], name, each, torch.device("cpu"))
+        assert torch.equal(again.low, restored.low)
+        assert all(torch.equal(again.images[model], restored.images[model]) for model in restored.images)
+    quiet, noisy = (made["a", Degradation(2, noise)].low.float() for noise in (0.0, 5.0))
+    assert (noisy - quiet).std() == pytest.approx(5, rel=0.1)
 
 
 def test_the_test_set_is_named_by_its_pixels(workspace):
