@@ -54,10 +54,7 @@ OPERATIONS = {"srcnn": 57_184, "vdsr": 664_704}
 PLAIN_STEPS, OUR_STEPS = {"srcnn": 2, "vdsr": 1}, {"srcnn": 6, "vdsr": 1}  # in a turn of training
 # Seconds that a side's round is to take, in this many turns at most: all then see as much of a machine whose rates change.
 ROUND, MOST_TURNS = 10, 20
-PRODUCTS = {
-    torch.bfloat16: 4096,
-    torch.float32: 2048,
-}  # rows of squares that take a tenth of a second or so
+PRODUCTS = {torch.bfloat16: 4096, torch.float32: 2048}  # rows of squares multiplied in a tenth of a second or so
 FULL = 0.8  # of the products' best rate: with one of two cores slowed by a neighbour they reach about six tenths
 
 Images = npt.NDArray[np.uint8]
@@ -194,7 +191,6 @@ def plain_training(name: str, images: Images) -> Callable[[], Round]:
     """Return a function that trains as plain does, with as many workers as suit it best; it measures patches a second."""
     network = plain.srcnn() if name == "srcnn" else plain.VDSR()
     patches = plain.store_patches(list(images), scales_of(name))
-
     steps = PLAIN_STEPS[name]
 
     def train(workers: int, turns: int | None = None) -> Round:
