@@ -28,10 +28,11 @@ class Split:
     seed: Annotated[int, SEED]
 
     def __post_init__(self) -> None:
+        """Raise ValueError when the shares do not add up to 1."""
         total = self.train + self.val + self.test
         if abs(total - 1) > 1e-6:
             shares = f"{self.train:g}, {self.val:g} and {self.test:g}"
-            raise UserError(f"split.train, split.val and split.test are {shares} and add up to {total:g}; expected 1")
+            raise ValueError(f"train, val and test are {shares} and add up to {total:g}; expected 1")
 
 
 def split(table: pd.DataFrame, shares: Split) -> pd.DataFrame:

@@ -189,5 +189,5 @@ def test_the_order_on_disk_does_not_matter(tmp_path):
 
 def test_local_needs_a_path():
     Download("phantom", "")
-    with pytest.raises(UserError, match=r"download\.path is empty"):
+    with pytest.raises(ValueError, match="path is empty"):
         Download("local", " ")

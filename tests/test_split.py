@@ -82,7 +82,7 @@ def test_three_patients_of_three_classes_are_one_for_each_part():
 
 def test_shares_add_up_to_one():
     Split(0.7, 0.2, 0.1, 0)  # in floating point 0.9999999999999999
-    with pytest.raises(UserError, match=r"split\.train, split\.val and split\.test are 0\.8, 0\.1 and 0\.2 and add up to 1\.1"):
+    with pytest.raises(ValueError, match=r"train, val and test are 0\.8, 0\.1 and 0\.2 and add up to 1\.1"):
         Split(0.8, 0.1, 0.2, 0)
 
 

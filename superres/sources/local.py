@@ -34,8 +34,9 @@ class Download:
     path: str
 
     def __post_init__(self) -> None:
+        """Raise ValueError when the source needs a path and has none."""
         if self.source == "local" and not self.path.strip():
-            raise UserError("download.path is empty; with download.source local it names a zip or a folder")
+            raise ValueError("path is empty; with the source local it names a zip or a folder")
 
 
 class Fetched(NamedTuple):
