@@ -1,7 +1,7 @@
 """Enlarge radiographs of yours with a trained network. The result is for research, not for diagnosis.
 
     python enhance.py INPUT... -o OUT [--model srcnn|vdsr|FILE] [--scale 2|3|4] [--denoise]
-                      [--compare] [--reference FILE] [--anonymise]
+                      [--compare] [--reference FILE]
 
 INPUT are JPEG, PNG or TIFF files of 8 or 16 bits, DICOM files, or folders of them. OUT is a folder, or for one file a file;
 results are of the same kind and depth.
@@ -21,19 +21,24 @@ from superres import dicom
 from superres.decode import MAX_PIXELS, Unusable, decode
 from superres.degrade import enlarge
 from superres.device import keep_freed_memory
-from superres.dicom import ANONYMISED, SUFFIXES, derived, looks_like_dicom
+from superres.dicom import SUFFIXES, derived, looks_like_dicom
 from superres.encode import FORMATS, encode
 from superres.errors import UserError, of_the_disk, one_line_errors
 from superres.figures import DISCLAIMER, LABELS, comparison, save
 from superres.inference import Model, enhance, enhance_beyond, load_model
 from superres.quality import psnr, ssim
 
+WITHDRAWN = (
+    "is withdrawn: it left text that can name the patient. Nothing was written; de-identify the result with a tool made for it"
+)
 MOST_PIXELS = 4 * MAX_PIXELS  # of a result, which takes some twelve bytes a pixel on its way
 
 
 def main() -> None:
     """Enhance what the command line names."""
     given = _arguments()
+    if given.anonymise:
+        raise UserError(f"--anonymise {WITHDRAWN}")
     keep_freed_memory()
     jobs = list(_jobs(given.input, given.output))
     if given.reference and len(jobs) != 1:
@@ -45,8 +50,6 @@ def main() -> None:
         raise UserError(
             f"{given.model} was trained without noise; set degrade.noise in params.yaml to [0, 5] and run dvc repro"
         )
-    if given.anonymise:
-        print(f"Anonymised {ANONYMISED}.")
     failed: list[str] = []
     begun, pixels = time.monotonic(), 0
     with tqdm(total=len(jobs), unit="file", disable=None if len(jobs) > 1 else True) as files:
@@ -76,7 +79,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--scale", type=int, choices=(2, 3, 4), default=2, help="how many times as many rows and columns")
     parser.add_argument("--denoise", action="store_true", help="insist on a model that was trained with noise")
     parser.add_argument("--compare", action="store_true", help="also draw bicubic interpolation and the result side by side")
-    parser.add_argument("--anonymise", action="store_true", help="leave nothing of the patient in DICOM files")
+    parser.add_argument(
+        "--anonymise", action="store_true", help="withdrawn: refuses, because it left text that can name the patient"
+    )
     parser.add_argument("--reference", type=Path, help="what the result should be: prints PSNR and SSIM")
     return parser.parse_args()
 
@@ -142,7 +147,7 @@ def _enhanced(source: Path, target: Path, model: Model, given: argparse.Namespac
             result: np.ndarray = enhance_beyond(model, image, given.scale, progress.update)
             maker = f"{model.digest} x{given.scale}"
             values = radiograph.values(result)
-            dicom.write(target, derived(radiograph, values, given.scale, note, maker, given.anonymise))
+            dicom.write(target, derived(radiograph, values, given.scale, note, maker))
         else:
             result = enhance(model, image, given.scale, progress.update)
             encode(target, result, note)

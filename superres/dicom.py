@@ -1,4 +1,4 @@
-"""DICOM radiographs: their stored values, and images derived from them (DICOM PS3.3, PS3.5; de-identification PS3.15)."""
+"""DICOM radiographs: their stored values, and images derived from them (DICOM PS3.3, PS3.5)."""
 
 import warnings
 from collections.abc import Iterator
@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset, dcmread
-from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import (
     ExplicitVRLittleEndian,
@@ -48,27 +47,6 @@ OUTDATED = (
 WORDS = {"OW": np.uint16, "OL": np.uint32, "OF": np.uint32, "OD": np.uint64, "OV": np.uint64}
 """Value representations that pydicom leaves as bytes, in the order that they have in the file."""
 OVERLAYS, CURVES = range(0x6000, 0x6100), range(0x5000, 0x5100)  # groups
-
-# What stays of a radiograph that is made anonymous (PS3.15, table E.1-1, action K), besides the group of its pixels: how it
-# was taken, and no name, number, date, place, text or private element.
-KEPT = (
-    *("SpecificCharacterSet", "ImageType", "SOPClassUID", "Modality", "ConversionType", "PresentationIntentType"),
-    *("BodyPartExamined", "KVP", "ExposureTime", "XRayTubeCurrent", "Exposure", "ExposureInuAs", "ImagerPixelSpacing"),
-    *("NominalScannedPixelSpacing", "DistanceSourceToDetector", "DistanceSourceToPatient", "FilterType", "Grid", "FocalSpots"),
-    *("ViewPosition", "DetectorType", "PatientOrientation", "ImageLaterality", "Laterality", "InstanceNumber"),
-    *("PresentationLUTShape", "PositionerType", "DerivationDescription", *PLACES),
-    *("ShutterShape", "CollimatorShape", "ShutterPresentationValue"),
-)
-PIXEL_GROUP = 0x0028
-EMPTIED = (  # type 2, which an image must have (action Z)
-    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID", "AccessionNumber"),
-    *("ReferringPhysicianName", "SeriesNumber", "Manufacturer"),
-)
-ANONYMISED = (
-    "by an allow-list that is stricter than the Basic Profile of PS3.15, table E.1-1: elements of the pixels and of how they "
-    "were acquired are kept (K), those that every image must have are emptied (Z), UIDs are replaced (U), all others are "
-    "removed (X), private ones, dates, texts and overlays among them. Burnt-in letters stay: look at the image"
-)
 
 
 @dataclass(frozen=True)
@@ -183,11 +161,11 @@ def _number(data: Dataset, name: str) -> float | None:
 
 
 @_told()
-def derived(source: Radiograph, values: Values, scale: int, description: str, maker: str, anonymise: bool) -> Dataset:
+def derived(source: Radiograph, values: Values, scale: int, description: str, maker: str) -> Dataset:
     """Return the image of `values` (H * scale, W * scale), as `Radiograph.values` gives them, derived from `source`.
 
     A new instance in a new series of the same study (PS3.3, C.7.6.1.1.2 and C.7.6.1.1.4), uncompressed. `maker` tells by what
-    it was made; equal sources and makers get equal UIDs. With `anonymise` nothing of the patient is left: see ANONYMISED.
+    it was made; equal sources and makers get equal UIDs.
     Raises Unusable("damaged") when an element of `source` cannot be understood.
     """
     data = deepcopy(source.data)
@@ -211,15 +189,12 @@ def derived(source: Radiograph, values: Values, scale: int, description: str, ma
     if syntax in LOSSY:
         data.LossyImageCompression = "01"
     data.DerivationDescription = "; ".join(filter(None, [data.get("DerivationDescription"), description]))[-1024:]
-    if "SOPInstanceUID" in source.data and not anonymise:
+    if "SOPInstanceUID" in source.data:
         data.SourceImageSequence = [_reference(source.data)]
-    if not anonymise:
-        data.SeriesDescription = " ".join(filter(None, [data.get("SeriesDescription"), description.partition(",")[0]]))[:64]
-    series = str(source.data.get("SeriesInstanceUID", "")), maker, str(anonymise)
-    data.SeriesInstanceUID = generate_uid(entropy_srcs=list(series))
+    data.SeriesDescription = " ".join(filter(None, [data.get("SeriesDescription"), description.partition(",")[0]]))[:64]
+    series = [str(source.data.get("SeriesInstanceUID", "")), maker]
+    data.SeriesInstanceUID = generate_uid(entropy_srcs=series)
     data.SOPInstanceUID = generate_uid(entropy_srcs=[*series, str(source.data.get("SOPInstanceUID", "")), pixels[:2048].hex()])
-    if anonymise:
-        data = _anonymous(data)
     data.file_meta = FileMetaDataset()
     data.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
     return data
@@ -259,20 +234,3 @@ def _reference(data: Dataset) -> Dataset:
     purpose.CodeMeaning = "Source image for image processing operation"
     item.PurposeOfReferenceCodeSequence = [purpose]
     return item
-
-
-def _anonymous(data: Dataset) -> Dataset:
-    """Return `data` without whatever ANONYMISED says is removed."""
-    kept = {tag_for_keyword(name) for name in KEPT}
-    anonymous = Dataset()
-    for element in data:
-        pixels = element.tag.group == PIXEL_GROUP and element.VR != "SQ" and element.keyword
-        if element.tag in kept or pixels or element.keyword == "PixelData":
-            anonymous.add(element)
-    for name in EMPTIED:
-        setattr(anonymous, name, "")
-    anonymous.SOPInstanceUID, anonymous.SeriesInstanceUID = data.SOPInstanceUID, data.SeriesInstanceUID
-    anonymous.StudyInstanceUID = generate_uid(entropy_srcs=["study", str(data.get("StudyInstanceUID", ""))])
-    anonymous.PatientIdentityRemoved = "YES"
-    anonymous.DeidentificationMethod = "allow-list of elements of acquisition and pixels"
-    return anonymous

@@ -182,8 +182,7 @@ def test_mutated_dicom_files_are_derived_from_or_set_aside(tmp_path: Path, synta
             try:
                 radiograph = dicom.read(folder / "a.dcm")
                 larger = np.kron(radiograph.values(radiograph.levels()), np.ones((2, 2), int))
-                for anonymise in (False, True):
-                    dicom.write(folder / "out.dcm", dicom.derived(radiograph, larger, 2, "note", "maker", anonymise))
+                dicom.write(folder / "out.dcm", dicom.derived(radiograph, larger, 2, "note", "maker"))
             except Unusable as error:
                 assert "\n" not in error.reason  # noqa: PT017
 
