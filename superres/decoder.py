@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pydicom import Dataset, dcmread
 from pydicom.uid import JPEGExtended12Bit
 
-ROOT = Path(__file__).parent.parent
+from superres.place import ROOT
 
 Stored = npt.NDArray[np.int32]
 

@@ -19,6 +19,7 @@ from superres.device import choose_device, choose_precision, multiplying_in, rep
 from superres.errors import UserError
 from superres.models.srcnn import SRCNN
 from superres.models.vdsr import VDSR
+from superres.place import ROOT
 
 # Rows and columns. On a CPU a tile's maps (64 of them in float32) are to stay below 32 MB: larger ones the C library always
 # gives back to the system, and getting them again, page by page, takes longer than the convolution that fills them. Wide tiles
@@ -26,7 +27,6 @@ from superres.models.vdsr import VDSR
 TILE_CPU, TILE_CUDA = (176, 512), (1024, 1024)
 
 # Where models lie, the first that is there being taken: what the stages trained, else what comes with the project.
-ROOT = Path(__file__).parent.parent
 FOLDERS = ROOT / "models", ROOT / "pretrained"
 
 Levels = TypeVar("Levels", np.uint8, np.uint16, np.float32)

@@ -3,11 +3,10 @@
 import hashlib
 import platform
 from importlib.metadata import version
-from pathlib import Path
 
 from superres import params
+from superres.place import ROOT
 
-ROOT = Path(__file__).parent.parent
 PACKAGES = ("numpy", "opencv-python-headless", "scikit-image", "torch")
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import distributed
 
 from superres.errors import UserError
+from superres.place import ROOT
 
 PATIENCE = timedelta(seconds=40)  # for a rank that does not answer
 PARTNER_LOST = 75  # exit code of a rank that found another one gone; what happened to that one is told instead
@@ -61,8 +62,7 @@ def launch(module: str, count: int, workspace: Path) -> None:
         raise UserError(f"{count} ranks cannot be shared evenly among {nodes} machines (PET_NNODES); make them a multiple")
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, torch.get_num_threads() // here)))
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # what it would log is told below in one line
-    code = str(Path(__file__).parents[1])
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH")]))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     alone = ["--standalone"] if nodes == 1 else []
     try:
         with chdir(workspace):

@@ -15,6 +15,7 @@ import cv2
 
 from superres.errors import UserError
 from superres.parent import stop_without_parent
+from superres.place import PACKAGE
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -102,8 +103,7 @@ def _cluster(address: str, folder: Path) -> Iterator[tuple[Executor, int]]:
 
 def acquaintance(folder: str) -> tuple[str, bool]:
     """Return the SHA-256 (hex) of the project's code where this runs, and whether `folder` can be seen from there."""
-    here = Path(__file__).parent
     digest = hashlib.sha256()
-    for path in sorted(here.rglob("*.py")):
-        digest.update(f"{path.relative_to(here).as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    for path in sorted(PACKAGE.rglob("*.py")):
+        digest.update(f"{path.relative_to(PACKAGE).as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest(), Path(folder).is_dir()

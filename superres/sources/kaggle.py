@@ -26,6 +26,7 @@ from typing import Any, Literal, NamedTuple
 
 from superres import zips
 from superres.errors import UserError, of_the_disk
+from superres.place import ROOT
 
 DATASET = "paultimothymooney/chest-xray-pneumonia/2"  # owner, name and version
 ZIP = "chest-xray-pneumonia.zip"  # as the client names it
@@ -217,7 +218,7 @@ def _try(archive: Path, stall_seconds: float) -> End:
     with (
         subprocess.Popen(
             [sys.executable, "-m", "superres.sources.kaggle", str(archive.parent.resolve())],
-            cwd=Path(__file__).parents[2],
+            cwd=ROOT,
             # With these the client would print each request, credentials included, and keep the whole zip in memory.
             env={name: value for name, value in os.environ.items() if name not in {"VERBOSE", "VERBOSE_OUTPUT"}},
             stdin=subprocess.PIPE,  # its end tells the child that this process is gone
