@@ -23,16 +23,16 @@ lint: setup  ## style, types and the layers of the architecture
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
 coverage: setup  ## run the tests and list the lines they leave out
-	@$(BIN)/python -m pytest -n 3 --dist worksteal --cov=superres --cov=stages --cov-report=term-missing
+	@$(BIN)/python -m pytest -n 3 --dist worksteal --cov=cxr --cov=stages --cov-report=term-missing
 
 chaos: setup  ## kill training at random moments and see it come back
-	@$(BIN)/python -m tests.chaos
+	@$(BIN)/python -m tests.support.chaos
 
 fuzz: setup  ## try 10,000 parameter files and 16,000 damaged images, zips and DICOM files
-	@FUZZ_TIMES=100 $(BIN)/python -m pytest -n 3 tests/test_fuzz.py
+	@FUZZ_TIMES=100 $(BIN)/python -m pytest -n 3 tests/pipeline/test_fuzz.py
 
 mutants: setup  ## break the code on purpose and see the tests notice
-	@$(BIN)/python -m tests.mutants
+	@$(BIN)/python -m tests.support.mutants
 
 clean:  ## remove .venv and demo/
 	rm -rf $(VENV) demo

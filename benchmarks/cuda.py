@@ -16,12 +16,13 @@ import torch
 from ruamel.yaml import YAML
 
 from benchmarks.speed import OPERATIONS, start_training
+from cxr.compute.device import repeatable
+from cxr.compute.soap import EVERY
+from cxr.dataset import packed as dataset
+from cxr.foundation import params
+from cxr.foundation.errors import UserError, one_line_errors
+from cxr.superres.training.trainer import Training
 from stages import download, errormaps, evaluate, preprocess, split, train_srcnn, train_vdsr
-from superres import dataset, params
-from superres.device import repeatable
-from superres.errors import UserError, one_line_errors
-from superres.soap import EVERY
-from superres.training import Training
 
 PARAMS = Path("params.yaml")
 STAGES = download, preprocess, split, train_srcnn, train_vdsr, evaluate, errormaps

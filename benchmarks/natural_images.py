@@ -21,16 +21,16 @@ from ruamel.yaml import YAML
 from skimage.color import rgb2ycbcr
 from torch import Tensor
 
+from cxr.compute.device import choose_device
+from cxr.dataset.packed import TEXTS
+from cxr.foundation import params
+from cxr.foundation.errors import UserError, one_line_errors
+from cxr.foundation.files import write_table
+from cxr.foundation.runtime import Runtime
+from cxr.measures.quality import psnr, ssim
+from cxr.superres.degradation import Degrade, crop_to_multiple, enlarge, low_resolution, to_levels
+from cxr.superres.evaluation.restore import Restorers
 from stages import train_srcnn, train_vdsr
-from superres import params
-from superres.dataset import TEXTS
-from superres.degrade import Degrade, crop_to_multiple, enlarge, low_resolution, to_levels
-from superres.device import choose_device
-from superres.errors import UserError, one_line_errors
-from superres.files import write_table
-from superres.quality import psnr, ssim
-from superres.restoration import Restorers
-from superres.runtime import Runtime
 
 SCALES: Final = (2, 3, 4)
 WINDOW, STRIDE = 120, 36  # of the windows that images are cut into: room for a crop with its margin, in small images, too

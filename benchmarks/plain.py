@@ -3,7 +3,7 @@
 Patches are cut, degraded and stored beforehand, and a DataLoader deals them out; the networks train in float32 and PyTorch's
 default memory layout, with Adam and the mean squared error; at evaluation one image at a time goes through the networks and
 scikit-image's metrics; radiographs are prepared one after the other with scikit-image. Written before what it is compared with
-was made fast, and not edited to move a ratio. It uses nothing of `superres`.
+was made fast, and not edited to move a ratio. It uses nothing of `cxr`.
 """
 
 from collections.abc import Generator, Sequence

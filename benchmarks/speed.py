@@ -32,17 +32,18 @@ from ruamel.yaml import YAML
 from torch import Tensor, nn
 
 from benchmarks import plain
-from superres import modelfile, params
-from superres.degrade import Degradation, Degrade
-from superres.device import choose_precision, keep_freed_memory
-from superres.errors import one_line_errors
-from superres.models import srcnn, vdsr
-from superres.models.srcnn import SRCNN
-from superres.models.vdsr import VDSR
-from superres.patches import Augment, Crops, reach
-from superres.restoration import Restorers, measured
-from superres.sources.phantom import draw
-from superres.training import Run, Training
+from cxr.compute import modelfile
+from cxr.compute.device import choose_precision, keep_freed_memory
+from cxr.foundation import params
+from cxr.foundation.errors import one_line_errors
+from cxr.sources.phantom.scene import draw
+from cxr.superres.degradation import Degradation, Degrade
+from cxr.superres.evaluation.restore import Restorers, measured
+from cxr.superres.networks import srcnn, vdsr
+from cxr.superres.networks.srcnn import SRCNN
+from cxr.superres.networks.vdsr import VDSR
+from cxr.superres.training.crops import Augment, Crops, reach
+from cxr.superres.training.trainer import Run, Training
 
 PARAMS = Path("params.yaml")
 DEMO = Path("demo")

@@ -1,27 +1,27 @@
 """Read every section of params.yaml, so that a typo anywhere stops `dvc repro` here and not after hours."""
 
 if __name__ == "__main__":  # before imports that take seconds, in which nobody would notice that dvc has gone
-    from superres.parent import stop_without_parent
+    from cxr.foundation.parent import stop_without_parent
 
     stop_without_parent()
 
 from pathlib import Path
 from typing import Any
 
-from superres import params
-from superres.degrade import Degrade
-from superres.diagnosis import Diagnose
-from superres.errormaps import ErrorMaps
-from superres.errors import one_line_errors
-from superres.files import write_text
-from superres.models.srcnn import Architecture
-from superres.patches import Augment
-from superres.preprocess import Preprocess
-from superres.runtime import Runtime
-from superres.sources.local import Download
-from superres.sources.phantom import Phantom
-from superres.split import Split
-from superres.training import Training
+from cxr.dataset.pack import Preprocess
+from cxr.dataset.split import Split
+from cxr.detection.classifier import Diagnose
+from cxr.foundation import params
+from cxr.foundation.errors import one_line_errors
+from cxr.foundation.files import write_text
+from cxr.foundation.runtime import Runtime
+from cxr.sources.local import Download
+from cxr.sources.phantom.scene import Phantom
+from cxr.superres.degradation import Degrade
+from cxr.superres.evaluation.showcase import ErrorMaps
+from cxr.superres.networks.srcnn import Architecture
+from cxr.superres.training.crops import Augment
+from cxr.superres.training.trainer import Training
 
 PARAMS = Path("params.yaml")
 OK = Path("data/params.ok")

@@ -1,7 +1,7 @@
 """Train a classifier on the original images, and measure what it makes of the test images as each method shows them."""
 
 if __name__ == "__main__":  # before imports that take seconds, in which nobody would notice that dvc has gone
-    from superres.parent import stop_without_parent
+    from cxr.foundation.parent import stop_without_parent
 
     stop_without_parent()
 
@@ -11,18 +11,20 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from superres import charts, dataset, params
-from superres.degrade import Degrade
-from superres.device import choose_device, keep_freed_memory
-from superres.diagnosis import POSITIVE, Diagnose, lacking, predicted, train
-from superres.discrimination import auc, matched, sharpness
-from superres.errors import one_line_errors
-from superres.figures import save
-from superres.files import replacing_folder, write_json
-from superres.findings import ORIGINAL, VIEWS, findings, table
-from superres.provenance import made_with
-from superres.restored import Kept
-from superres.runtime import Runtime
+from cxr.compute.device import choose_device, keep_freed_memory
+from cxr.dataset import packed as dataset
+from cxr.detection.classifier import POSITIVE, Diagnose, lacking, predicted, train
+from cxr.detection.report import ORIGINAL, VIEWS, findings, table
+from cxr.figures import charts
+from cxr.figures.panels import save
+from cxr.foundation import params
+from cxr.foundation.errors import one_line_errors
+from cxr.foundation.files import replacing_folder, write_json
+from cxr.foundation.provenance import made_with
+from cxr.foundation.runtime import Runtime
+from cxr.measures.discrimination import auc, matched, sharpness
+from cxr.superres.degradation import Degrade
+from cxr.superres.evaluation.archive import Kept
 
 PARAMS = Path("params.yaml")
 IMAGES, TABLE, SPLIT = Path("data/images.npy"), Path("data/images.csv"), Path("data/split.csv")

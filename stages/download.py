@@ -1,18 +1,19 @@
 """Gather the radiographs: each once, in one folder per class."""
 
 if __name__ == "__main__":  # before imports that take seconds, in which nobody would notice that dvc has gone
-    from superres.parent import stop_without_parent
+    from cxr.foundation.parent import stop_without_parent
 
     stop_without_parent()
 
 import sys
 from pathlib import Path
 
-from superres import params
-from superres.errors import one_line_errors
-from superres.files import replacing_folder, write_json
-from superres.runtime import Runtime
-from superres.sources import kaggle, local, phantom
+from cxr.foundation import params
+from cxr.foundation.errors import one_line_errors
+from cxr.foundation.files import replacing_folder, write_json
+from cxr.foundation.runtime import Runtime
+from cxr.sources import kaggle, local
+from cxr.sources.phantom import scene as phantom
 
 PARAMS = Path("params.yaml")
 DOWNLOADS = Path("downloads")

@@ -1,7 +1,7 @@
 """Draw where each method errs: composed panels of chosen test images, and mean error maps."""
 
 if __name__ == "__main__":  # before imports that take seconds, in which nobody would notice that dvc has gone
-    from superres.parent import stop_without_parent
+    from cxr.foundation.parent import stop_without_parent
 
     stop_without_parent()
 
@@ -12,12 +12,14 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from superres import dataset, figures, params
-from superres.degrade import Degrade
-from superres.errormaps import ErrorMaps, choose
-from superres.errors import one_line_errors
-from superres.files import replacing_folder
-from superres.restored import MODELS, Kept
+from cxr.dataset import packed as dataset
+from cxr.figures import panels as figures
+from cxr.foundation import params
+from cxr.foundation.errors import one_line_errors
+from cxr.foundation.files import replacing_folder
+from cxr.superres.degradation import Degrade
+from cxr.superres.evaluation.archive import MODELS, Kept
+from cxr.superres.evaluation.showcase import ErrorMaps, choose
 
 PARAMS = Path("params.yaml")
 IMAGES, TABLE, SPLIT = Path("data/images.npy"), Path("data/images.csv"), Path("data/split.csv")

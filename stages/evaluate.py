@@ -1,7 +1,7 @@
 """Measure bicubic interpolation, SRCNN and VDSR on the test split."""
 
 if __name__ == "__main__":  # before imports that take seconds, in which nobody would notice that dvc has gone
-    from superres.parent import stop_without_parent
+    from cxr.foundation.parent import stop_without_parent
 
     stop_without_parent()
 
@@ -11,16 +11,17 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from superres import dataset, params
-from superres.degrade import Degrade
-from superres.device import choose_device, keep_freed_memory
-from superres.errors import one_line_errors
-from superres.files import replacing, replacing_folder, write_json, write_table
-from superres.provenance import made_with
-from superres.restoration import Restorers, measured
-from superres.restored import MODELS, keeping
-from superres.runtime import Runtime
-from superres.statistics import gains_by_image, means, summary, table
+from cxr.compute.device import choose_device, keep_freed_memory
+from cxr.dataset import packed as dataset
+from cxr.foundation import params
+from cxr.foundation.errors import one_line_errors
+from cxr.foundation.files import replacing, replacing_folder, write_json, write_table
+from cxr.foundation.provenance import made_with
+from cxr.foundation.runtime import Runtime
+from cxr.superres.degradation import Degrade
+from cxr.superres.evaluation.archive import MODELS, keeping
+from cxr.superres.evaluation.report import gains_by_image, means, summary, table
+from cxr.superres.evaluation.restore import Restorers, measured
 
 PARAMS = Path("params.yaml")
 IMAGES, TABLE, SPLIT = Path("data/images.npy"), Path("data/images.csv"), Path("data/split.csv")

@@ -1,7 +1,7 @@
 """Pack the usable radiographs into one array, and say what became of the rest."""
 
 if __name__ == "__main__":  # before imports that take seconds, in which nobody would notice that dvc has gone
-    from superres.parent import stop_without_parent
+    from cxr.foundation.parent import stop_without_parent
 
     stop_without_parent()
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from superres import params
-from superres.errors import one_line_errors
-from superres.files import write_json, write_table
-from superres.preprocess import Preprocess, pack
-from superres.runtime import Runtime
+from cxr.dataset.pack import Preprocess, pack
+from cxr.foundation import params
+from cxr.foundation.errors import one_line_errors
+from cxr.foundation.files import write_json, write_table
+from cxr.foundation.runtime import Runtime
 
 PARAMS = Path("params.yaml")
 RAW = Path("data/raw")
@@ -27,7 +27,7 @@ CONTACT_SHEET = Path("plots/contact_sheet.png")
 def run(workspace: Path) -> None:
     """Write IMAGES, TABLE, REJECTED, METRICS and CONTACT_SHEET of `workspace` from its RAW."""
     # Workers import this module too: without matplotlib they start in half the time.
-    from superres import figures  # noqa: PLC0415
+    from cxr.figures import panels as figures  # noqa: PLC0415
 
     settings = params.read(workspace / PARAMS, "preprocess", Preprocess)
     runtime = params.read(workspace / PARAMS, "runtime", Runtime)

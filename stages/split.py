@@ -1,7 +1,7 @@
 """Divide the images into training, validation and test patients."""
 
 if __name__ == "__main__":  # before imports that take seconds, in which nobody would notice that dvc has gone
-    from superres.parent import stop_without_parent
+    from cxr.foundation.parent import stop_without_parent
 
     stop_without_parent()
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from superres import params
-from superres.errors import one_line_errors
-from superres.files import write_json, write_table
-from superres.split import Split, counts, split
+from cxr.dataset.split import Split, counts, split
+from cxr.foundation import params
+from cxr.foundation.errors import one_line_errors
+from cxr.foundation.files import write_json, write_table
 
 PARAMS = Path("params.yaml")
 TABLE = Path("data/images.csv")

@@ -1,25 +1,27 @@
 """Train VDSR, one network for all scales together, as published."""
 
 if __name__ == "__main__":  # before imports that take seconds, in which nobody would notice that dvc has gone
-    from superres.parent import stop_without_parent
+    from cxr.foundation.parent import stop_without_parent
 
     stop_without_parent()
 
 from contextlib import nullcontext
 from pathlib import Path
 
-from superres import dataset, modelfile, params
-from superres.checkpoint import locked
-from superres.degrade import Degrade
-from superres.device import choose_device, keep_freed_memory
-from superres.errors import one_line_errors
-from superres.files import write_table
-from superres.models.vdsr import VDSR, as_multiplied, start_from_bicubic
-from superres.patches import Augment
-from superres.provenance import made_with
-from superres.ranks import joined, launch, launched
-from superres.runtime import Runtime
-from superres.training import Trainer, Training
+from cxr.compute import modelfile
+from cxr.compute.checkpoint import locked
+from cxr.compute.device import choose_device, keep_freed_memory
+from cxr.compute.ranks import joined, launch, launched
+from cxr.dataset import packed as dataset
+from cxr.foundation import params
+from cxr.foundation.errors import one_line_errors
+from cxr.foundation.files import write_table
+from cxr.foundation.provenance import made_with
+from cxr.foundation.runtime import Runtime
+from cxr.superres.degradation import Degrade
+from cxr.superres.networks.vdsr import VDSR, as_multiplied, start_from_bicubic
+from cxr.superres.training.crops import Augment
+from cxr.superres.training.trainer import Trainer, Training
 
 PARAMS = Path("params.yaml")
 IMAGES, TABLE, SPLIT = Path("data/images.npy"), Path("data/images.csv"), Path("data/split.csv")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import TINY, write_params
 
 from stages import check, diagnose, download, errormaps, evaluate, preprocess, split, train_srcnn, train_vdsr
+from tests.support.tiny import TINY, write_params
 
 
 @pytest.fixture(autouse=True, scope="session")

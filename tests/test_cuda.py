@@ -5,15 +5,16 @@ import pytest
 import torch
 from torch import nn
 
-from superres import patches, soap
-from superres.degrade import Degradation
-from superres.device import Recorded, repeatable
-from superres.models import srcnn, vdsr
-from superres.models.srcnn import SRCNN
-from superres.models.vdsr import VDSR
-from superres.patches import Augment, Crops, reach
-from superres.soap import SOAP
-from superres.training import Run, Training
+from cxr.compute import soap
+from cxr.compute.device import Recorded, repeatable
+from cxr.compute.soap import SOAP
+from cxr.superres.degradation import Degradation
+from cxr.superres.networks import srcnn, vdsr
+from cxr.superres.networks.srcnn import SRCNN
+from cxr.superres.networks.vdsr import VDSR
+from cxr.superres.training import crops as patches
+from cxr.superres.training.crops import Augment, Crops, reach
+from cxr.superres.training.trainer import Run, Training
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 

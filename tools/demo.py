@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 from ruamel.yaml import YAML
 
-from superres.errors import UserError, one_line_errors
-from superres.statistics import table
+from cxr.foundation.errors import UserError, one_line_errors
+from cxr.superres.evaluation.report import table
 from tools import plots_page
 
 DEMO = Path("demo")

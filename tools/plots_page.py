@@ -11,8 +11,8 @@ from pathlib import Path
 
 import vl_convert
 
-from superres.errors import UserError, one_line_errors
-from superres.files import write_text
+from cxr.foundation.errors import UserError, one_line_errors
+from cxr.foundation.files import write_text
 
 DVC = Path(".dvc")
 PAGE = Path("plots_page/page.html")  # below .dvc, as DVC reads the setting

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from superres import modelfile
-from superres.errors import UserError, one_line_errors
-from superres.statistics import table
+from cxr.compute import modelfile
+from cxr.foundation.errors import UserError, one_line_errors
+from cxr.superres.evaluation.report import table
 
 PRETRAINED = Path(__file__).parent.parent / "pretrained"
 MOST_BYTES = 1_500_000  # of a file: git keeps every version for ever

@@ -1,0 +1,1 @@
+"""Chest radiographs, made clearer: what the pipeline and the instrument are made of."""

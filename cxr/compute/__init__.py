@@ -1,0 +1,1 @@
+"""What any network runs on and learns with."""

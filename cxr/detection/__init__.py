@@ -1,0 +1,1 @@
+"""Findings on radiographs: a classifier, and how good it is on what each method shows it."""

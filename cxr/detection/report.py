@@ -1,0 +1,156 @@
+"""What a classifier's scores on the test images say of each way in which they were seen."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cxr.measures.discrimination import (
+    ENOUGH_NEGATIVES,
+    POWER,
+    Estimate,
+    Floats,
+    Truths,
+    auc,
+    calibration_error,
+    estimate,
+    mean,
+    resampled,
+    sensitivity_at,
+)
+
+ORIGINAL = "original"
+VIEWS = ("low", "bicubic", "srcnn", "vdsr")
+TITLES = {"original": "original", "low": "low resolution", "bicubic": "bicubic", "srcnn": "SRCNN", "vdsr": "VDSR"}
+PAIRS = (("bicubic", "original"), ("vdsr", "original"), ("srcnn", "bicubic"), ("vdsr", "bicubic"), ("vdsr", "srcnn"))
+SPECIFICITY = 0.95
+DECIMALS = 3
+
+View = tuple[str, str]
+"""How an image is seen, one of VIEWS or ORIGINAL, and the name of its degradation, or an empty text."""
+
+
+def findings(
+    scores: Mapping[View, Floats],
+    shortcuts: Mapping[str, Floats],
+    labels: Truths,
+    patients: npt.NDArray[np.str_],
+    alike: npt.NDArray[np.intp],
+) -> dict[str, Any]:
+    """Return all that metrics/diagnose.json holds.
+
+    `scores` are logits (N,) by view, `shortcuts` measures (N,) that know nothing of disease, `labels` true for a disease, and
+    `alike` the cases that are matched in sharpness. Intervals are 95%, bootstrapped by patient.
+    Numbers that `dvc metrics diff` is to show are in dictionaries, records in lists, which it leaves out.
+    """
+    weights = resampled(labels, patients)
+    records, compared = _measured(scores, labels, weights)
+    few = resampled(labels[alike], patients[alike]) if len(alike) else np.zeros((0, 0), np.intp)
+    of_matched = {view: found[alike] for view, found in scores.items()}
+    matched_records, matched_compared = _measured(of_matched, labels[alike], few) if len(alike) else ([], [])
+    negatives = int((~labels).sum())
+    enough = negatives >= ENOUGH_NEGATIVES
+    return {
+        "images": len(labels),
+        "patients": len(set(patients)),
+        "negatives": negatives,
+        **{metric: _by_scale(records, metric) for metric in ("auc", "accuracy", "brier", "calibration_error")},
+        "sensitivity_at_95_specificity": _by_scale(records, "sensitivity") if enough else "too few",
+        "shortcuts": {name: round(float(auc(measure, labels)[0]), DECIMALS) for name, measure in shortcuts.items()},
+        "matched": {"pairs": len(alike) // 2, "auc": _by_scale(matched_records, "auc")},
+        "intervals": records,
+        "differences": compared,
+        "shortcut_intervals": [
+            {"measure": name, **_rounded(estimate(auc(measure, labels)[0], auc(measure, labels, weights)))}
+            for name, measure in shortcuts.items()
+        ],
+        "matched_intervals": [record for record in matched_records if record["metric"] == "auc"],
+        "matched_differences": matched_compared,
+    }
+
+
+def _measured(
+    scores: Mapping[View, Floats], labels: Truths, weights: npt.NDArray[np.intp]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return a record for each view and metric, and one for each of PAIRS and degradation: the difference of their AUC."""
+    records: list[dict[str, Any]] = []
+    areas: dict[View, tuple[float, Floats]] = {}
+    for view, logits in scores.items():
+        probabilities = 1 / (1 + np.exp(-logits))
+        areas[view] = float(auc(logits, labels)[0]), auc(logits, labels, weights)
+        estimates = {
+            "auc": estimate(*areas[view]),
+            "accuracy": mean(((logits > 0) == labels).astype(float), weights),
+            "brier": mean((probabilities - labels) ** 2, weights),
+            "calibration_error": estimate(
+                calibration_error(probabilities, labels)[0], calibration_error(probabilities, labels, weights)
+            ),
+        }
+        if (~labels).sum() >= ENOUGH_NEGATIVES:
+            estimates["sensitivity"] = _at_specificity(logits, labels, weights)
+        seen = {"view": view[0], "scale": view[1]}
+        records += [{**seen, "metric": metric, **_rounded(value)} for metric, value in estimates.items()]
+    compared = []
+    for name in dict.fromkeys(scale for _, scale in scores if scale):
+        for better, worse in PAIRS:
+            first, second = areas[better, name], areas[worse, "" if worse == ORIGINAL else name]
+            samples = first[1] - second[1]
+            difference = _rounded(estimate(first[0] - second[0], samples))
+            # Where both put all pairs of patients in one order, no sample says how far apart they might be.
+            detectable = round(POWER * float(np.nanstd(samples)), DECIMALS) if np.nanstd(samples) else None
+            compared.append({"pair": f"{better}-{worse}", "scale": name, **difference, "detectable": detectable})
+    return records, compared
+
+
+def _at_specificity(scores: Floats, labels: Truths, weights: npt.NDArray[np.intp]) -> Estimate:
+    """Return the sensitivity at SPECIFICITY with its interval."""
+    samples = []
+    for counts in weights:
+        cases = np.repeat(np.arange(len(labels)), counts)
+        samples.append(sensitivity_at(SPECIFICITY, scores[cases], labels[cases]))
+    return estimate(sensitivity_at(SPECIFICITY, scores, labels), np.array(samples))
+
+
+def _by_scale(records: list[dict[str, Any]], metric: str) -> dict[str, Any]:
+    """Return the values of `metric` as {original: value, scale: {view: value}}."""
+    found: dict[str, Any] = {}
+    for record in records:
+        if record["metric"] == metric:
+            inner = found.setdefault(record["scale"], {}) if record["scale"] else found
+            inner[record["view"]] = record["value"]
+    return found
+
+
+def _rounded(found: Estimate) -> dict[str, float]:
+    return {name: round(value, DECIMALS) for name, value in found._asdict().items()}
+
+
+def table(found: Mapping[str, Any]) -> str:
+    """Return the findings as lines of text."""
+
+    def interval(record: Mapping[str, Any], style: str = ".3f") -> str:
+        return f"{record['value']:{style}} [{record['low']:{style}}, {record['high']:{style}}]"
+
+    areas = [record for record in found["intervals"] if record["metric"] == "auc"]
+    lines = [
+        f"Test split: {found['images']} images of {found['patients']} patients, {found['negatives']} of the images NORMAL.",
+        "NORMAL against PNEUMONIA, by a classifier of the original images.",
+        "In brackets: 95% interval, bootstrapped by patient. For research, not for diagnosis.",
+        "",
+        "AUC, all images                  sharpness alike in both classes",
+    ]
+    alike = {(record["view"], record["scale"]): record for record in found["matched_intervals"]}
+    for record in areas:
+        seen = f"{record['scale']} {TITLES[record['view']]}".strip()
+        beside = alike.get((record["view"], record["scale"]))
+        lines.append(f"{seen:22} {interval(record)}   {interval(beside) if beside else 'no pairs'}")
+    lines += [f"{'by ' + r['measure'].replace('_', ' ') + ' alone':22} {interval(r)}" for r in found["shortcut_intervals"]]
+    lines += ["", f"Differences in AUC ({found['matched']['pairs']} pairs are alike in sharpness):"]
+    for record in found["differences"]:
+        first, second = (TITLES[name] for name in record["pair"].split("-"))
+        seen = f"{record['scale']} {first} - {second}"
+        least = record["detectable"]
+        known = "no pair of images in another order" if least is None else f"detectable: {least:.3f}"
+        lines.append(f"{seen:28} {interval(record, '+.3f')}, {known}")
+    return "\n".join(lines)

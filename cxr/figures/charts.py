@@ -1,0 +1,62 @@
+"""Charts of what a classifier makes of images: ROC curves and their areas."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.style
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from cxr.figures.panels import COLOURS, DISCLAIMER, DPI, LABELS
+from cxr.measures.discrimination import auc, roc
+
+# How images are shown to a classifier: name, colour and dashes of its curve.
+VIEWS = {
+    "original": ("original", "black", "-"),
+    "low": ("low resolution", "#CC79A7", "--"),
+    **{model: (name, COLOURS[model], "-") for model, name in LABELS.items()},
+}
+
+
+@matplotlib.style.context("default")
+def roc_curves(scores: Mapping[str, npt.NDArray[np.float64]], labels: npt.NDArray[np.bool_], task: str) -> Figure:
+    """Draw the ROC curve of each view's `scores` (N,), by view of VIEWS, with its area, for `labels` (N,)."""
+    figure = Figure(figsize=(7, 7), dpi=DPI, layout="constrained")
+    axes = figure.add_subplot(aspect="equal", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    axes.plot([0, 1], [0, 1], color="#B0B0B0", linestyle=":", linewidth=1)
+    for view, values in scores.items():
+        name, colour, dashes = VIEWS[view]
+        axes.plot(*roc(values, labels), label=f"{name}, AUC {auc(values, labels)[0]:.3f}", color=colour, linestyle=dashes)
+    axes.set_xlabel(f"false positive rate ({(~labels).sum()} NORMAL images)")
+    axes.set_ylabel(f"true positive rate ({labels.sum()} PNEUMONIA images)")
+    axes.set_title(f"NORMAL against PNEUMONIA, {task}")
+    axes.legend(loc="lower right")
+    figure.supxlabel(DISCLAIMER, fontsize=9, color="#606060")
+    return figure
+
+
+@matplotlib.style.context("default")
+def auc_by_scale(records: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw the area under the ROC curve of each view at each scale, with its interval, from records of `findings`."""
+    areas = [record for record in records if record["metric"] == "auc"]
+    scales = list(dict.fromkeys(record["scale"] for record in areas if record["scale"]))
+    figure = Figure(figsize=(2 + 2.2 * len(scales), 5), dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    views = [view for view in VIEWS if any(record["view"] == view and record["scale"] for record in areas)]
+    for record in areas:
+        name, colour, _ = VIEWS[record["view"]]
+        if not record["scale"]:
+            axes.axhspan(record["low"], record["high"], color=colour, alpha=0.08, linewidth=0)
+            axes.axhline(record["value"], color=colour, linewidth=1, label=name)
+            continue
+        place = scales.index(record["scale"]) + (views.index(record["view"]) - (len(views) - 1) / 2) * 0.18
+        label = name if record["scale"] == scales[0] else None
+        axes.plot([place, place], [record["low"], record["high"]], color=colour, linewidth=2)
+        axes.plot(place, record["value"], "o", color=colour, label=label)
+    axes.set_xticks(range(len(scales)), scales)
+    axes.set_ylabel("AUC on the test split, 95% interval by patient")
+    axes.set_title("NORMAL against PNEUMONIA, as each method shows the images")
+    axes.set_xlabel(DISCLAIMER, fontsize=9, color="#606060")
+    figure.legend(loc="outside lower center", ncols=len(VIEWS))  # inside it would lie on the intervals
+    return figure

@@ -1,0 +1,1 @@
+"""Radiograph files in, arrays out, and back."""

@@ -1,0 +1,1 @@
+"""How good: image quality, discrimination, and the intervals of both."""

@@ -1,0 +1,1 @@
+"""Where radiographs come from: each way leads to the same folder."""

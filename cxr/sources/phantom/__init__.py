@@ -1,0 +1,1 @@
+"""Chest radiographs of small children, drawn from first principles."""

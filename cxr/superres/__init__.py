@@ -1,0 +1,1 @@
+"""Super-resolution: degradation, networks, training, evaluation."""

@@ -1,0 +1,155 @@
+"""The low-resolution observation of a radiograph: the one function that makes a network's input, in training and after."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from typing import Annotated, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from cxr.compute.device import send
+from cxr.foundation.params import SEED, Must, between
+
+# Bicubic weights at x2 and x4 are dyadic, so that exact halves of a grey level are common, and float32 noise (1e-5 grey
+# levels) would round them differently from one window, batch or device to another. This much is added before rounding.
+TIE = 1e-3
+
+# How far, in low-resolution pixels, an output pixel of `low_resolution` followed by `enlarge` can see: the antialiased cubic
+# reaches two to either side on the way down and two on the way up, and each grid is offset by less than one.
+REACH = 5
+MARGIN = 24  # pixels that this comes to at the largest scale, at least; a multiple of every scale
+
+
+# Up to this many pixels a side, matrix products of all of an image are several times as fast as an interpolation that skips the
+# zeros, and as exact.
+SMALL = 192
+
+# Each in a section's list: none twice, and one at least.
+EACH_ONCE = Must("at least one, each once", lambda values: 0 < len(values) == len(set(values)))
+
+
+class Degradation(NamedTuple):
+    """One way in which a low-resolution copy is made: its scale, and the standard deviation of its noise in grey levels."""
+
+    scale: int
+    noise: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """Return what tables and files call it: x2, or with noise x2_noise5."""
+        return f"x{self.scale}" + (f"_noise{self.noise:g}" if self.noise else "")
+
+    @property
+    def title(self) -> str:
+        """Return what pictures call it."""
+        noisy = f" of images with detector noise of {self.noise:g} grey levels" if self.noise else ""
+        return f"x{self.scale} super-resolution{noisy}"
+
+
+@dataclass(frozen=True)
+class Degrade:
+    """Section `degrade` of params.yaml."""
+
+    scales: Annotated[tuple[Literal[2, 3, 4], ...], EACH_ONCE]
+    noise: Annotated[tuple[Annotated[float, between(0, 64)], ...], EACH_ONCE]
+    seed: Annotated[int, SEED]
+
+    @property
+    def degradations(self) -> tuple[Degradation, ...]:
+        """Return every scale with every level of noise."""
+        return tuple(Degradation(*each) for each in product(self.scales, self.noise))
+
+    def at(self, scale: int) -> tuple[Degradation, ...]:
+        """Return one scale with every level of noise."""
+        return tuple(each for each in self.degradations if each.scale == scale)
+
+    @property
+    def levels(self) -> dict[str, tuple[float, ...]]:
+        """Return what a model file says of the degradations that the model was trained for."""
+        return {"scales": self.scales, "noise": self.noise}
+
+    def grain_of(self, image: str, degradation: Degradation, height: int, width: int) -> Tensor:
+        """Return the noise of the low-resolution copy of the image with the id `image`: grey levels (1, 1, height, width).
+
+        White Gaussian noise, a function of id, seed, scale and level alone, so that every run measures the same.
+        """
+        return grain(degradation, (1, 1, height, width), generator("grain", self.seed, image, degradation.scale))
+
+
+def generator(*key: object) -> Generator:
+    """Return a generator of random numbers on the CPU, whose stream is a function of `key`, printed."""
+    # Hashed, because neighbouring seeds of a generator must not give shifted copies of one stream.
+    digest = hashlib.sha256(" ".join(map(str, key)).encode()).digest()
+    return Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))
+
+
+def grain(degradation: Degradation, shape: tuple[int, ...], source: Generator) -> Tensor:
+    """Return detector noise of `shape` in grey levels, drawn from `source`; without noise zeros, drawing nothing."""
+    return torch.randn(shape, generator=source) * degradation.noise if degradation.noise else torch.zeros(shape)
+
+
+def crop_to_multiple(images: Tensor, scale: int) -> Tensor:
+    """Return `images` (..., H, W) without the last rows and columns that are no multiple of `scale`."""
+    height, width = images.shape[-2:]
+    return images[..., : height - height % scale, : width - width % scale]
+
+
+def low_resolution(images: Tensor, scale: int, noise: Tensor | None = None) -> Tensor:
+    """Return the low-resolution copies (N, 1, H/scale, W/scale) of `images` (N, 1, H, W), both float32 in [0, 1].
+
+    Antialiased bicubic interpolation (a = -0.5) as MATLAB's imresize, which the papers used, then the `noise` of the
+    detector in grey levels (N, 1, H/scale, W/scale), if any, and rounding to 8 bits.
+    Raises ValueError when H or W is no multiple of `scale`.
+    """
+    height, width = images.shape[-2:]
+    if height % scale or width % scale:
+        raise ValueError(f"{height}x{width} is no multiple of the scale {scale}; use crop_to_multiple first")
+    low = resize(images, height // scale, width // scale)
+    return to_levels(low if noise is None else low + send(noise, low.device) / 255).float() / 255
+
+
+def enlarge(low: Tensor, scale: int) -> Tensor:
+    """Return `low` (N, 1, h, w) brought to (N, 1, h*scale, w*scale) by bicubic interpolation, float32 in [0, 1]."""
+    return interpolated(low, scale).clamp(0, 1)
+
+
+def interpolated(low: Tensor, scale: int) -> Tensor:
+    """Return the same as `enlarge` of float32 of any range."""
+    height, width = low.shape[-2:]
+    return resize(low, height * scale, width * scale)
+
+
+def observe(images: Tensor, scale: int, noise: Tensor | None = None) -> Tensor:
+    """Return what a network is given for the ground truth `images` (N, 1, H, W): same shape, float32 in [0, 1].
+
+    `noise` is that of `low_resolution`.
+    """
+    return enlarge(low_resolution(images, scale, noise), scale)
+
+
+def to_levels(images: Tensor) -> Tensor:
+    """Return `images` in [0, 1] as 8-bit grey levels (uint8): clipped, halves rounded up."""
+    return (images * 255 + 0.5 + TIE).floor().clamp(0, 255).to(torch.uint8)
+
+
+def resize(images: Tensor, height: int, width: int) -> Tensor:
+    """Return `images` (N, 1, H, W), float32, as (N, 1, height, width) by antialiased bicubic interpolation (a = -0.5)."""
+    if max(*images.shape[-2:], height, width) > SMALL:
+        return _interpolated(images, height, width)
+    down, across = (_weights(*lengths, images.device) for lengths in zip(images.shape[-2:], (height, width), strict=True))
+    with torch.autocast(images.device.type, enabled=False):  # which lets interpolations be, but would round products
+        return down @ images @ across.mT
+
+
+def _interpolated(images: Tensor, height: int, width: int) -> Tensor:
+    return F.interpolate(images, (height, width), mode="bicubic", antialias=True)
+
+
+@cache  # for good, since a CUDA graph may read them
+def _weights(length: int, wanted: int, device: torch.device) -> Tensor:
+    """Return by what pixels in a line of `length` are multiplied, and added up, to be a line of `wanted`: (wanted, length)."""
+    with torch.inference_mode(False):  # kept for uses in which gradients are wanted, too
+        return _interpolated(torch.eye(length, device=device)[None, None], wanted, length)[0, 0]

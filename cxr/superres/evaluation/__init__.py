@@ -1,0 +1,1 @@
+"""The test images: restored, kept, measured, and which of them to show."""

@@ -1,0 +1,167 @@
+"""A trained network on a whole radiograph of any depth, in tiles when it is large."""
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise, product
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from cxr.compute import modelfile
+from cxr.compute.device import choose_device, choose_precision, multiplying_in, repeatable
+from cxr.foundation.errors import UserError
+from cxr.foundation.place import ROOT
+from cxr.superres.degradation import enlarge, interpolated
+from cxr.superres.networks.srcnn import SRCNN
+from cxr.superres.networks.vdsr import VDSR
+
+# Rows and columns. On a CPU a tile's maps (64 of them in float32) are to stay below 32 MB: larger ones the C library always
+# gives back to the system, and getting them again, page by page, takes longer than the convolution that fills them. Wide tiles
+# have less to do twice, since networks drop the rows of a halo on the way.
+TILE_CPU, TILE_CUDA = (176, 512), (1024, 1024)
+
+# Where models lie, the first that is there being taken: what the stages trained, else what comes with the project.
+FOLDERS = ROOT / "models", ROOT / "pretrained"
+
+Levels = TypeVar("Levels", np.uint8, np.uint16, np.float32)
+
+
+class Network(Protocol):
+    """What this module needs to know of a network."""
+
+    halo: int
+
+    def __call__(self, images: Tensor, above: int, below: int) -> Tensor:
+        """Return the enhanced images (N, 1, H, W) without their first rows, `above`, and their last, `below`."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """Trained networks, ready to enhance."""
+
+    name: str
+    """srcnn or vdsr."""
+    networks: Mapping[int, Network]
+    """By scale; of VDSR the same for all."""
+    described: Mapping[str, Any]
+    """What its training noted: scales, noise, settings, data, code, versions."""
+    digest: str
+    """The first 12 hex digits of the file's SHA-256."""
+    device: torch.device
+    precision: torch.dtype
+    """What it multiplies in."""
+
+
+def load_model(model: str | Path = "vdsr", device: torch.device | None = None) -> Model:
+    """Return the networks of `model`: srcnn, vdsr (trained here by the stages, else those that come along), or a model file.
+
+    On `device`, or, when None, on a CUDA device if there is one.
+    Raises UserError when the file is missing or is no model of this project.
+    """
+    path = Path(model)
+    if str(model) in {"srcnn", "vdsr"}:
+        places = [folder / f"{model}.safetensors" for folder in FOLDERS]
+        path = next((place for place in places if place.is_file()), places[0])
+    networks, described = modelfile.read(path)
+    device = device or choose_device("auto")
+    makers: dict[str, Callable[[], nn.Module]] = {"srcnn": lambda: SRCNN(described["mapping"]), "vdsr": VDSR}
+    name = described.get("network")
+    if name not in makers:
+        raise UserError(f"{path} holds {name or 'an unnamed network'}, neither srcnn nor vdsr; train it again")
+    filled: dict[str, Any] = {}
+    for key, weights in networks.items():
+        filled[key] = makers[name]()
+        try:
+            filled[key].load_state_dict(weights)
+        except RuntimeError:
+            raise UserError(f"{path} lacks weights {key} that fit; train it again") from None
+        nn.utils.convert_conv2d_weight_memory_format(filled[key].to(device), torch.channels_last)
+    by_scale = {}
+    for scale in described["scales"]:
+        key = f"x{scale}" if name == "srcnn" else name
+        if key not in filled:
+            raise UserError(f"{path} lacks weights {key}; train it again")
+        by_scale[int(scale)] = filled[key]
+    # Nearly what float32 gives, in a third of its time (docs/results.md). SRCNN, all of whose layers carry the image, would
+    # lose 0.02 dB.
+    fast = name == "vdsr" and described["precision"] == "bfloat16"
+    precision = choose_precision("auto", device) if fast else torch.float32
+    return Model(name, by_scale, described, hashlib.sha256(path.read_bytes()).hexdigest()[:12], device, precision)
+
+
+@torch.inference_mode()
+def enhance(
+    model: Model, image: npt.NDArray[Levels], scale: int = 2, done: Callable[[int], object] | None = None
+) -> npt.NDArray[Levels]:
+    """Return `image` (H, W) with `scale` times its rows and columns, as `model` sees it: of its own dtype and range.
+
+    uint8 and uint16 use their whole range, float32 is in [0, 1]; 0 is black. `done` is told the pixels of each finished tile.
+    Raises UserError when `model` was not trained for `scale`; ValueError for arrays of another kind.
+    """
+    if image.ndim != 2 or image.dtype not in (np.uint8, np.uint16, np.float32):
+        raise ValueError(f"{image.dtype} {image.shape} is no grey image of uint8, uint16 or float32")
+    white = np.float32(1 if image.dtype == np.float32 else np.iinfo(image.dtype).max)  # type: ignore[type-var]
+    low = torch.from_numpy(image.astype(np.float32) / white)[None, None].to(model.device)
+    enhanced = restore(model, enlarge(low, scale), scale, done)[0, 0].mul_(float(white))
+    levels = enhanced if image.dtype == np.float32 else enhanced.round_()
+    return levels.cpu().numpy().astype(image.dtype, copy=False)
+
+
+@torch.inference_mode()
+def enhance_beyond(
+    model: Model, image: npt.NDArray[np.float32], scale: int, done: Callable[[int], object] | None = None
+) -> npt.NDArray[np.float32]:
+    """Return the same of an image of which 0 is shown as black and 1 as white, but which holds more on either side.
+
+    `model` only sees what is shown, and adds to all of the bicubically enlarged image what it adds to that.
+    """
+    low = torch.from_numpy(image)[None, None].to(model.device)
+    bicubic = interpolated(low, scale)
+    shown = bicubic.clamp(0, 1)
+    return bicubic.add_(restore(model, shown, scale, done).sub_(shown))[0, 0].cpu().numpy()
+
+
+def restore(model: Model, bicubic: Tensor, scale: int, done: Callable[[int], object] | None = None) -> Tensor:
+    """Return what `model` makes of bicubically enlarged images (N, 1, H, W), float32 in [0, 1] on its device.
+
+    `done` is told the pixels of each finished tile. Raises UserError when `model` was not trained for `scale`.
+    """
+    if scale not in model.networks:
+        raise UserError(f"this {model.name} was trained for x{', x'.join(map(str, model.networks))}, not for x{scale}")
+    with repeatable(), multiplying_in(model.precision, model.device):
+        return tiled(model.networks[scale], bicubic, done=done)
+
+
+@torch.inference_mode()
+def tiled(
+    network: Network, images: Tensor, tile: tuple[int, int] | None = None, done: Callable[[int], object] | None = None
+) -> Tensor:
+    """Return what `network` makes of `images` (N, 1, H, W), float32 in [0, 1], clipped to that range.
+
+    Images larger than a `tile` of so many rows and columns (chosen to suit the device when None) go through in tiles with a
+    halo as wide as the network can see, so that the result is that of the whole image and memory stays bounded. `done` is
+    told the pixels of each finished tile.
+    """
+    height, width = images.shape[-2:]
+    rows, columns = tile or (TILE_CPU if images.device.type == "cpu" else TILE_CUDA)
+    enhanced = torch.empty_like(images)
+    for (top, bottom), (left, right) in product(_shared(height, rows), _shared(width, columns)):
+        first, last = max(top - network.halo, 0), min(bottom + network.halo, height)
+        before = max(left - network.halo, 0)
+        window = images[..., first:last, before : right + network.halo]
+        restored = network(window, top - first, last - bottom)[..., left - before : right - before]
+        enhanced[..., top:bottom, left:right] = restored.clamp(0, 1)
+        if done:
+            done((bottom - top) * (right - left))
+    return enhanced
+
+
+def _shared(length: int, most: int) -> Iterable[tuple[int, int]]:
+    """Return where parts of `length`, as few as can be of at most `most` each and as equal, begin and end."""
+    return pairwise(length * i // math.ceil(length / most) for i in range(math.ceil(length / most) + 1))

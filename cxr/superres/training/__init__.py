@@ -1,0 +1,1 @@
+"""Crops, the training loop and validation."""

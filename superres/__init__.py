@@ -1,1 +1,0 @@
-"""What the stages are made of: data, degradation, networks, training, measurement and figures."""

@@ -1,8 +1,0 @@
-"""Where this code lies."""
-
-from pathlib import Path
-
-PACKAGE = Path(__file__).parent
-"""The folder of the package."""
-ROOT = PACKAGE.parent
-"""The folder that the package is imported from: the root of a clone, or where an installation puts packages."""

@@ -1,1 +1,0 @@
-"""Ways to the same folder of radiographs, one file each."""

@@ -1,0 +1,151 @@
+"""dvc.yaml says of each stage what is true: what code it runs, which parameters it reads, what it writes."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.support.closure import ROOT, closure
+
+STAGES: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+NAMES = ["check", "download", "preprocess", "split", "train_srcnn", "train_vdsr", "evaluate", "errormaps", "diagnose"]
+
+ENVIRONMENT = {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+
+
+def paths(entries: list[Any]) -> dict[str, dict[str, Any]]:
+    """Return the options of each path of an `outs`, `metrics` or `plots` list."""
+    return {
+        name: options or {}
+        for entry in entries
+        for name, options in (entry if isinstance(entry, dict) else {entry: {}}).items()
+    }
+
+
+def test_the_stages_are_all_there_with_a_description_each():
+    assert list(STAGES) == NAMES
+    assert all(stage["desc"] for stage in STAGES.values())
+    assert all(stage["cmd"] == f"python -m stages.{name}" for name, stage in STAGES.items())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_declared_code_is_exactly_what_the_stage_imports(name):
+    declared = {dep for dep in STAGES[name]["deps"] if dep.endswith(".py")}
+    expected = closure(f"stages.{name}")
+    assert declared == expected, "dvc.yaml should list:\n" + "\n".join(f"      - {path}" for path in sorted(expected))
+
+
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_declared_parameters_are_exactly_the_sections_that_the_stage_reads(name):
+    read = {
+        ast.literal_eval(call.args[1])
+        for call in ast.walk(ast.parse((ROOT / f"stages/{name}.py").read_text()))
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "params.read"
+    }
+    assert set(STAGES[name]["params"]) == read - {"runtime"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stage_imports_no_other(name):
+    assert {path for path in closure(f"stages.{name}") if path.startswith("stages/")} == {f"stages/{name}.py"}
+
+
+@pytest.mark.parametrize("name", NAMES[2:])
+def test_what_follows_download_does_not_know_where_radiographs_come_from(name):
+    assert not [path for path in closure(f"stages.{name}") if path.startswith("cxr/sources/")]
+
+
+def test_check_depends_on_the_whole_of_params_yaml():
+    assert STAGES["check"]["params"] == [{"params.yaml": None}]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_path_of_a_stages_code_is_declared_and_nothing_else(name):
+    constants = {
+        ast.literal_eval(call.args[0])
+        for call in ast.walk(ast.parse((ROOT / f"stages/{name}.py").read_text()))
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "Path" and call.args
+    }
+    stage = STAGES[name]
+    declared = {dep for dep in stage["deps"] if not dep.endswith(".py")}
+    for kind in ("outs", "metrics", "plots"):
+        declared |= set(paths(stage.get(kind, [])))
+    # check writes the file by which download waits for it; download's code need not open it.
+    assert declared - {"data/params.ok"} == constants - {"params.yaml", "checkpoints", "downloads", "data/params.ok"}
+
+
+def test_no_out_is_uncached_and_all_metrics_are():
+    for stage in STAGES.values():
+        # An uncached out, `persist` or `always_changed` would cost the stage its run-cache.
+        assert not any(options for options in paths(stage.get("outs", [])).values())
+        assert not stage.keys() & {"always_changed", "frozen"}
+        assert all(options == {"cache": False} for options in paths(stage.get("metrics", [])).values())
+        # Pictures show patients: never in git.
+        assert not any("cache" in options for options in paths(stage.get("plots", [])).values())
+
+
+def test_whatever_a_stage_reads_another_has_written():
+    written: set[str] = set()
+    for stage in STAGES.values():
+        assert {dep for dep in stage["deps"] if not dep.endswith(".py")} <= written
+        for kind in ("outs", "metrics", "plots"):
+            written |= set(paths(stage.get(kind, [])))
+
+
+def test_packages_hold_a_docstring_only():
+    for path in (*ROOT.glob("cxr/**/__init__.py"), ROOT / "stages/__init__.py"):
+        tree = ast.parse(path.read_text())
+        assert len(tree.body) == 1
+        assert ast.get_docstring(tree)
+
+
+def run_python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_stage_needs_dvc_kaggle_or_pydicom_to_be_imported(name):
+    run_python(f"""
+import sys
+for blocked in ("dvc", "kaggle", "pydicom"):
+    sys.modules[blocked] = None
+import stages.{name}
+""")
+
+
+def test_imports_have_no_side_effect():
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for folder in ("cxr", "stages")
+        for path in sorted((ROOT / folder).glob("**/*.py"))
+        if path.name != "__init__.py"
+    ]
+    assert len(modules) > 25
+    printed = run_python(f"""
+import importlib, logging, random, sys
+import cv2, matplotlib, numpy, sklearn.model_selection, torch
+def state():
+    return (
+        torch.initial_seed(), torch.get_rng_state().tolist(), str(numpy.random.get_state()), random.getstate(),
+        torch.get_num_threads(), torch.get_default_dtype(), torch.are_deterministic_algorithms_enabled(),
+        cv2.getNumThreads(), len(logging.root.handlers), dict(matplotlib.rcParams).__repr__(),
+    )
+before = state()
+for name in {modules}:
+    importlib.import_module(name)
+    changed = [i for i, (a, b) in enumerate(zip(before, state())) if a != b]
+    assert not changed, (name, changed)
+""")
+    assert printed == ""
+
+
+def test_the_layers_are_kept():
+    done = subprocess.run(["lint-imports"], cwd=ROOT, capture_output=True, text=True, check=False, env=ENVIRONMENT)
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,221 @@
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pydicom import dcmread
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from cxr.cli import enhance
+from cxr.compute import modelfile
+from cxr.figures.panels import comparison, pixels
+from cxr.foundation.errors import UserError
+from cxr.superres import model as inference
+from cxr.superres.degradation import enlarge
+from cxr.superres.networks.vdsr import VDSR
+from tests.support.dicom_files import dataset, save, values
+
+
+def run(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["enhance.py", *map(str, arguments)])
+    enhance.main()
+
+
+def drawn(height=30, width=22, bits=8):
+    noise = np.random.default_rng(0).random((height, width))
+    smooth = cv2.GaussianBlur(noise, (0, 0), 2)
+    smooth = (smooth - smooth.min()) / (smooth.max() - smooth.min())
+    return (smooth * ((1 << bits) - 1)).round().astype(np.uint8 if bits == 8 else np.uint16)
+
+
+def expected(image, scale=2, name="vdsr"):
+    """What evaluation makes of such an image."""
+    model = inference.load_model(name)
+    white = np.iinfo(image.dtype).max
+    low = torch.from_numpy(image.astype(np.float64) / white).float()[None, None]
+    return inference.restore(model, enlarge(low, scale), scale)[0, 0].double().numpy() * white
+
+
+def note(path):
+    with Image.open(path) as image:
+        image.load()
+        found = image.info.get("comment") or image.info.get("Description") or image.tag_v2[270]
+        return found.decode() if isinstance(found, bytes) else found
+
+
+@pytest.mark.parametrize(("name", "bits"), [("a.png", 8), ("a.png", 16), ("a.tif", 8), ("a.TIFF", 16), ("a.jpeg", 8)])
+@pytest.mark.parametrize(("model", "scale"), [("vdsr", 2), ("srcnn", 3)])
+def test_the_result_is_of_the_same_kind_and_depth(tmp_path, monkeypatch, name, bits, model, scale):
+    image = drawn(bits=bits)
+    Image.fromarray(image).save(tmp_path / name, quality=100)
+    run(monkeypatch, tmp_path / name, "-o", tmp_path / "out", "--model", model, "--scale", scale)
+    with Image.open(tmp_path / "out" / name) as opened:
+        assert opened.format == {"png": "PNG", "tif": "TIFF", "jpe": "JPEG"}[name[2:5].lower()]
+        found = np.asarray(opened)
+    assert found.dtype == image.dtype
+    wanted = expected(np.asarray(Image.open(tmp_path / name)), scale, model)
+    off = np.abs(found - wanted).max()
+    assert off <= (6 if name == "a.jpeg" else 0.51)  # of 255 levels, which a JPEG loses a few of
+    digest = inference.load_model(model).digest
+    assert note(tmp_path / "out" / name) == (
+        f"Enhanced x{scale} by {model.upper()} (model {digest}), chest-xray-superres. For research, not for diagnosis."
+    )
+
+
+def test_a_dicom_file_comes_out_as_a_derived_image(tmp_path, monkeypatch, capsys):
+    stored = drawn(18, 14, bits=12)
+    save(dataset(stored, photometric="MONOCHROME1"), tmp_path / "in.dcm")
+    run(monkeypatch, tmp_path / "in.dcm", "-o", tmp_path / "out.dcm", "--scale", 4)
+    out = dcmread(tmp_path / "out.dcm")
+    assert out.pixel_array.shape == (72, 56)
+    assert list(out.ImageType) == ["DERIVED", "PRIMARY", "AP"]
+    assert "x4 by VDSR" in out.DerivationDescription
+    low = torch.from_numpy(1 - stored / 4095).float()[None, None]
+    shown = 1 - inference.restore(inference.load_model("vdsr"), enlarge(low, 4), 4)[0, 0].numpy()
+    inside = (shown > 0.05) & (shown < 0.95)  # where neither bicubic interpolation nor the network leaves what is shown
+    assert inside.mean() > 0.5
+    assert np.abs(out.pixel_array - shown * 4095)[inside].max() <= 0.51
+    said = capsys.readouterr().out
+    assert "For research, not for diagnosis." in said
+
+
+def test_a_bad_file_in_a_folder_is_named_and_the_rest_is_done(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "in"
+    (folder / "deeper").mkdir(parents=True)
+    Image.fromarray(drawn()).save(folder / "a.png")
+    Image.fromarray(drawn(bits=16)).save(folder / "deeper/b.png")
+    save(dataset(values()), folder / "deeper/IM0001")
+    (folder / "broken.jpeg").write_bytes(b"\xff\xd8\xff")
+    (folder / "empty.dcm").write_bytes(b"")
+    (folder / "notes.txt").write_text("no radiograph")
+    (folder / "._a.png").write_bytes(b"litter")
+    with pytest.raises(UserError) as error:
+        run(monkeypatch, folder, "-o", tmp_path / "out")
+    lines = str(error.value).splitlines()
+    assert lines[0] == "2 files could not be enhanced:"
+    assert [line.strip().partition(":")[0] for line in lines[1:]] == [f"{folder}/broken.jpeg", f"{folder}/empty.dcm"]
+    out = tmp_path / "out"
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()) == [
+        "a.png",
+        "deeper/IM0001",
+        "deeper/b.png",
+    ]
+    assert "3 of 5 enhanced x2 by VDSR" in capsys.readouterr().out
+
+
+def test_results_of_before_and_unreadable_files_do_not_stop_a_folder(tmp_path, monkeypatch):
+    Image.fromarray(drawn()).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"")
+    decode = enhance.decode
+
+    def denied(path):
+        if path.name == "b.png":
+            raise PermissionError(13, "Permission denied", str(path))
+        return decode(path)
+
+    monkeypatch.setattr(enhance, "decode", denied)
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"^\S+/b.png: Permission denied$"):
+            run(monkeypatch, tmp_path, "-o", tmp_path / "out")
+        assert [path.name for path in (tmp_path / "out").rglob("*")] == ["a.png"]
+
+
+def test_a_star_that_no_shell_has_expanded_is_understood(tmp_path, monkeypatch):
+    for name in ("a.png", "b.png", "c.tif"):
+        Image.fromarray(drawn()).save(tmp_path / name)
+    run(monkeypatch, tmp_path / "*.png", "-o", tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize("output", ["", "a.png", "link/a.png"])
+def test_the_input_is_never_overwritten(tmp_path, monkeypatch, output):
+    Image.fromarray(drawn()).save(tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(UserError, match="would be overwritten; name another output"):
+        run(monkeypatch, tmp_path / "a.png", "-o", tmp_path / output)
+    assert (tmp_path / "a.png").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["missing.png", "-o", "out"], "missing.png is missing; name a radiograph or a folder of them"),
+        (["empty", "-o", "out"], "empty holds no radiograph"),
+        (["a.png", "b/a.png", "-o", "out"], "a.png and b/a.png would both become out/a.png; enhance them one by one"),
+        (["a.png", "-o", "out.dcm"], "out.dcm: a.png keeps its kind; name the result a.png"),
+        (["a.dcm", "-o", "out.png"], "out.png: a.dcm keeps its kind; name the result a.dcm"),
+        (["deep.png", "-o", "out.jpg"], "out.jpg: a JPEG holds 8 bits a pixel, this radiograph has 16"),
+        (["a.dcm", "-o", "out", "--anonymise"], "^--anonymise is withdrawn: it left text that can name the patient"),
+        (["a.png", "-o", "out", "--denoise"], "was trained without noise; set degrade.noise"),
+        (["a.png", "-o", "out", "--model", "nothing"], "nothing is missing"),
+        (["a.png", "-o", "out", "--model", "a.png"], "a.png is no model of this project"),
+        (["a.png", "-o", "out", "--model", "x3", "--scale", "2"], "x3 was trained for x3, not for x2"),
+        (["a.png", "deep.png", "-o", "out", "--reference", "a.png"], "--reference belongs to one radiograph, but 2 are given"),
+        (["a.png", "-o", "out", "--reference", "deep.png"], r"deep.png has \(30, 22\) rows and columns, the result \(60, 44\)"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(tmp_path, monkeypatch, arguments, reason):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("empty", "b"):
+        Path(folder).mkdir()
+    for name in ("a.png", "b/a.png"):
+        Image.fromarray(drawn()).save(name)
+    Image.fromarray(drawn(bits=16)).save("deep.png")
+    save(dataset(values()), Path("a.dcm"))
+    described = {"network": "vdsr", "scales": [3], "noise": [0.0], "precision": "float32"}
+    modelfile.write(Path("x3"), {"vdsr": VDSR().state_dict()}, described)
+    with pytest.raises(UserError, match=reason) as error:
+        run(monkeypatch, *arguments)
+    assert "\n" not in str(error.value)
+
+
+def test_a_result_that_no_memory_holds_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(enhance, "MOST_PIXELS", 4 * 30 * 22 - 1)
+    Image.fromarray(drawn()).save(tmp_path / "a.png")
+    with pytest.raises(UserError, match="would have 2,640 pixels, more than 2,639; use a smaller --scale"):
+        run(monkeypatch, tmp_path / "a.png", "-o", tmp_path / "out")
+
+
+def test_denoising_takes_a_model_that_was_trained_with_noise(tmp_path, monkeypatch):
+    described = {"network": "vdsr", "scales": [2], "noise": [0.0, 5.0], "precision": "float32"}
+    modelfile.write(tmp_path / "noisy", {"vdsr": VDSR().state_dict()}, described)
+    Image.fromarray(drawn()).save(tmp_path / "a.png")
+    run(monkeypatch, tmp_path / "a.png", "-o", tmp_path / "out", "--denoise", "--model", tmp_path / "noisy")
+    assert (tmp_path / "out/a.png").exists()
+
+
+def test_quality_is_that_of_scikit_image(tmp_path, monkeypatch, capsys):
+    truth = drawn(60, 44, bits=16)
+    small = cv2.resize(truth, (22, 30), interpolation=cv2.INTER_AREA)
+    Image.fromarray(truth).save(tmp_path / "truth.png")
+    Image.fromarray(small).save(tmp_path / "a.png")
+    run(monkeypatch, tmp_path / "a.png", "-o", tmp_path / "out", "--reference", tmp_path / "truth.png")
+    said = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines()[:2])
+    levels = (truth / 65535 * 255).round().astype(np.uint8)[2:-2, 2:-2]
+    low = torch.from_numpy(small.astype(np.float32) / 65535)[None, None]
+    for name, image in (("VDSR", expected(small)), ("Bicubic", enlarge(low, 2)[0, 0].numpy() * 65535)):
+        found = (image / 65535 * 255).round().astype(np.uint8)[2:-2, 2:-2]
+        ratio = peak_signal_noise_ratio(levels, found, data_range=255)
+        similarity = structural_similarity(levels, found, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+        psnr, ssim = (float(word) for word in said[name].replace("PSNR ", "").replace("dB, SSIM ", "").split())
+        assert psnr == pytest.approx(ratio, abs=0.02)
+        assert ssim == pytest.approx(similarity, abs=2e-4)
+
+
+def test_the_comparison_shows_both_images_and_where_they_differ(tmp_path, monkeypatch):
+    bicubic = drawn(512, 300)
+    enhanced = bicubic.copy()
+    enhanced[200:230, 100:130] ^= 4
+    picture = pixels(comparison(bicubic, enhanced, "vdsr", "title"))
+    for image in (bicubic, enhanced):
+        *_, (left, top), _ = cv2.minMaxLoc(cv2.matchTemplate(picture[..., 0].copy(), image, cv2.TM_SQDIFF))
+        assert np.array_equal(picture[top : top + 512, left : left + 300, 0], image)  # unshrunk, every level as it is
+    changed = np.repeat(np.repeat(enhanced[200:230, 100:130], 5, 0), 5, 1)  # 96 pixels of detail on 512: somewhat more than 5
+    assert cv2.matchTemplate(picture[600:, :, 0].copy(), changed, cv2.TM_CCORR_NORMED).max() > 0.95
+    Image.fromarray(bicubic).save(tmp_path / "a.png")
+    run(monkeypatch, tmp_path / "a.png", "-o", tmp_path / "out", "--compare")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "a.png.compare.png"]

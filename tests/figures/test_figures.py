@@ -1,0 +1,224 @@
+import itertools
+import struct
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxr.figures import panels as figures
+
+MODELS = ("bicubic", "srcnn", "vdsr")
+SCORES = {"bicubic": (31.234, 0.81234), "srcnn": (32.345, 0.82345), "vdsr": (33.456, 0.83456)}
+
+
+def random_image(size, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (size, size)).astype(np.uint8)
+
+
+def panel(truth, restored=None, *, title="a.jpeg (NORMAL): best gain", ceiling=10.0, inset=24, scale=2):
+    restored = restored or dict.fromkeys(MODELS, truth)
+    return figures.error_panel(
+        truth, truth[::scale, ::scale], restored, SCORES, f"x{scale} super-resolution", title, ceiling, inset
+    )
+
+
+def texts(figure):
+    return "\n".join(text.get_text() for text in figure.texts)
+
+
+def shown(figure, array):
+    """The axes that show exactly this array, and where they are in the picture: axes, rows, columns."""
+    array = np.stack([array] * 3, axis=-1) if array.dtype == np.uint8 else array
+    height = round(figure.bbox.height)
+    found = []
+    for axes in figure.axes:
+        if axes.images and np.array_equal(axes.images[0].get_array(), array):
+            box = axes.get_window_extent()
+            rows = slice(height - round(box.y1), height - round(box.y0))
+            found.append((axes, rows, slice(round(box.x0), round(box.x1))))
+    return found
+
+
+@pytest.mark.parametrize(("shape", "side", "seed"), [((9, 9), 3, 0), ((12, 7), 5, 1), ((8, 8), 8, 2), ((10, 10), 1, 3)])
+def test_window_is_where_the_errors_differ_most(shape, side, seed):
+    rng = np.random.default_rng(seed)
+    errors = [rng.integers(0, 40, shape).astype(np.uint8) for _ in range(3)]
+
+    def difference(corner):
+        row, column = corner
+        window = [error[row : row + side, column : column + side].astype(int) for error in errors]
+        return sum(max(values) - min(values) for values in zip(*(w.ravel().tolist() for w in window), strict=True))
+
+    corners = list(itertools.product(range(shape[0] - side + 1), range(shape[1] - side + 1)))
+    assert figures.most_different_window(errors, side) == max(corners, key=difference)  # max takes the first of equal ones
+
+
+def test_window_of_equal_errors_is_the_first():
+    assert figures.most_different_window([np.ones((6, 6)), np.ones((6, 6))], 3) == (0, 0)
+
+
+def test_a_burnt_in_letter_does_not_attract_the_window():
+    truth = np.full((96, 96), 100, np.uint8)
+    bicubic = truth.copy()
+    bicubic[4:8, 4:8] = 255  # large errors, but beyond the ceiling, in few pixels
+    bicubic[60:84, 60:84] += 9
+    figure = panel(truth, {"bicubic": bicubic, "srcnn": truth, "vdsr": truth})
+    corners = {axes.patches[0].get_xy() for axes, *_ in shown(figure, truth) if axes.get_xlim() != (0, 96)}
+    assert corners == {(60, 60)}
+
+
+def test_error_maps_share_one_scale_from_zero_to_the_ceiling():
+    truth = np.full((96, 96), 100, np.uint8)
+    restored = {model: truth.copy() for model in MODELS}
+    for level, (row, model) in zip((3, 10, 11, 90), itertools.product((70, 80), MODELS), strict=False):
+        restored[model][row : row + 4, 50:54] += level
+    restored["vdsr"][90, 90] -= 3  # too dark by as much as bicubic is too bright
+    figure = panel(truth, restored, ceiling=10.0)
+    picture = figures.pixels(figure)
+
+    def colour(model, row, column):
+        error = np.abs(restored[model].astype(np.int16) - 100)
+        (rows, columns) = next((r, c) for axes, r, c in shown(figure, error) if axes.get_xlim() == (0, 96))
+        return tuple(picture[rows.start + 4 * row + 2, columns.start + 4 * column + 2].tolist())
+
+    def expected(share):
+        return tuple(round(255 * channel) for channel in mpl.colormaps["magma"](share)[:3])
+
+    assert colour("bicubic", 2, 90) == pytest.approx(expected(0.0), abs=1)
+    assert colour("srcnn", 72, 52) == pytest.approx(expected(1.0), abs=1)
+    assert colour("vdsr", 72, 52) == colour("srcnn", 72, 52)  # 11 of 10: the top colour
+    assert colour("bicubic", 82, 52) == colour("srcnn", 72, 52)  # 90 of 10
+    assert colour("bicubic", 72, 52) == pytest.approx(expected(0.3), abs=1)
+    assert colour("bicubic", 72, 52) == colour("vdsr", 90, 90)
+
+    maps = [axes.images[0] for axes in figure.axes if axes.images and axes.images[0].get_array().ndim == 2]
+    assert len({id(image.norm) for image in maps}) == 1
+    (bar,) = [axes for axes in figure.axes if axes.get_ylabel() == figures.ERROR_LABEL]
+    assert bar.get_ylim() == (0, 10)
+
+
+@pytest.mark.parametrize("size", [96, 130, 333])
+def test_grey_levels_are_drawn_as_they_are(size):
+    truth = random_image(size)
+    figure = panel(truth)  # no method differs, so the framed window lies in the upper left corner
+    picture = figures.pixels(figure)
+    places = [(rows, columns) for axes, rows, columns in shown(figure, truth) if axes.get_xlim() == (0, size)]
+    assert len(places) == 4
+    for rows, columns in places:
+        factor = (rows.stop - rows.start) // size
+        drawn = picture[rows, columns][size * factor // 2 :]
+        wanted = truth.repeat(factor, axis=0).repeat(factor, axis=1)[size * factor // 2 :]
+        np.testing.assert_array_equal(drawn, np.stack([wanted] * 3, axis=-1))
+
+
+def test_detail_is_the_window_magnified():
+    truth = random_image(160)
+    blurred = truth.copy()
+    blurred[100:124, 40:64] ^= 1
+    figure = panel(truth, {"bicubic": blurred, "srcnn": truth, "vdsr": truth}, inset=24)
+    (place,) = [(rows, columns) for axes, rows, columns in shown(figure, blurred) if axes.get_xlim() == (40, 64)]
+    detail = figures.pixels(figure)[place]
+    factor = len(detail) // 24
+    assert factor > 320 // 160  # more than the whole image is
+    wanted = np.stack([blurred[100:124, 40:64].repeat(factor, axis=0).repeat(factor, axis=1)] * 3, axis=-1)
+    np.testing.assert_array_equal(detail[4:-4, 4:-4], wanted[4:-4, 4:-4])  # all but its frame
+
+
+def test_panel_says_what_it_shows():
+    written = texts(panel(random_image(96), scale=3))
+    for said in ("a.jpeg (NORMAL): best gain", "x3", "Ground truth", "Bicubic", "SRCNN", "VDSR", "32 by 32 pixels"):
+        assert said in written
+    for said in ("PSNR 31.23 dB", "SSIM 0.8123", "PSNR 32.34 dB", "SSIM 0.8235", "PSNR 33.46 dB", "SSIM 0.8346"):
+        assert said in written
+    assert figures.DISCLAIMER in written
+
+
+@pytest.mark.parametrize("size", [96, 333])
+def test_nothing_written_is_cut_off(size):
+    title = "a_file_with_a_name_that_goes_on_$and_on$.jpeg " * 4
+    table = pd.DataFrame({"class": ["NORMAL"], "source": [f"NORMAL/{title}"], "patient": [title]})
+    for figure in (
+        panel(random_image(size), title=title),
+        figures.contact_sheet(random_image(size)[None], table),
+        figures.mean_error_maps({"bicubic": np.ones((size, size))}, "x2 super-resolution", 3),
+    ):
+        figures.pixels(figure)
+        for text in [*figure.texts, *(axes.yaxis.label for axes in figure.axes)]:
+            box = text.get_window_extent()
+            assert box.x0 >= 0, text
+            assert box.y0 >= 0, text
+            assert box.x1 <= figure.bbox.width, text
+            assert box.y1 <= figure.bbox.height, text
+
+
+def test_mean_error_maps_share_one_scale_and_say_their_means():
+    means = {model: np.full((96, 96), level) for model, level in zip(MODELS, (2.5, 1.25, 0.5), strict=True)}
+    figure = figures.mean_error_maps(means, "x4 super-resolution", 60)
+    assert {tuple(axes.images[0].get_clim()) for axes in figure.axes if axes.images} == {(0, 3)}
+    for said in ("x4", "60 test images", "mean 2.500", "mean 1.250", "mean 0.500"):
+        assert said in texts(figure)
+    fixed = figures.mean_error_maps(means, "x4 super-resolution", 60, ceiling=7.5)
+    assert {tuple(axes.images[0].get_clim()) for axes in fixed.axes if axes.images} == {(0, 7.5)}
+
+
+def sheet(classes, size=8):
+    images = np.arange(len(classes), dtype=np.uint8)[:, None, None].repeat(size, axis=1).repeat(size, axis=2)
+    rows = [{"class": name, "source": f"{name}/{name}-{i}.jpeg", "patient": f"p{i}"} for i, name in enumerate(classes)]
+    figure = figures.contact_sheet(images, pd.DataFrame(rows))
+    return figure, [int(axes.images[0].get_array()[0, 0, 0]) for axes in figure.axes]
+
+
+@pytest.mark.parametrize(
+    ("normal", "pneumonia", "wanted"),
+    [(100, 100, (20, 20)), (150, 50, (20, 20)), (5, 200, (5, 35)), (200, 1, (39, 1)), (3, 4, (3, 4)), (50, 0, (40, 0))],
+)
+def test_contact_sheet_takes_evenly_from_the_classes(normal, pneumonia, wanted):
+    classes = ["NORMAL"] * normal + ["PNEUMONIA"] * pneumonia
+    _, chosen = sheet(classes)
+    assert len(set(chosen)) == len(chosen)
+    assert tuple(sum(classes[i] == name for i in chosen) for name in ("NORMAL", "PNEUMONIA")) == wanted
+
+
+def test_contact_sheet_labels_each_image_with_its_own_row():
+    figure, chosen = sheet(["PNEUMONIA", "NORMAL"] * 3)
+    labels = [text.get_text() for text in figure.texts][-3 * len(chosen) :]
+    assert labels == [
+        line
+        for i in chosen
+        for line in (
+            ("PNEUMONIA", f"PNEUMONIA-{i}.jpeg", f"patient p{i}")
+            if i % 2 == 0
+            else ("NORMAL", f"NORMAL-{i}.jpeg", f"patient p{i}")
+        )
+    ]
+    assert sorted(chosen) == list(range(6))
+
+
+def test_contact_sheet_shrinks_large_images_by_their_mean():
+    image = np.kron(random_image(256), np.ones((2, 2))).astype(np.uint8)
+    table = pd.DataFrame({"class": ["NORMAL"], "source": ["NORMAL/a.jpeg"], "patient": ["a"]})
+    (axes,) = figures.contact_sheet(image[None], table).axes
+    np.testing.assert_array_equal(axes.images[0].get_array()[..., 0], image[::2, ::2])
+
+
+def chunks(png):
+    position, names = 8, []
+    while position < len(png):
+        (length,) = struct.unpack(">I", png[position : position + 4])
+        names.append(png[position + 4 : position + 8])
+        position += 12 + length
+    return names
+
+
+def test_equal_figures_give_equal_bytes_whatever_the_readers_settings(tmp_path):
+    before = dict(mpl.rcParams)
+    figures.save(panel(random_image(96)), tmp_path / "new" / "a.png")
+    settings = {"figure.facecolor": "black", "font.family": "serif", "savefig.dpi": 37, "image.origin": "lower"}
+    assert dict(mpl.rcParams) == before
+    with mpl.rc_context({**settings, "axes.grid": True, "image.cmap": "jet", "axes.linewidth": 9, "text.color": "red"}):
+        figures.save(panel(random_image(96)), tmp_path / "b.png")
+    first = (tmp_path / "new" / "a.png").read_bytes()
+    assert first == (tmp_path / "b.png").read_bytes()
+    assert set(chunks(first)) == {b"IHDR", b"IDAT", b"IEND"}  # no date, no version of the software
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["a.png", "b.png"]

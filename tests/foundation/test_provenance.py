@@ -1,0 +1,38 @@
+"""What a result was made with is told truly."""
+
+import hashlib
+import json
+import platform
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from cxr.compute import modelfile
+from cxr.foundation.provenance import code_of, made_with
+from tests.support.closure import ROOT, closure
+
+
+@pytest.mark.parametrize("stage", ["check", "train_srcnn", "evaluate"])
+def test_the_code_is_all_that_the_stage_imports(stage):
+    lines = [
+        f"{path} {hashlib.sha256((ROOT / path).read_bytes()).hexdigest()}\n" for path in sorted(closure(f"stages.{stage}"))
+    ]
+    assert code_of(stage) == hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def test_the_versions_are_those_that_run():
+    made = made_with("check")
+    assert (made["python"], made["torch"]) == (platform.python_version(), torch.__version__)
+    assert made["numpy"] == np.__version__
+    assert made["opencv-python-headless"].startswith(cv2.__version__)
+
+
+def test_models_and_metrics_tell_what_made_them(finished):
+    for network in ("srcnn", "vdsr"):
+        _, described = modelfile.read(finished / f"models/{network}.safetensors")
+        assert described["made_with"] == made_with(f"train_{network}")
+        assert set(described) >= {"settings", "augment", "data", "device", "precision", "scales", "noise", "best_step"}
+    (made,) = json.loads((finished / "metrics/statistics.json").read_text())["made_with"]
+    assert made == {**made_with("evaluate"), "device": "cpu", "precision": "float32"}

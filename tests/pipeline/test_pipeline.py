@@ -1,0 +1,326 @@
+"""The whole pipeline under DVC, on a tiny run, in a git repository of its own."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from filelock import FileLock
+
+from tests.support.kaggle_server import IMAGES, Kaggle, status, write_zip
+from tests.support.tiny import ROOT, TINY, write_params
+from tools import plots_page
+
+ENVIRONMENT = {
+    **os.environ,
+    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+    "OMP_NUM_THREADS": "1",
+    "DVC_NO_ANALYTICS": "1",
+}
+
+
+def call(folder: Path, *command: str, fails: bool = False, environment: dict[str, str] = ENVIRONMENT) -> str:
+    done = subprocess.run(
+        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
+    assert (done.returncode != 0) == fails, done.stdout
+    return done.stdout
+
+
+def ran(output: str) -> list[str]:
+    """Return the stages that `dvc repro` ran, in order."""
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage '")]
+
+
+@pytest.fixture(scope="session")
+def first(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> tuple[Path, str]:
+    """Return a committed workspace after its first `dvc repro`, and what that printed; made once for all test processes."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own if worker_id == "master" else own.parent
+    workspace, said = shared / "first", shared / "first.txt"
+    with FileLock(shared / "first.lock"):
+        if not said.exists():
+            said.write_text(first_run(workspace))
+    return workspace, said.read_text()
+
+
+def first_run(workspace: Path) -> str:
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "cxr", "stages", ".dvc", "dvc.yaml", ".gitignore", ".dvcignore"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout.split()  # fmt: skip
+    for name in listed:
+        if (ROOT / name).is_file():
+            (workspace / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, workspace / name)
+    write_params(workspace, TINY)
+    call(workspace, "git", "init", "--quiet", "--initial-branch=main")
+    for key, value in {"user.name": "test", "user.email": "test@localhost", "commit.gpgsign": "false"}.items():
+        call(workspace, "git", "config", key, value)
+    output = call(workspace, "dvc", "repro")
+    call(workspace, "git", "add", "--all")
+    call(workspace, "git", "commit", "--quiet", "--message", "first run")
+    return output
+
+
+@pytest.fixture
+def workspace(first: tuple[Path, str], tmp_path: Path) -> Path:
+    copy = tmp_path / "workspace"
+    shutil.copytree(first[0], copy, symlinks=True)
+    return copy
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+def test_the_first_run_runs_every_stage_in_order(first):
+    assert ran(first[1]) == [
+        "check",
+        "download",
+        "preprocess",
+        "split",
+        "train_srcnn",
+        "train_vdsr",
+        "evaluate",
+        "errormaps",
+        "diagnose",
+    ]
+
+
+def test_git_holds_text_results_but_no_picture_image_or_model(first):
+    tracked = call(first[0], "git", "ls-files").split()
+    assert {name for name in tracked if name.startswith("metrics/")} == {
+        f"metrics/{name}.json" for name in ("download", "preprocess", "split", "evaluate", "statistics", "diagnose")
+    }
+    assert not [name for name in tracked if name.startswith(("data/", "models/", "plots/"))]
+
+
+def test_nothing_written_tells_where_or_when(first):
+    workspace = first[0]
+    written = [p for folder in ("data", "models", "metrics", "plots") for p in (workspace / folder).rglob("*") if p.is_file()]
+    assert len(written) > 40
+    for path in written:
+        content = path.read_bytes()
+        assert str(workspace).encode() not in content, path
+        if path.suffix in {".csv", ".json"}:
+            words = set(re.findall(r"[^\s\",:{}]+", content.decode()))
+            assert not words & {os.uname().nodename, str(Path.home()), str(date.today()), str(date.today().year)}, path
+
+
+def test_a_second_run_does_nothing(workspace):
+    begun = time.monotonic()
+    output = call(workspace, "dvc", "repro")
+    assert "Data and pipelines are up to date." in output
+    assert ran(output) == []
+    assert time.monotonic() - begun < 60  # a hang; the 3 seconds that a user sees are measured by hand
+    assert call(workspace, "git", "status", "--porcelain") == ""
+
+
+def test_a_forced_run_changes_nothing(workspace):
+    assert len(ran(call(workspace, "dvc", "repro", "--force"))) == 9
+    assert call(workspace, "git", "status", "--porcelain") == ""
+
+
+def test_editing_vdsr_reruns_what_uses_it_and_not_srcnn(workspace):
+    edit(workspace / "cxr/superres/networks/vdsr.py", "DEPTH = 20", "DEPTH = 19")
+    assert ran(call(workspace, "dvc", "repro")) == ["train_vdsr", "evaluate", "errormaps", "diagnose"]
+
+
+def test_errormaps_parameters_rerun_errormaps_alone(workspace):
+    write_params(workspace, TINY, {"errormaps": {"ceiling": 20}})
+    assert ran(call(workspace, "dvc", "repro")) == ["check", "errormaps"]
+
+
+def test_editing_the_classifier_reruns_diagnose_alone(workspace):
+    edit(workspace / "cxr/detection/compact.py", "DROPOUT = 0.2", "DROPOUT = 0.3")
+    assert ran(call(workspace, "dvc", "repro")) == ["check", "diagnose"]
+    write_params(workspace, TINY, {"split": {"train": 0.4, "val": 0.3, "test": 0.3}})  # so that there is something to tell
+    call(workspace, "dvc", "repro")
+    assert re.search(r"diagnose\.json +auc\.x4\.vdsr ", call(workspace, "dvc", "metrics", "diff"))
+
+
+def test_runtime_reruns_nothing_but_the_check(workspace):
+    write_params(workspace, TINY, {"runtime": {"workers": 2}})
+    assert ran(call(workspace, "dvc", "repro")) == ["check"]
+
+
+def test_changing_a_parameter_back_retrains_nothing(workspace):
+    write_params(workspace, TINY, {"train_vdsr": {"steps": 2}})
+    assert ran(call(workspace, "dvc", "repro", "train_vdsr")) == ["check", "train_vdsr"]
+    write_params(workspace, TINY)
+    output = call(workspace, "dvc", "repro")
+    assert "train_vdsr" not in ran(output)
+    assert call(workspace, "git", "status", "--porcelain") == ""
+
+
+def test_a_typo_in_the_last_section_stops_before_the_download_in_one_line(workspace):
+    edit(workspace / "params.yaml", "  retry_minutes:", "  retry_minuts:")
+    output = call(workspace, "dvc", "repro", "--force", fails=True)
+    assert ran(output) == ["check"]
+    errors = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert errors == ["error: params.yaml: runtime.retry_minuts is unknown; did you mean retry_minutes?"]
+    assert "Traceback" not in output
+
+
+def test_kaggle_refuses_in_one_line_and_when_it_gives_its_zip_stays_outside_git_and_dvc(workspace, tmp_path):
+    write_params(workspace, TINY, {"download": {"source": "kaggle"}})
+    with Kaggle(write_zip(tmp_path / "served.zip")) as server:
+        environment = {name: value for name, value in ENVIRONMENT.items() if not name.startswith("KAGGLE_")}
+        environment |= {"HOME": str(tmp_path), **server.environment}
+        server.api = [status(401)]
+        output = call(workspace, "dvc", "repro", fails=True, environment=environment)
+        assert ran(output) == ["check", "download"]
+        errors = [line for line in output.splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1
+        assert "Kaggle refuses a download without credentials" in errors[0]
+        assert "Traceback" not in output
+        server.api = []
+        assert ran(call(workspace, "dvc", "repro", "download", environment=environment)) == ["download"]
+    assert (workspace / "downloads/chest-xray-pneumonia.zip").is_file()
+    assert len(list((workspace / "data/raw").glob("*/*"))) == len(IMAGES)
+    assert "downloads" not in call(workspace, "git", "status", "--porcelain", "--untracked-files=all")
+    assert "downloads" not in (workspace / "dvc.lock").read_text()
+    assert ran(call(workspace, "dvc", "repro", "--force", "download")) == ["check", "download"]  # and that with no network
+
+
+def test_noise_over_every_test_row_changes_no_byte_of_any_model(workspace):
+    models = [workspace / f"models/{name}.safetensors" for name in ("srcnn", "vdsr")]
+    before = [path.read_bytes() for path in models]
+    parts = pd.read_csv(workspace / "data/split.csv", dtype=str)["split"]
+    images = np.load(workspace / "data/images.npy")
+    images[parts == "test"] = np.random.default_rng(0).integers(0, 256, images[parts == "test"].shape)
+    (workspace / "data/images.npy").unlink()
+    np.save(workspace / "data/images.npy", images)
+    for name in ("train_srcnn", "train_vdsr"):
+        call(workspace, "python", "-m", f"stages.{name}")
+    assert [path.read_bytes() for path in models] == before
+
+
+def test_of_two_runs_at_once_one_does_the_work_and_the_other_waits_or_says_so(workspace, tmp_path):
+    write_params(workspace, TINY, {"train_vdsr": {"steps": 12}})
+    alone = tmp_path / "alone"
+    shutil.copytree(workspace, alone, symlinks=True)
+    call(alone, "dvc", "repro")
+    both = [
+        subprocess.Popen(["dvc", "repro"], cwd=workspace, env=ENVIRONMENT, text=True, stdout=-1, stderr=subprocess.STDOUT)
+        for _ in range(2)
+    ]
+    ends = [(process.communicate()[0], process.returncode) for process in both]
+    assert 0 in [code for _, code in ends], ends
+    for output, code in ends:
+        assert "Traceback" not in output
+        assert code == 0 or "is busy" in output or "Unable to acquire lock" in output, output
+    assert "up to date" in call(workspace, "dvc", "repro")
+    for name in ("dvc.lock", "models/vdsr.safetensors", "plots/train_vdsr.csv", "metrics/evaluate.json"):
+        assert (workspace / name).read_bytes() == (alone / name).read_bytes(), name
+
+
+def test_a_queued_experiment_runs_the_code_it_was_queued_with(workspace):
+    source = workspace / "stages/errormaps.py"
+    line = '            figures.save(figure, folder / f"{name}_mean.png")\n'
+    edit(source, line, line + '            (folder / "code.txt").write_text("queued")\n')
+    call(workspace, "dvc", "exp", "run", "--queue", "--name", "queued", "-S", "errormaps.ceiling=7")
+    edit(source, '"queued"', '"edited later"')
+    call(workspace, "dvc", "exp", "run", "--run-all")
+    call(workspace, "dvc", "exp", "branch", "queued", "kept")
+    call(workspace, "git", "checkout", "--quiet", "--force", "kept")
+    call(workspace, "dvc", "checkout", "--force")
+    assert (workspace / "plots/errormaps/code.txt").read_text() == "queued"
+
+
+def test_metrics_diff_compares_branches_in_a_clone_without_a_remote(workspace, tmp_path):
+    call(workspace, "git", "switch", "--quiet", "-c", "other")
+    write_params(workspace, TINY, {"preprocess": {"normalise": "minmax"}})
+    call(workspace, "dvc", "repro")
+    call(workspace, "git", "commit", "--quiet", "--all", "--message", "stretch the grey levels")
+    call(tmp_path, "git", "clone", "--quiet", str(workspace), "clone")
+    call(tmp_path / "clone", "git", "branch", "--quiet", "main", "origin/main")
+    table = json.loads(call(tmp_path / "clone", "dvc", "metrics", "diff", "--json", "main", "other"))
+    changed = table["metrics/evaluate.json"]
+    for model in ("bicubic", "srcnn", "vdsr"):
+        for scale in ("x2", "x3", "x4"):
+            assert changed[f"{model}.{scale}.psnr"]["diff"] != 0
+    assert changed["test_set"]["old"] != changed["test_set"]["new"]
+
+
+def walkthrough() -> list[str]:
+    """Return the shell blocks of the README's section on comparing branches."""
+    section = (ROOT / "README.md").read_text().partition("## Comparing branches\n")[2].partition("\n## ")[0]
+    return re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+
+
+def page_of(folder: Path) -> tuple[int, dict[str, list[str]]]:
+    """Return how many charts DVC's page holds, and the error maps on it by revision."""
+    page = (folder / "dvc_plots/index.html").read_text().partition("<main>")[2]
+    pictures: dict[str, list[str]] = {}
+    for source in re.findall(r'<img[^>]*src="([^"]+)"', page):
+        assert (folder / "dvc_plots" / source).is_file()
+        revision, _, name = Path(source).name.partition("_plots_")
+        pictures.setdefault(revision, []).append(name)
+    return page.count("vegaEmbed("), pictures
+
+
+@pytest.mark.parametrize(("block", "address"), [(1, "s3://BUCKET/chest-xray"), (2, "ssh://USER@HOST/srv/chest-xray")])
+def test_the_readmes_other_stores_are_set_as_it_says(tmp_path, block, address):
+    install, *lines = walkthrough()[block].splitlines()
+    assert install.startswith("pip install dvc-")
+    call(tmp_path, "git", "init", "--quiet")
+    call(tmp_path, "dvc", "init", "--quiet")
+    call(tmp_path, "bash", "-e", "-c", "\n".join(lines))
+    assert call(tmp_path, "dvc", "remote", "list").split() == ["store", address, "(default)"]
+    assert "keyfile" not in (tmp_path / ".dvc/config").read_text()
+
+
+def test_the_readmes_walkthrough_does_what_it_says(workspace, tmp_path):
+    share, _, _, change, copy, several = walkthrough()
+    (tmp_path / "store").mkdir()
+    plots_page.run(workspace)
+
+    def follow(folder: Path, lines: str, **instead: str) -> str:
+        for said, meant in instead.items():
+            assert said in lines
+            lines = lines.replace(said, meant)
+        return call(folder, "bash", "-e", "-c", lines)
+
+    def said_of_quality(output: str) -> set[tuple[str, str, str]]:
+        return set(re.findall(r"evaluate\.json +(bicubic|srcnn|vdsr)\.(x\d)\.(psnr|ssim) ", output))
+
+    assert "up to date" in follow(
+        workspace, share, **{"/mnt/share/store": str(tmp_path / "store"), 'git commit -m "First run"': "git status"}
+    )
+    output = follow(workspace, change, **{"steps=36000": "steps=4"})
+    assert ran(output) == ["check", "train_vdsr", "evaluate", "errormaps", "diagnose"]
+    vdsr = {("vdsr", scale, metric) for scale in ("x2", "x3", "x4") for metric in ("psnr", "ssim")}
+    assert {row for row in said_of_quality(output) if row[2] == "psnr"} == {row for row in vdsr if row[2] == "psnr"}
+    assert said_of_quality(output) <= vdsr
+    assert "test_set" not in output
+    charts, pictures = page_of(workspace)
+    assert charts == 4
+    assert len(pictures) == 2
+    assert sorted(pictures["main"]) == sorted(pictures["longer"])
+
+    set_up = f"{sys.executable} -c 'from pathlib import Path; from tools import plots_page; plots_page.run(Path())'"
+    (tmp_path / "home").mkdir()
+    output = follow(
+        tmp_path / "home",
+        copy,
+        **{"YOUR-REPOSITORY": str(workspace), "make setup && . .venv/bin/activate": f"PYTHONPATH={ROOT} {set_up}"},
+    )
+    assert said_of_quality(output) <= vdsr
+    assert page_of(tmp_path / "home/copy") == (charts, pictures)
+
+    lines = [line for line in several.splitlines() if not line.startswith(("dvc queue start", "dvc exp branch"))]
+    follow(workspace, "\n".join([*lines[:2], "dvc exp run --run-all", *lines[2:]]))
+    names = re.findall(r"\[([a-z]+-[a-z]+)\]", call(workspace, "dvc", "exp", "list"))
+    assert len(names) >= 2

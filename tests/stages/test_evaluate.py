@@ -1,0 +1,310 @@
+"""The stages evaluate and errormaps on a finished tiny run, against scikit-image and SciPy."""
+
+import itertools
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from skimage.io import imread
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from cxr.compute import modelfile
+from cxr.foundation.errors import UserError
+from cxr.sources.phantom.scene import draw
+from cxr.superres.degradation import Degradation, Degrade, enlarge, low_resolution, observe, to_levels
+from cxr.superres.evaluation.archive import NETWORKS, Kept, Restored, degraded, keeping
+from cxr.superres.evaluation.restore import Restorers, inconsistency
+from cxr.superres.networks.srcnn import SRCNN
+from cxr.superres.networks.vdsr import VDSR
+from stages import errormaps, evaluate, train_srcnn, train_vdsr
+from tests.support.tiny import TINY, write_params
+
+SCALES = (2, 3, 4)
+
+
+def networks(workspace):
+    srcnn, _ = modelfile.read(workspace / "models/srcnn.safetensors")
+    vdsr, _ = modelfile.read(workspace / "models/vdsr.safetensors")
+    shared = VDSR()
+    shared.load_state_dict(vdsr["vdsr"])
+    loaded = {}
+    for scale in SCALES:
+        loaded["srcnn", scale] = SRCNN()
+        loaded["srcnn", scale].load_state_dict(srcnn[f"x{scale}"])
+        loaded["vdsr", scale] = shared
+        loaded["bicubic", scale] = torch.nn.Identity()
+    for network in loaded.values():
+        torch.nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)  # other layouts round otherwise
+    return loaded
+
+
+def truths(workspace):
+    """Return the test images by id, read from the tables by hand."""
+    images = np.load(workspace / "data/images.npy")
+    table = pd.read_csv(workspace / "data/images.csv", dtype=str)
+    parts = pd.read_csv(workspace / "data/split.csv", dtype=str).set_index("id")["split"]
+    return {row.id: images[i] for i, row in enumerate(table.itertuples()) if parts[row.id] == "test"}
+
+
+@pytest.fixture(scope="module")
+def by_hand(finished):
+    """Return PSNR, SSIM and mean |error| by (image, model, scale), restored here and measured by scikit-image."""
+    measured, errors = {}, {}
+    for (model, scale), network in networks(finished).items():
+        for image, truth in truths(finished).items():
+            cropped = truth[: len(truth) // scale * scale, : len(truth) // scale * scale]
+            with torch.no_grad():
+                out = network(observe(torch.from_numpy(cropped.copy())[None, None].float() / 255, scale))[0, 0].numpy()
+            levels = np.clip(np.floor(out * 255 + 0.5 + 1e-3), 0, 255).astype(np.uint8)
+            inner = (slice(scale, -scale), slice(scale, -scale))
+            measured[image, model, f"x{scale}"] = (
+                peak_signal_noise_ratio(cropped[inner], levels[inner], data_range=255),
+                structural_similarity(
+                    cropped[inner], levels[inner], data_range=255, gaussian_weights=True, use_sample_covariance=False
+                ),
+            )
+            errors.setdefault(f"{model}_x{scale}", []).append(np.abs(levels.astype(float) - cropped))
+    return measured, {name: np.mean(each, axis=0) for name, each in errors.items()}
+
+
+def test_every_test_image_is_measured_as_scikit_image_does(finished, by_hand):
+    table = pd.read_csv(finished / "plots/per_image.csv", dtype={"image": str})
+    got = {(row.image, row.model, row.scale): (row.psnr, row.ssim) for row in table.itertuples()}
+    assert got.keys() == by_hand[0].keys()
+    for key, expected in by_hand[0].items():
+        assert got[key] == pytest.approx(expected, abs=2e-4), key
+
+
+def test_inconsistency_sees_what_the_low_resolution_image_contradicts_and_nothing_else():
+    truth = torch.full((1, 1, 48, 48), 120, dtype=torch.uint8)
+    brighter = truth + 3
+    stripes = truth.clone()
+    stripes[..., ::2] += 20  # one pixel wide: half of them too bright by 20 is 10 levels in a low-resolution pixel
+    board = truth.clone()
+    board[..., ::2, ::2] += 40
+    board[..., 1::2, 1::2] += 40
+    board[..., ::2, 1::2] -= 40
+    board[..., 1::2, ::2] -= 40  # averages out
+    low = truth[..., ::2, ::2]
+    assert inconsistency(truth, low, 2).tolist() == [0]
+    assert inconsistency(brighter, truth[..., ::4, ::4], 4).tolist() == [3]
+    assert inconsistency(stripes, low, 2).item() == pytest.approx(10, abs=0.5)
+    assert inconsistency(board, low, 2).item() < 1
+
+
+def test_the_statistics_are_those_of_the_table(finished):
+    statistics = json.loads((finished / "metrics/statistics.json").read_text())
+    table = pd.read_csv(finished / "plots/per_image.csv", dtype={"image": str, "patient": str})
+    metrics = json.loads((finished / "metrics/evaluate.json").read_text())
+    assert (statistics["images"], statistics["patients"]) == (table["image"].nunique(), table["patient"].nunique())
+    means = pd.DataFrame(statistics["means"]).set_index(["class", "model", "scale", "metric"])["mean"]
+    for (group, model, scale, metric), mean in means.items():
+        of_model = table[(table["model"] == model) & (table["scale"] == scale) & ((group == "all") | (table["class"] == group))]
+        assert mean == pytest.approx(of_model[metric].mean(), abs=6e-4)
+        if group == "all" and metric != "inconsistency":
+            assert mean == metrics[model][scale][metric]
+    truth = torch.from_numpy(next(iter(truths(finished).values())).copy())[None, None]
+    first = table[(table["image"] == next(iter(truths(finished)))) & (table["model"] == "bicubic") & (table["scale"] == "x2")]
+    low, again = (
+        low_resolution(levels / 255, 2) * 255 for levels in (truth.float(), (observe(truth.float() / 255, 2) * 255).round())
+    )
+    assert first["inconsistency"].item() == pytest.approx((low - again).square().mean().sqrt().item(), abs=0.02)
+
+
+def test_the_metrics_are_the_means_over_the_test_images(finished, by_hand):
+    metrics = json.loads((finished / "metrics/evaluate.json").read_text())
+    assert list(metrics) == ["bicubic", "srcnn", "vdsr", "test_set"]
+    for model in ("bicubic", "srcnn", "vdsr"):
+        for scale in ("x2", "x3", "x4"):
+            psnr, ssim = np.mean([value for (_, m, s), value in by_hand[0].items() if (m, s) == (model, scale)], axis=0)
+            assert metrics[model][scale] == {"psnr": pytest.approx(psnr, abs=6e-4), "ssim": pytest.approx(ssim, abs=6e-5)}
+
+
+def test_the_charts_show_the_metrics(finished):
+    metrics = json.loads((finished / "metrics/evaluate.json").read_text())
+    for metric in ("psnr", "ssim"):
+        rows = pd.read_csv(finished / f"plots/{metric}.csv")
+        assert len(rows) == 9
+        for row in rows.itertuples():
+            assert getattr(row, metric) == metrics[row.model][row.scale][metric]
+
+
+def test_the_gains_are_what_each_network_adds_to_bicubic(finished, by_hand):
+    rows = pd.read_csv(finished / "plots/gains.csv", dtype={"image": str})
+    assert len(rows) == len(by_hand[0]) * 2 / 3
+    for row in rows.itertuples():
+        by_image = {model: by_hand[0][row.image, model, row.scale][0] for model in ("bicubic", row.model)}
+        assert row.gain == pytest.approx(by_image[row.model] - by_image["bicubic"], abs=4e-4)
+
+
+def test_mean_error_maps_are_means_over_the_test_images(finished, by_hand):
+    with np.load(finished / "data/mean_errors.npz") as maps:
+        assert set(maps) == set(by_hand[1])
+        for name, expected in by_hand[1].items():
+            np.testing.assert_allclose(maps[name], expected, atol=0.5)  # a pixel or two may round to the other side
+            assert np.abs(maps[name] - expected).mean() < 0.01
+
+
+def test_what_the_networks_made_is_kept(finished, by_hand):
+    identities = pd.read_csv(finished / "data/restored/images.csv", dtype=str)["id"].tolist()
+    assert identities == list(truths(finished))
+    assert len(list((finished / "data/restored").iterdir())) == 1 + 2 * 3
+    for scale in SCALES:
+        for model in ("srcnn", "vdsr"):
+            kept = np.load(finished / f"data/restored/{model}_x{scale}.npy")
+            side = TINY["preprocess"]["size"] // scale * scale
+            assert (kept.shape, kept.dtype) == ((len(identities), side, side), np.uint8)
+            for levels, (identity, truth) in zip(kept, truths(finished).items(), strict=True):
+                inner = (slice(scale, -scale), slice(scale, -scale))
+                found = peak_signal_noise_ratio(truth[:side, :side][inner], levels[inner], data_range=255)
+                assert found == pytest.approx(by_hand[0][identity, model, f"x{scale}"][0], abs=2e-4)
+
+
+def test_what_is_looked_at_again_is_what_was_measured(finished):
+    degrade = Degrade((2, 3, 4), (0.0,), 0)
+    restorers = Restorers(
+        *(finished / f"models/{name}.safetensors" for name in ("srcnn", "vdsr")), degrade, torch.device("cpu")
+    )
+    images = truths(finished)
+    kept = Kept(finished / "data/restored", list(images), TINY["preprocess"]["size"], degrade)
+    for (identity, image), degradation in itertools.product(images.items(), degrade.degradations):
+        again = kept.of(image, identity, degradation, torch.device("cpu"))
+        restored = restorers.restore(image, identity, degradation)
+        assert torch.equal(again.truth, restored.truth)
+        assert torch.equal(again.low, restored.low)
+        assert again.images.keys() == restored.images.keys()
+        assert all(torch.equal(again.images[model], restored.images[model]) for model in restored.images)
+
+
+def test_noise_is_looked_at_again_too(tmp_path):
+    degrade = Degrade((2, 3), (0.0, 5.0), 1)
+    images = {name: draw(0, number, 50).pixels for number, name in enumerate("ab")}
+    made = {}
+    with keeping(tmp_path, list(images), 50, degrade.degradations) as keeper:
+        for (name, image), each in itertools.product(images.items(), degrade.degradations):
+            truth, low = degraded(image, name, each, degrade, torch.device("cpu"))
+            networks = {network: (truth + number).clamp(max=255) for number, network in enumerate(NETWORKS, 1)}
+            made[name, each] = Restored(truth, to_levels(low), {"bicubic": to_levels(enlarge(low, each.scale)), **networks})
+            keeper.add(made[name, each], each)
+    kept = Kept(tmp_path, list(images), 50, degrade)
+    for (name, each), restored in made.items():
+        again = kept.of(images[name], name, each, torch.device("cpu"))
+        assert torch.equal(again.low, restored.low)
+        assert all(torch.equal(again.images[model], restored.images[model]) for model in restored.images)
+    quiet, noisy = (made["a", Degradation(2, noise)].low.float() for noise in (0.0, 5.0))
+    assert (noisy - quiet).std() == pytest.approx(5, rel=0.1)
+
+
+def test_the_test_set_is_named_by_its_pixels(workspace):
+    name = json.loads((workspace / "metrics/evaluate.json").read_text())["test_set"]
+    images = np.load(workspace / "data/images.npy", mmap_mode="r+")
+    parts = pd.read_csv(workspace / "data/split.csv", dtype=str)["split"]
+    images[int(np.flatnonzero(parts == "train")[0]), 5, 5] ^= 1
+    evaluate.run(workspace)
+    assert json.loads((workspace / "metrics/evaluate.json").read_text())["test_set"] == name
+    images[int(np.flatnonzero(parts == "test")[0]), 5, 5] ^= 1
+    evaluate.run(workspace)
+    assert json.loads((workspace / "metrics/evaluate.json").read_text())["test_set"] != name
+
+
+def test_an_image_without_error_stays_out_of_the_json_as_infinity(workspace):
+    images = np.load(workspace / "data/images.npy", mmap_mode="r+")
+    images[:] = 128
+    evaluate.run(workspace)
+    metrics = json.loads((workspace / "metrics/evaluate.json").read_text())
+    assert metrics["bicubic"]["x2"] == {"psnr": 100.0, "ssim": 1.0}
+    assert all(math.isfinite(value["psnr"]) for model in ("srcnn", "vdsr") for value in metrics[model].values())
+    errormaps.run(workspace)
+
+
+def test_panels_and_mean_maps_are_drawn_for_every_scale(finished):
+    names = sorted(path.name for path in (finished / "plots/errormaps").iterdir())
+    expected = [f"x{scale}_{rest}.png" for scale in SCALES for rest in ("1_worst", "2_median", "3_best", "mean")]
+    images = pd.read_csv(finished / "plots/per_image.csv")["image"].nunique()
+    assert images >= 3
+    assert names == expected
+    assert all(imread(finished / "plots/errormaps" / name).std() > 10 for name in names)
+
+
+def test_panels_of_an_earlier_run_do_not_stay(workspace):
+    (workspace / "plots/errormaps/x9_9_worst.png").write_bytes(b"old")
+    errormaps.run(workspace)
+    assert not (workspace / "plots/errormaps/x9_9_worst.png").exists()
+
+
+def test_an_srcnn_file_without_the_scale_asked_for_is_refused(workspace):
+    path = workspace / "models/srcnn.safetensors"
+    weights, description = modelfile.read(path)
+    modelfile.write(path, {"x2": weights["x2"]}, {**description, "scales": [2]})
+    with pytest.raises(UserError, match=r"srcnn\.safetensors was not trained for scales 3"):
+        Restorers(path, workspace / "models/vdsr.safetensors", Degrade((2, 3), (0.0,), 0), torch.device("cpu"))
+
+
+def test_a_vdsr_file_trained_for_other_scales_is_refused(workspace):
+    path = workspace / "models/vdsr.safetensors"
+    weights, description = modelfile.read(path)
+    modelfile.write(path, weights, {**description, "scales": [2]})
+    with pytest.raises(UserError, match=r"vdsr\.safetensors was not trained for scales 3"):
+        Restorers(workspace / "models/srcnn.safetensors", path, Degrade((2, 3), (0.0,), 0), torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("trained", "has", "expected"),
+    [("bfloat16", True, torch.bfloat16), ("bfloat16", False, torch.float32), ("float32", True, torch.float32)],
+)
+def test_vdsr_alone_restores_in_bfloat16_when_trained_so_on_hardware_that_has_it(
+    workspace, monkeypatch, trained, has, expected
+):
+    path = workspace / "models/vdsr.safetensors"
+    weights, description = modelfile.read(path)
+    weights["vdsr"]["layers.19.weight"] += torch.randn(1, 64, 3, 3, generator=torch.Generator().manual_seed(0)) / 1000
+    modelfile.write(path, weights, {**description, "precision": trained})
+    with monkeypatch.context() as pretended:  # while it chooses; what there is then multiplies
+        pretended.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": has})
+        pretended.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: has)
+        restorers = Restorers(workspace / "models/srcnn.safetensors", path, Degrade(SCALES, (0.0,), 0), torch.device("cpu"))
+    bicubic = torch.rand(1, 1, 24, 24, generator=torch.Generator().manual_seed(0))
+    restored = restorers.enhanced(bicubic, 2)
+    loaded = networks(workspace)
+    with torch.no_grad():
+        single = {model: loaded[model, 2](bicubic).clamp(0, 1) for model in ("bicubic", "srcnn", "vdsr")}
+        with torch.autocast("cpu", torch.bfloat16):
+            half = loaded["vdsr", 2](bicubic).clamp(0, 1)
+    assert not torch.equal(half, single["vdsr"])
+    assert torch.equal(restored["vdsr"], half if expected == torch.bfloat16 else single["vdsr"])
+    for model in ("bicubic", "srcnn"):
+        assert torch.equal(restored[model], single[model])
+
+
+def test_models_trained_without_noise_are_refused_for_noise(workspace):
+    models = (workspace / "models/srcnn.safetensors", workspace / "models/vdsr.safetensors")
+    with pytest.raises(UserError, match=r"srcnn\.safetensors was not trained for noise 5"):
+        Restorers(*models, Degrade((2,), (0.0, 5.0), 0), torch.device("cpu"))
+
+
+def test_with_noise_every_level_is_trained_measured_and_drawn(workspace):
+    noisy = {"degrade": {"scales": [2], "noise": [0, 5]}}
+    write_params(workspace, TINY, noisy)
+    for stage in (train_srcnn, train_vdsr, evaluate, errormaps):
+        stage.run(workspace)
+    metrics = json.loads((workspace / "metrics/evaluate.json").read_text())
+    assert all(list(metrics[model]) == ["x2", "x2_noise5"] for model in ("bicubic", "srcnn", "vdsr"))
+    names = {path.name for path in (workspace / "plots/errormaps").iterdir()}
+    assert {"x2_mean.png", "x2_noise5_mean.png", "x2_1_worst.png", "x2_noise5_1_worst.png"} <= names
+    for network in ("srcnn", "vdsr"):
+        assert set(pd.read_csv(workspace / f"plots/train_{network}.csv")["scale"]) == {"x2", "x2_noise5"}
+    # By hand: the copy with its noise, enlarged.
+    image, truth = next(iter(truths(workspace).items()))
+    truth = torch.from_numpy(truth.copy())[None, None].float() / 255
+    noise = Degrade((2,), (0.0, 5.0), 0).grain_of(image, Degradation(2, 5.0), 48, 48)
+    levels = (enlarge(low_resolution(truth, 2, noise), 2) * 255).round()[0, 0, 2:-2, 2:-2].numpy()
+    table = pd.read_csv(workspace / "plots/per_image.csv", dtype={"image": str})
+    (row,) = table[(table["image"] == image) & (table["model"] == "bicubic") & (table["scale"] == "x2_noise5")].itertuples()
+    expected = peak_signal_noise_ratio((truth * 255)[0, 0, 2:-2, 2:-2].numpy(), levels, data_range=255)
+    assert row.psnr == pytest.approx(expected, abs=0.01)
+    assert row.inconsistency < 5.5  # of the copy as the networks got it
+    clean = table[(table["image"] == image) & (table["model"] == "bicubic") & (table["scale"] == "x2")]
+    assert clean["psnr"].item() > row.psnr + 1

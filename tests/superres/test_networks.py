@@ -1,0 +1,253 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.signal import correlate2d
+from torch import nn
+
+from cxr.compute import modelfile
+from cxr.sources.phantom.scene import draw
+from cxr.superres.degradation import enlarge, low_resolution
+from cxr.superres.model import load_model
+from cxr.superres.networks import srcnn, vdsr
+from cxr.superres.networks.srcnn import SRCNN, Mapping
+from cxr.superres.networks.vdsr import VDSR
+
+PRETRAINED = Path(__file__).parents[2] / "pretrained/srcnn.safetensors"
+NETWORKS = [SRCNN, VDSR]
+STARTS = [(SRCNN, srcnn.start_from_bicubic), (VDSR, vdsr.start_from_bicubic)]
+
+
+def convolutions(network: nn.Module) -> list[nn.Conv2d]:
+    return [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+
+
+def by_hand(layers: list[nn.Conv2d], image: np.ndarray, border: str) -> np.ndarray:
+    """Run the layers with SciPy in float64: correlation with a `border` of zeros or copies, bias, ReLU between layers."""
+    maps = [image.astype(float)]
+    for i, layer in enumerate(layers):
+        weight, bias = layer.weight.detach().double().numpy(), layer.bias.detach().double().numpy()
+        padded = [np.pad(one, layer.kernel_size[0] // 2, mode=border) for one in maps]
+        outputs = [
+            bias[o] + sum(correlate2d(padded[j], weight[o, j], mode="valid") for j in range(len(maps)))
+            for o in range(len(bias))
+        ]
+        maps = outputs if i == len(layers) - 1 else [np.maximum(output, 0) for output in outputs]
+    return maps[0]
+
+
+@pytest.mark.parametrize(("network", "parameters"), [(SRCNN, 57_281), (VDSR, 665_921)])
+def test_parameters_are_as_published(network, parameters):
+    assert sum(parameter.numel() for parameter in network().parameters()) == parameters
+
+
+def test_the_layers_are_those_of_the_papers_in_order():
+    shapes = [(c.in_channels, c.out_channels, c.kernel_size[0], c.bias is not None) for c in convolutions(SRCNN())]
+    assert shapes == [(1, 64, 9, True), (64, 32, 5, True), (32, 1, 5, True)]
+    shapes = [(c.in_channels, c.out_channels, c.kernel_size[0], c.bias is not None) for c in convolutions(VDSR())]
+    assert shapes == [(1, 64, 3, True), *[(64, 64, 3, True)] * 18, (64, 1, 3, True)]
+
+
+def test_srcnn_starts_as_published():
+    torch.manual_seed(0)
+    for layer in convolutions(SRCNN()):
+        assert layer.weight.std().item() == pytest.approx(0.001, rel=0.1)
+        assert not layer.bias.any()
+
+
+def test_vdsr_starts_as_he_proposed():
+    torch.manual_seed(0)
+    for layer in convolutions(VDSR()):
+        assert layer.weight.std().item() == pytest.approx((2 / (9 * layer.in_channels)) ** 0.5, rel=0.1)
+        assert not layer.bias.any()
+
+
+@pytest.mark.parametrize(("mapping", "weights"), [(1, 8_032), (3, 24_416), (5, 57_184)])
+def test_srcnns_of_every_mapping_have_the_published_number_of_weights(mapping, weights):
+    assert sum(layer.weight.numel() for layer in convolutions(SRCNN(mapping))) == weights  # section 4.3.3
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("mapping", [1, 3, 5])
+def test_srcnn_computes_what_scipy_computes(mapping, layout):
+    torch.manual_seed(0)
+    network = nn.utils.convert_conv2d_weight_memory_format(SRCNN(mapping), layout)
+    for layer in convolutions(network):
+        nn.init.normal_(layer.weight, std=0.05)
+        nn.init.normal_(layer.bias, std=0.05)
+    image = torch.rand(1, 1, 13, 11)
+    np.testing.assert_allclose(
+        network(image)[0, 0].detach(), by_hand(convolutions(network), image[0, 0].numpy(), "edge"), atol=1e-5
+    )
+
+
+def test_vdsr_adds_what_scipy_computes_to_its_input():
+    torch.manual_seed(0)
+    network = VDSR()
+    image = torch.rand(1, 1, 8, 7)
+    expected = image[0, 0].numpy() + by_hand(convolutions(network), image[0, 0].numpy(), "constant")
+    np.testing.assert_allclose(network(image)[0, 0].detach(), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("network", "start"), STARTS)
+def test_an_untrained_network_returns_the_bicubic_image(network, start):
+    untrained = network()
+    start(untrained, seed=1)
+    image = torch.rand(2, 1, 30, 30)
+    torch.testing.assert_close(untrained(image), image)
+
+
+@pytest.mark.parametrize(("network", "start"), STARTS)
+def test_every_layer_learns_from_the_start(network, start):
+    untrained = network()
+    start(untrained, seed=1)
+    optimizer = torch.optim.SGD(untrained.parameters(), lr=0.1)
+    image = torch.rand(2, 1, 30, 30)
+    for _ in range(2):  # behind a last layer of zeros the others have no gradient in the very first step
+        optimizer.zero_grad()
+        (untrained(image) - image.square()).square().mean().backward()
+        optimizer.step()
+    assert all(layer.weight.grad.abs().sum() > 0 for layer in convolutions(untrained))
+
+
+@pytest.mark.parametrize(("network", "start"), STARTS)
+def test_the_start_is_a_function_of_its_seed(network, start):
+    first, again, other = network(), network(), network()
+    start(first, seed=1)
+    start(again, seed=1)
+    start(other, seed=2)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("network", [*NETWORKS, lambda: SRCNN(1), lambda: SRCNN(3)])
+def test_the_halo_is_as_far_as_an_output_pixel_sees(network):
+    torch.manual_seed(0)
+    untrained = network()
+    for layer in convolutions(untrained):  # positive, so that ReLU hides no path
+        nn.init.constant_(layer.weight, 0.01)
+    size = 2 * untrained.halo + 5
+    image = torch.ones(1, 1, size, size, requires_grad=True)
+    untrained(image)[0, 0, size // 2, size // 2].backward()
+    seen = image.grad[0, 0].nonzero()
+    assert (seen - size // 2).abs().max().item() == untrained.halo
+
+
+def busy_srcnn(mapping: Mapping = 5) -> SRCNN:
+    """Return a network that carries the image and whose other filters, some of them silenced by ReLU, add to it."""
+    network = SRCNN(mapping)
+    srcnn.start_from_bicubic(network, seed=0)
+    generator = torch.Generator().manual_seed(1)
+    for layer in convolutions(network)[:2]:
+        nn.init.normal_(layer.bias, std=0.1, generator=generator)
+    with torch.no_grad():
+        convolutions(network)[-1].weight[:, 1:] = 0.01 * torch.randn(1, 31, 5, 5, generator=generator)
+    return network
+
+
+@pytest.mark.parametrize(("network", "start"), STARTS)
+def test_gradients_are_finite_differences(network, start):
+    trained = network().double()
+    start(trained, seed=0)
+    generator = torch.Generator().manual_seed(1)
+    trained = nn.utils.convert_conv2d_weight_memory_format(trained, torch.channels_last)
+    last = convolutions(trained)[-1].weight
+    image, way = (torch.rand(2, 1, 14, 12, dtype=torch.float64, generator=generator) for _ in range(2))
+    with torch.no_grad():
+        last.copy_(0.1 * torch.randn(last.shape, dtype=torch.float64, generator=generator))
+        for layer in convolutions(trained)[:-1]:
+            nn.init.normal_(layer.bias, std=0.01, generator=generator)
+    (trained(image.requires_grad_()) * way).sum().backward()
+    for tensor in [image, *trained.parameters()]:
+        step = torch.randn(tensor.shape, dtype=torch.float64, generator=generator)
+        sums = []
+        with torch.no_grad():
+            for sign in (1, -1):
+                tensor.add_(step, alpha=sign * 1e-8)
+                sums.append((trained(image) * way).sum().item())
+                tensor.sub_(step, alpha=sign * 1e-8)
+        assert (tensor.grad * step).sum().item() == pytest.approx((sums[0] - sums[1]) / 2e-8, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("mapping", [1, 3, 5])
+@pytest.mark.parametrize("size", [(21, 26), (1, 1), (3, 1), (2, 5)])  # some with fewer pixels than their borders
+def test_srcnn_around_its_level_is_the_same_network(mapping, size):
+    network, image = busy_srcnn(mapping), torch.rand(2, 1, *size, generator=torch.Generator().manual_seed(2)).requires_grad_()
+    torch.testing.assert_close(network._around_level(image, torch.float32), network(image), atol=1e-5, rtol=0)
+    answers = network._around_level(image, torch.float32), network(image)
+    gradients = [torch.autograd.grad(answer.square().mean(), [image, *network.parameters()]) for answer in answers]
+    for ours, plain in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-3, atol=1e-5)
+
+
+def test_srcnn_loses_nothing_visible_of_a_radiograph_under_autocast():
+    network = busy_srcnn()
+    image = torch.from_numpy(draw(0, 0, 96).pixels)[None, None].float() / 255
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = network(image)
+    assert rough.dtype == torch.float32
+    exact = network(image)
+    assert (exact - image).abs().max() > 2 / 255  # there is something to lose
+    assert (rough - exact).abs().mean() < 0.15 / 255
+
+
+def test_a_trained_srcnn_loses_nothing_of_the_level_of_a_crop_under_autocast():
+    crops = torch.from_numpy(draw(0, 0, 256).pixels).float().div(255).unfold(0, 64, 64).unfold(1, 64, 64).reshape(-1, 1, 64, 64)
+    for weights in modelfile.read(PRETRAINED)[0].values():
+        network = SRCNN()
+        network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+        with torch.no_grad():
+            with torch.autocast("cpu", torch.bfloat16):
+                rough = network(crops)
+            off = 255 * (rough - network(crops))
+        assert off.mean((1, 2, 3)).abs().max() < 0.06  # grey levels
+        assert off.square().mean().sqrt() < 0.5
+
+
+def test_vdsr_loses_nothing_visible_under_autocast():
+    torch.manual_seed(0)
+    network = VDSR()
+    nn.init.normal_(convolutions(network)[-1].weight, std=0.001)
+    image = torch.rand(1, 1, 40, 40)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = network(image)
+    exact = network(image)
+    assert (exact - image).abs().max() > 2 / 255  # there is a residual to lose
+    assert (rough - exact).abs().max() < 0.25 / 255
+
+
+@pytest.mark.parametrize("learning", [True, False])
+def test_vdsr_sees_detail_finer_than_bfloat16_holds_in_a_bright_image(learning):
+    torch.manual_seed(0)
+    network = VDSR()
+    first = convolutions(network)[0]
+    with torch.no_grad():  # as a trained network, it looks at detail, not at the level
+        first.weight -= first.weight.mean((2, 3), keepdim=True)
+    image = 0.75 + 0.02 * torch.rand(1, 1, 56, 56)  # where bfloat16's steps are a grey level wide
+    with torch.set_grad_enabled(learning), torch.autocast("cpu", torch.bfloat16):
+        rough = network(image)
+    exact = network(image)
+    inner = (..., slice(network.halo, -network.halo), slice(network.halo, -network.halo))  # out of the zero padding's sight
+    assert (rough - exact)[inner].std() < 0.1 * (exact - image)[inner].std()
+
+
+def test_weights_as_multiplied_are_the_same_in_bfloat16_and_nearer_to_it_in_float32():
+    network = load_model(PRETRAINED.with_name("vdsr.safetensors"), torch.device("cpu")).networks[2]
+    with torch.no_grad():
+        for parameter in network.parameters():  # weights between those that bfloat16 holds
+            parameter.mul_(1 + 0.003 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
+    bicubic = enlarge(low_resolution(torch.from_numpy(draw(0, 0, 96).pixels)[None, None].float() / 255, 2), 2)
+
+    def made() -> tuple[torch.Tensor, torch.Tensor]:
+        with torch.inference_mode():
+            exact = network(bicubic)
+            with torch.autocast("cpu", torch.bfloat16):
+                return exact, network(bicubic)
+
+    exact, rough = made()
+    network.load_state_dict(vdsr.as_multiplied(network.state_dict(), torch.bfloat16))
+    exact_now, rough_now = made()
+    assert torch.equal(rough_now, rough)
+    assert not torch.equal(exact_now, exact)
+    assert (rough_now - exact_now).square().mean() < 0.5 * (rough - exact).square().mean()

@@ -1,0 +1,351 @@
+import copy
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from cxr.compute import modelfile
+from cxr.dataset.packed import Dataset
+from cxr.foundation.errors import UserError
+from cxr.foundation.runtime import Runtime
+from cxr.sources.phantom.scene import draw
+from cxr.superres.degradation import Degradation, to_levels
+from cxr.superres.networks import srcnn, vdsr
+from cxr.superres.networks.srcnn import SRCNN
+from cxr.superres.networks.vdsr import VDSR
+from cxr.superres.training import trainer as training
+from cxr.superres.training.crops import Augment, Crops
+from cxr.superres.training.trainer import Fitted, Trainer, Training, Validation
+from stages import train_srcnn, train_vdsr
+from tests.support.tiny import TINY, write_params
+
+MADE_WITH = {"code": "c", "torch": torch.__version__}
+AUGMENT = Augment(flip=True, zoom=0.6, rotation=5.0, warped=0.25)
+CPU = torch.device("cpu")
+X2 = Degradation(2)
+ALL = [Degradation(scale) for scale in (2, 3, 4)]
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    images = np.stack([draw(0, index, 108).pixels for index in range(10)])
+    table = pd.DataFrame({"id": [str(i) for i in range(10)], "split": ["train"] * 6 + ["val"] * 2 + ["test"] * 2})
+    return Dataset(images, table)
+
+
+def settings(**changes) -> Training:
+    defaults = {
+        "steps": 6,
+        "batch": 3,
+        "patch": 24,
+        "optimizer": "soap",
+        "learning_rate": 0.001,
+        "schedule": "cosine",
+        "ranks": 1,
+    }
+    return Training(**{**defaults, "validations": 3, "precision": "float32", "seed": 0, **changes})
+
+
+def trainer(data: Dataset, folder: Path, minutes: float = 1000, **changes) -> Trainer:
+    return Trainer(
+        data, settings(**changes), AUGMENT, Runtime(1, "cpu", minutes, stall_seconds=60, retry_minutes=10), folder, MADE_WITH
+    )
+
+
+def fit(data: Dataset, folder: Path, network: str = "vdsr", minutes: float = 1000, **changes) -> Fitted:
+    fresh = SRCNN() if network == "srcnn" else VDSR()
+    start = srcnn.start_from_bicubic if network == "srcnn" else vdsr.start_from_bicubic
+    start(fresh, 0)
+    return trainer(data, folder, minutes, **changes).fit(network, fresh, ALL if network == "vdsr" else [X2])
+
+
+def equal(a: Fitted, b: Fitted) -> bool:
+    same_weights = all(torch.equal(a.weights[name], b.weights[name]) for name in a.weights)
+    return same_weights and a.curves == b.curves and a.best_step == b.best_step
+
+
+@pytest.mark.parametrize(("network", "steps"), [("srcnn", 60), ("vdsr", 40)])
+def test_a_short_run_already_beats_bicubic(data, tmp_path, network, steps):
+    fitted = fit(data, tmp_path, network, steps=steps, batch=6, patch=36)
+    assert fitted.best_step > 0
+    best = max(
+        np.mean([row["gain"] for row in fitted.curves if row["step"] == step]) for step in {r["step"] for r in fitted.curves}
+    )
+    assert best > 0.03
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_two_runs_are_equal_bit_for_bit(data, tmp_path, precision):
+    assert equal(fit(data, tmp_path / "a", precision=precision), fit(data, tmp_path / "b", precision=precision))
+
+
+def spoil_once(monkeypatch, step: int) -> None:
+    """Let the crops of `step` be no numbers the first time they are drawn."""
+    draw_crops, spoilt = Crops.draw, []
+
+    def draw_spoilt(crops: Crops, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        drawn, corners = draw_crops(crops, number)
+        if number == step and not spoilt:
+            spoilt.append(number)
+            drawn = torch.full_like(drawn, torch.nan)
+        return drawn, corners
+
+    monkeypatch.setattr(Crops, "draw", draw_spoilt)
+
+
+@pytest.mark.parametrize("network", ["srcnn", "vdsr"])
+def test_a_loss_that_is_no_number_goes_back_and_on_at_half_the_learning_rate(data, tmp_path, monkeypatch, capsys, network):
+    undisturbed = fit(data, tmp_path / "undisturbed", network)
+    spoil_once(monkeypatch, step=3)
+    fitted = fit(data, tmp_path / "spoilt", network)
+    scales = 3 if network == "vdsr" else 1
+    assert [row["step"] for row in fitted.curves] == [row["step"] for row in undisturbed.curves]
+    assert fitted.curves[:scales] == undisturbed.curves[:scales]
+    for row, other in zip(fitted.curves[scales:], undisturbed.curves[scales:], strict=True):
+        assert row["learning_rate"] == other["learning_rate"] / 2
+        assert math.isfinite(row["psnr"])
+    assert "up to step 4 the loss was nan; went back to step 2" in capsys.readouterr().err
+
+
+def test_a_run_that_went_back_and_was_interrupted_ends_as_one_that_was_not(data, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        spoil_once(patched, step=3)
+        undisturbed = fit(data, tmp_path / "undisturbed", minutes=0)
+    with monkeypatch.context() as patched:
+        spoil_once(patched, step=3)
+        patched.setattr(training.Run, "judge", lambda *_, judge=training.Run.judge: stop_at(6, *_) or judge(*_))
+        with pytest.raises(KeyboardInterrupt):
+            fit(data, tmp_path / "resumed", minutes=0)
+    assert equal(fit(data, tmp_path / "resumed", minutes=0), undisturbed)
+
+
+def stop_at(step: int, run: training.Run, *_: object) -> None:
+    if run.step == step:
+        raise KeyboardInterrupt
+
+
+def test_a_run_that_diverges_twice_stops_with_step_and_cause(data, tmp_path, capsys):
+    with pytest.raises(
+        UserError, match=r"training diverges: up to step 4 the loss was .*, also at half the learning rate; set a lower"
+    ):
+        fit(data, tmp_path, learning_rate=1e4)
+    assert "went back to step 2" in capsys.readouterr().err
+
+
+def test_another_seed_gives_another_run(data, tmp_path):
+    assert not equal(fit(data, tmp_path / "a"), fit(data, tmp_path / "b", seed=1))
+
+
+@pytest.mark.parametrize("network", ["srcnn", "vdsr"])
+@pytest.mark.parametrize("interrupted_at", [1, 3, 4])
+def test_an_interrupted_run_ends_as_an_undisturbed_one(data, tmp_path, monkeypatch, network, interrupted_at):
+    undisturbed = fit(data, tmp_path / "undisturbed", network)
+    drawn: list[int] = []
+    draw_crops = Crops.draw
+
+    def fail(crops: Crops, step: int) -> torch.Tensor:
+        drawn.append(step)
+        if step == interrupted_at:
+            raise KeyboardInterrupt
+        return draw_crops(crops, step)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Crops, "draw", fail)
+        with pytest.raises(KeyboardInterrupt):
+            fit(data, tmp_path / "resumed", network, minutes=0)
+
+    drawn.clear()
+    monkeypatch.setattr(Crops, "draw", lambda crops, step: drawn.append(step) or draw_crops(crops, step))
+    assert equal(fit(data, tmp_path / "resumed", network, minutes=0), undisturbed)
+    assert drawn == list(range(interrupted_at, 6))  # what was done is not done again
+
+
+def test_a_finished_network_comes_back_from_its_checkpoint_until_that_is_forgotten(data, tmp_path, monkeypatch):
+    first = trainer(data, tmp_path)
+    network = VDSR()
+    vdsr.start_from_bicubic(network, 0)
+    fitted = first.fit("vdsr", network, ALL)
+    monkeypatch.setattr(Crops, "draw", lambda *_: pytest.fail("trained again"))
+    assert equal(trainer(data, tmp_path).fit("vdsr", VDSR(), ALL), fitted)
+    first.forget()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"steps": 7}, {"learning_rate": 0.002}])
+def test_a_checkpoint_of_other_settings_is_not_taken_up(data, tmp_path, monkeypatch, change):
+    fit(data, tmp_path, minutes=0)
+    steps: list[int] = []
+    draw_crops = Crops.draw
+    monkeypatch.setattr(Crops, "draw", lambda crops, step: steps.append(step) or draw_crops(crops, step))
+    fit(data, tmp_path, **change)
+    assert steps[0] == 0
+
+
+def test_a_checkpoint_of_other_pixels_is_not_taken_up(data, tmp_path, monkeypatch):
+    fit(data, tmp_path, minutes=0)
+    images = data.images.copy()
+    images[6, 0, 0] ^= 1  # one bit of a validation image
+    steps: list[int] = []
+    draw_crops = Crops.draw
+    monkeypatch.setattr(Crops, "draw", lambda crops, step: steps.append(step) or draw_crops(crops, step))
+    fit(Dataset(images, data.table), tmp_path)
+    assert steps[0] == 0
+
+
+def test_test_rows_change_nothing(data, tmp_path):
+    images = data.images.copy()
+    images[8:] = np.random.default_rng(0).integers(0, 256, images[8:].shape)
+    assert equal(fit(Dataset(images, data.table), tmp_path / "a"), fit(data, tmp_path / "b"))
+
+
+def test_the_best_weights_on_validation_are_kept_not_the_last(data, tmp_path, monkeypatch):
+    values = iter([30.0, 30.0, 30.0, 33.0, 31.0])  # bicubic, then five validations
+    monkeypatch.setattr(Validation, "measure", lambda self, _: dict.fromkeys(self.windows, (next(values), 0.9)))
+    fitted = fit(data, tmp_path / "a", "srcnn", steps=4, validations=4)
+    assert fitted.best_step == 3
+    assert [row["gain"] for row in fitted.curves] == [0, 0, 3, 1]
+
+
+def test_curves_have_a_row_for_each_validation_and_scale(data, tmp_path):
+    curves = pd.DataFrame(fit(data, tmp_path, steps=100 // 10, validations=5).curves)
+    assert list(curves.columns) == ["step", "scale", "learning_rate", "loss", "psnr", "ssim", "gain"]
+    assert list(curves["step"]) == [step for step in (2, 4, 6, 8, 10) for _ in range(3)]
+    assert list(curves["scale"]) == ["x2", "x3", "x4"] * 5
+    assert (curves["loss"] > 0).all()
+
+
+def test_losses_in_the_curves_are_means_over_the_crops_of_each_scale(data):
+    network = torch.nn.Conv2d(1, 1, 1)
+    torch.nn.init.ones_(network.weight)
+    torch.nn.init.zeros_(network.bias)
+    run = training.Run(network, settings(optimizer="adam", learning_rate=1e-9), ALL, torch.float32)
+    errors = torch.arange(12).view(3, 4, 1, 1, 1) / 100
+    for batch in errors:
+        run.learn(batch, torch.zeros(4, 1, 1, 1))
+    run.judge(Validation(data.images, data.rows("val"), ALL, CPU))
+    for scale, row in enumerate(run.curves):
+        assert row["loss"] == pytest.approx(errors.flatten()[scale::3].mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+def test_a_batch_in_pieces_has_the_gradients_of_the_whole(pieces, monkeypatch):
+    torch.manual_seed(0)
+    threads = torch.get_num_threads()
+    network, inputs, truth = SRCNN(), torch.rand(6, 1, 12, 12), torch.rand(6, 1, 12, 12)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    expected = torch.autograd.grad((network(inputs) - truth).abs().mean(), list(network.parameters()))
+    monkeypatch.setattr(training, "AT_ONCE", 3 * truth.numel() // pieces)
+    run = training.Run(network, settings(batch=6, patch=12), [X2], torch.float32)
+    errors = run.gather(inputs, truth)
+    torch.testing.assert_close(errors, (network(inputs) - truth).abs().mean((1, 2, 3)))
+    once = [parameter.grad for parameter in network.parameters()]
+    for gradient, wanted in zip(once, expected, strict=True):
+        torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-6)
+    run.gather(inputs, truth)
+    assert all(torch.equal(parameter.grad, before) for parameter, before in zip(network.parameters(), once, strict=True))
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize(
+    ("schedule", "falling"),
+    [("cosine", lambda done: math.cos(math.pi * done / 2) ** 2), ("quadratic", lambda done: 1 - 2 * done + done**2)],
+)
+def test_the_learning_rate_rises_and_then_falls_to_nothing(schedule, falling):
+    network = torch.nn.Conv2d(1, 1, 1)
+    run = training.Run(network, settings(steps=1000, schedule=schedule), [X2], torch.float32)
+    rates = []
+    for run.step in range(1000):
+        rates.append(run._schedule())
+    assert rates[0] == pytest.approx(1 / 20)
+    assert rates[9] == pytest.approx(1 / 2)
+    for step in (30, 500, 900):
+        assert rates[step] == pytest.approx(falling(step / 1000))
+    assert rates[-1] < 1e-5
+
+
+def test_the_weights_that_are_judged_are_a_running_mean():
+    network = torch.nn.Conv2d(1, 1, 1)
+    run = training.Run(network, settings(optimizer="adam", learning_rate=0.1), [X2], torch.float32)
+    seen = []
+    for _ in range(4):
+        run.learn(torch.rand(1, 1, 4, 4), torch.rand(1, 1, 4, 4))
+        seen.append(network.weight.item())
+    mean = seen[0]  # what the network was before its first step does not count
+    for step, weight in enumerate(seen[1:], start=1):
+        keep = (1 + step) / (10 + step)
+        mean = keep * mean + (1 - keep) * weight
+    assert run.averaged.weight.item() == pytest.approx(mean, rel=1e-6)
+
+
+def test_validation_measures_bicubic_as_scikit_image_does(data):
+    validation = Validation(data.images, data.rows("val"), [X2], CPU)
+    inputs, truth = (to_levels(images)[:, 0, 2:-2, 2:-2].numpy() for images in validation.windows[X2])
+    psnrs = [peak_signal_noise_ratio(t, i, data_range=255) for i, t in zip(inputs, truth, strict=True)]
+    ssims = [
+        structural_similarity(t, i, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+        for i, t in zip(inputs, truth, strict=True)
+    ]
+    assert validation.bicubic[X2] == pytest.approx((np.mean(psnrs), np.mean(ssims)), abs=1e-6)
+
+
+def test_validation_reads_only_validation_rows(data):
+    images = np.zeros_like(data.images)
+    images[6:8] = data.images[6:8]
+    assert (
+        Validation(images, data.rows("val"), [Degradation(3)], CPU).bicubic
+        == Validation(data.images, data.rows("val"), [Degradation(3)], CPU).bicubic
+    )
+
+
+def test_no_validation_image_is_refused(data):
+    with pytest.raises(UserError, match="no image to validate on"):
+        Validation(data.images, np.array([], int), [X2], CPU)
+
+
+@pytest.mark.parametrize("judged_in", [torch.float32, torch.bfloat16])
+def test_networks_are_judged_in_what_they_are_evaluated_in(data, tmp_path, judged_in):
+    fresh = VDSR()
+    vdsr.start_from_bicubic(fresh, 0)
+    fitted = trainer(data, tmp_path, precision="bfloat16", validations=1).fit("vdsr", fresh, [X2], judged_in=judged_in)
+    network = torch.nn.utils.convert_conv2d_weight_memory_format(VDSR(), torch.channels_last)
+    network.load_state_dict(fitted.weights)
+
+    def quality(dtype: torch.dtype) -> tuple[float, float]:
+        with torch.autocast("cpu", dtype, enabled=dtype == torch.bfloat16):
+            return Validation(data.images, data.rows("val"), [X2], CPU).measure(network)[X2]
+
+    judged = fitted.curves[-1]["psnr"], fitted.curves[-1]["ssim"]
+    assert judged == pytest.approx(quality(judged_in), abs=1e-7)
+    other = torch.bfloat16 if judged_in == torch.float32 else torch.float32
+    assert judged != pytest.approx(quality(other), abs=1e-7)
+
+
+def test_each_further_scale_starts_from_the_network_of_the_one_before(workspace, monkeypatch):
+    begun = []
+    fit = Trainer.fit
+
+    def watched(self: Trainer, name: str, network: SRCNN, degradations: list[Degradation], steps: int) -> Fitted:
+        begun.append((name, steps, copy.deepcopy(network.state_dict())))
+        return fit(self, name, network, degradations, steps)
+
+    monkeypatch.setattr(Trainer, "fit", watched)
+    train_srcnn.run(workspace)
+    written, _ = modelfile.read(workspace / train_srcnn.MODEL)
+    assert [(name, steps) for name, steps, _ in begun] == [("srcnn x2", 6), ("srcnn x3", 2), ("srcnn x4", 2)]
+    for (_, _, start), before in zip(begun[1:], ("x2", "x3"), strict=True):
+        assert all(torch.equal(start[key], written[before][key]) for key in start)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_vdsr_is_written_with_the_weights_that_are_multiplied(workspace, precision):
+    write_params(workspace, TINY, {"train_vdsr": {"precision": precision}})
+    train_vdsr.run(workspace)
+    (weights,) = modelfile.read(workspace / train_vdsr.MODEL)[0].values()
+    held = {name for name, tensor in weights.items() if torch.equal(tensor.bfloat16().float(), tensor)}
+    whole = {"layers.0.weight", "layers.0.bias", "layers.1.weight"}
+    assert held == (set(weights) - whole if precision == "bfloat16" else set())

@@ -1,0 +1,1 @@
+"""What the tests share: tiny data, servers, kills and mutants."""

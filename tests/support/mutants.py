@@ -1,0 +1,420 @@
+"""Break the code on purpose, one line at a time, and see the test that names the mistake fail: `make mutants`.
+
+Each mutant is a mistake that the field makes. A mutant that lives means a test that cannot fail.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+
+
+class Mutant(NamedTuple):
+    """A mistake: in `file`, `right` becomes `wrong`; `test` must notice."""
+
+    mistake: str
+    file: str
+    right: str
+    wrong: str
+    test: str
+
+
+MUTANTS = [
+    Mutant(
+        "a low-resolution image is computed in the precision that the network multiplies in",
+        "cxr/superres/degradation.py",
+        "torch.autocast(images.device.type, enabled=False)",
+        "torch.autocast(images.device.type, enabled=torch.is_autocast_enabled(images.device.type))",
+        "tests/superres/test_degradation.py::test_a_network_that_multiplies_in_bfloat16_is_given_the_same",
+    ),
+    Mutant(
+        "bytes of a big-endian file stay in its order",
+        "cxr/formats/dicom.py",
+        "WORDS[element.VR]).byteswap().tobytes()",
+        "WORDS[element.VR]).tobytes()",
+        "tests/formats/test_dicom.py::test_big_endian_words_are_turned_wherever_they_are",
+    ),
+    Mutant(
+        "a decoder that has crashed is asked again",
+        "cxr/formats/dicom_decoder.py",
+        "    _process.cache_clear()\n",
+        "",
+        "tests/formats/test_dicom.py::test_a_decoder_that_crashes_takes_one_file_with_it",
+    ),
+    Mutant(
+        "a MONOCHROME1 image goes into the network as a negative",
+        "cxr/formats/dicom.py",
+        'return (white, black) if data.PhotometricInterpretation == "MONOCHROME1" else (black, white)',
+        "return black, white",
+        "tests/formats/test_dicom.py::test_black_and_white_are_the_ends_of_the_window_or_of_the_values",
+    ),
+    Mutant(
+        "a radiograph is overwritten by its own enhancement",
+        "cxr/cli/enhance.py",
+        "if target.exists() and target.samefile(source):",
+        "if False:",
+        "tests/cli/test_enhance.py::test_the_input_is_never_overwritten",
+    ),
+    Mutant(
+        "images of one patient count as so many patients",
+        "cxr/measures/discrimination.py",
+        "np.unique(patients, return_inverse=True)",
+        "np.unique(np.arange(len(patients)), return_inverse=True)",
+        "tests/measures/test_discrimination.py::test_patients_are_drawn_whole_and_within_their_class",
+    ),
+    Mutant(
+        "the classifier is chosen on the images that it is tested on",
+        "stages/diagnose.py",
+        'for part in ("train", "val", "test"))',
+        'for part in ("train", "test", "test"))',
+        "tests/stages/test_diagnose.py::test_nobody_is_learnt_from_and_tested_on",
+    ),
+    Mutant(
+        "VDSR's gradients pass where ReLU has cut off",
+        "cxr/superres/kernels/convolution.py",
+        "torch.gt(maps, 0, out=maps)",
+        "torch.ones_like(maps)",
+        "tests/superres/test_networks.py::test_gradients_are_finite_differences",
+    ),
+    Mutant(
+        "a border pixel gets no gradient from its copies outside",
+        "cxr/superres/networks/srcnn.py",
+        "gradient[:, :, edge].addcmul_(row, passed[:, :, edge])",
+        "pass",
+        "tests/superres/test_networks.py::test_srcnn_around_its_level_is_the_same_network",
+    ),
+    Mutant(
+        "the pieces of a batch are not added up",
+        "cxr/superres/training/trainer.py",
+        "parameter.grad = sum(summands, torch.zeros_like(parameter))",
+        "parameter.grad = summands[0]",
+        "tests/superres/test_trainer.py::test_a_batch_in_pieces_has_the_gradients_of_the_whole",
+    ),
+    Mutant(
+        "a worker with other code is trusted",
+        "cxr/foundation/workers.py",
+        "if code != acquaintance(str(folder))[0]:",
+        "if not code:",
+        "tests/foundation/test_workers.py::test_workers_with_other_code_are_not_trusted",
+    ),
+    Mutant(
+        "ranks do not average their gradients",
+        "cxr/superres/training/trainer.py",
+        "DistributedDataParallel(network) if rank.count > 1 else network",
+        "network",
+        "tests/compute/test_ranks.py::test_two_ranks_learn_what_one_process_learns",
+    ),
+    Mutant(
+        "every rank learns from the same share of the batch",
+        "cxr/compute/ranks.py",
+        "return slice(self.number * size, (self.number + 1) * size)",
+        "return slice(0, size)",
+        "tests/compute/test_ranks.py::test_two_ranks_learn_what_one_process_learns",
+    ),
+    Mutant(
+        "a rank's crops get the noise of the first crops of the batch",
+        "cxr/superres/training/crops.py",
+        "source)[before : before + len(window)]",
+        "source)[: len(window)]",
+        "tests/compute/test_ranks.py::test_two_ranks_learn_what_one_process_learns",
+    ),
+    Mutant(
+        "every image gets the same noise",
+        "cxr/superres/degradation.py",
+        'generator("grain", self.seed, image, degradation.scale)',
+        'generator("grain", self.seed, degradation.scale)',
+        "tests/superres/test_degradation.py::test_detector_noise_is_a_function_of_image_seed_and_scale_alone",
+    ),
+    Mutant(
+        "the first degradations get more than their share of a small batch",
+        "cxr/superres/training/crops.py",
+        "slice((index - first) % count, None, count)",
+        "slice(index, None, count)",
+        "tests/superres/test_crops.py::test_over_the_steps_every_degradation_gets_its_share_of_the_crops",
+    ),
+    Mutant(
+        "VDSR is given the image in bfloat16",
+        "cxr/superres/networks/vdsr.py",
+        "fine = (maps - coarse).to(dtype)\n    return",
+        "fine = torch.zeros_like(coarse)\n    return",
+        "tests/superres/test_networks.py::test_vdsr_sees_detail_finer_than_bfloat16_holds_in_a_bright_image",
+    ),
+    Mutant(
+        "what rounded weights make of the level is not put right",
+        "cxr/superres/networks/srcnn.py",
+        "return _of_level(layer, less) + lost",
+        "return _of_level(layer, less) + 0 * lost",
+        "tests/superres/test_networks.py::test_a_trained_srcnn_loses_nothing_of_the_level_of_a_crop_under_autocast",
+    ),
+    Mutant(
+        "silent filters' maps are not numbers that bfloat16 holds",
+        "cxr/superres/networks/srcnn.py",
+        "return torch.where(alone < 0, less.to(dtype).to(less.dtype), less)",
+        "return less",
+        "tests/superres/test_networks.py::test_a_trained_srcnn_loses_nothing_of_the_level_of_a_crop_under_autocast",
+    ),
+    Mutant(
+        "in bfloat16 SRCNN's maps are cut off at another level than in float32",
+        "cxr/superres/networks/srcnn.py",
+        "torch.maximum(_rows(maps.permute(0, 2, 3, 1)), _row(-less, rows), out=rows)",
+        "torch.maximum(_rows(maps.permute(0, 2, 3, 1)), _row(less, rows), out=rows)",
+        "tests/superres/test_networks.py::test_srcnn_around_its_level_is_the_same_network",
+    ),
+    Mutant(
+        "the client's word is taken for the zip",
+        "cxr/sources/kaggle.py",
+        "fault = _fault(archive)",
+        'fault = ""',
+        "tests/sources/test_kaggle.py::test_a_page_in_place_of_the_zip_only_once",
+    ),
+    Mutant(
+        "the border is shaved one pixel too narrow",
+        "cxr/measures/quality.py",
+        "inner = (..., slice(shave, height - shave), slice(shave, width - shave))",
+        "inner = (..., slice(shave - 1, height - shave + 1), slice(shave - 1, width - shave + 1))",
+        "tests/measures/test_quality.py::test_the_shaved_border_is_exactly_as_wide_as_said",
+    ),
+    Mutant(
+        "grey levels are cut off instead of rounded",
+        "cxr/superres/degradation.py",
+        "(images * 255 + 0.5 + TIE).floor()",
+        "(images * 255).floor()",
+        "tests/superres/test_degradation.py::test_levels_are_clipped_and_rounded",
+    ),
+    Mutant(
+        "grey levels are not clipped",
+        "cxr/superres/degradation.py",
+        ".floor().clamp(0, 255).to(torch.uint8)",
+        ".floor().to(torch.int64).remainder(256).to(torch.uint8)",
+        "tests/superres/test_degradation.py::test_levels_are_clipped_and_rounded",
+    ),
+    Mutant(
+        "the low-resolution image is not antialiased",
+        "cxr/superres/degradation.py",
+        'mode="bicubic", antialias=True',
+        'mode="bicubic", antialias=False',
+        "tests/superres/test_degradation.py::test_low_resolution_is_matlab_imresize_rounded_to_8_bits",
+    ),
+    Mutant(
+        "the split is by image, not by patient",
+        "cxr/dataset/split.py",
+        'kfold.split(table, strata, table["patient"])',
+        'kfold.split(table, strata, table["id"])',
+        "tests/dataset/test_split.py::test_split_keeps_patients_together_and_shares_and_classes_in_proportion",
+    ),
+    Mutant(
+        "crops are degraded before they are augmented",
+        "cxr/superres/training/crops.py",
+        "return inputs, squares(crops, corners, patch)",
+        "return inputs, squares(observe(crops, 2), corners, patch)",
+        "tests/superres/test_crops.py::test_crops_are_augmented_first_and_degraded_after",
+    ),
+    Mutant(
+        "crops are degraded without their margin",
+        "cxr/superres/training/crops.py",
+        "2 * REACH * scale\n        begin = (corners[:, dealt] - REACH * scale)",
+        "0\n        begin = corners[:, dealt]",
+        "tests/superres/test_crops.py::test_any_patch_with_the_least_margin_is_still_the_window_of_the_degraded_image",
+    ),
+    Mutant(
+        "crops at an edge are not where their turns have brought them",
+        "cxr/superres/training/crops.py",
+        "row, torch.where(mirrored == 1, last - column, column)",
+        "row, column",
+        "tests/superres/test_crops.py::test_any_patch_with_the_least_margin_is_still_the_window_of_the_degraded_image",
+    ),
+    Mutant(
+        "no crop reaches an edge of its image",
+        "cxr/superres/training/crops.py",
+        "generator=source) * GRID\n",
+        "generator=source) * GRID + MARGIN\n",
+        "tests/superres/test_crops.py::test_unaugmented_crops_are_quarter_turns_of_blocks_on_the_grid_up_to_the_edges",
+    ),
+    Mutant(
+        "test rows are read in training",
+        "cxr/superres/training/trainer.py",
+        'self.data.rows("train"), self.augment',
+        "np.arange(len(images)), self.augment",
+        "tests/superres/test_trainer.py::test_test_rows_change_nothing",
+    ),
+    Mutant(
+        "the best checkpoint is chosen on the test split",
+        "cxr/superres/training/trainer.py",
+        'Validation(images, self.data.rows("val"), degradations, self.device)',
+        'Validation(images, self.data.rows("test"), degradations, self.device)',
+        "tests/superres/test_trainer.py::test_test_rows_change_nothing",
+    ),
+    Mutant(
+        "the last weights are kept, not the best",
+        "cxr/superres/training/trainer.py",
+        'if score > self.best["score"]:',
+        "if True:",
+        "tests/superres/test_trainer.py::test_the_best_weights_on_validation_are_kept_not_the_last",
+    ),
+    Mutant(
+        "SRCNN is evaluated at the wrong scale",
+        "cxr/superres/evaluation/restore.py",
+        "restore(self.srcnn, bicubic, scale)",
+        "restore(self.srcnn, bicubic, max(self.srcnn.networks))",
+        "tests/stages/test_evaluate.py::test_every_test_image_is_measured_as_scikit_image_does",
+    ),
+    Mutant(
+        "every image is looked at again as the first was restored",
+        "cxr/superres/evaluation/archive.py",
+        "self.positions[identity]",
+        "0",
+        "tests/stages/test_evaluate.py::test_what_is_looked_at_again_is_what_was_measured",
+    ),
+    Mutant(
+        "a VDSR is written with weights that nobody multiplies by",
+        "cxr/superres/networks/vdsr.py",
+        "tensor if name in whole else tensor.to(dtype).to(tensor.dtype)",
+        "tensor",
+        "tests/superres/test_networks.py::test_weights_as_multiplied_are_the_same_in_bfloat16_and_nearer_to_it_in_float32",
+    ),
+    Mutant(
+        "weights learn from the first image of a batch alone",
+        "cxr/superres/kernels/convolution.py",
+        "row.sum(0) for row in rows",
+        "row[0] for row in rows",
+        "tests/superres/test_convolution.py::test_the_gradients_of_a_wide_convolution_are_those_of_autograd",
+    ),
+    Mutant(
+        "PSNR is computed against the bicubic input",
+        "cxr/superres/evaluation/restore.py",
+        "psnr(images, restored.truth, scale)",
+        'psnr(images, restored.images["bicubic"], scale)',
+        "tests/stages/test_evaluate.py::test_every_test_image_is_measured_as_scikit_image_does",
+    ),
+    Mutant(
+        "all images are evaluated, not the test split's",
+        "stages/evaluate.py",
+        'rows = data.rows("test")',
+        'rows = data.rows("val")',
+        "tests/stages/test_evaluate.py::test_every_test_image_is_measured_as_scikit_image_does",
+    ),
+    Mutant(
+        "intervals are bootstrapped by image, not by patient",
+        "cxr/superres/evaluation/report.py",
+        'groupby("patient")["value"]',
+        'groupby(level=0)["value"]',
+        "tests/superres/test_report.py::test_copies_of_an_image_of_one_patient_add_no_certainty",
+    ),
+    Mutant(
+        "images of one patient count as independent trials",
+        "cxr/superres/evaluation/report.py",
+        "_signed_rank(difference.groupby(patients).mean())",
+        "_signed_rank(difference)",
+        "tests/superres/test_report.py::test_more_images_of_the_same_patients_make_nothing_more_significant",
+    ),
+    Mutant(
+        "a network's output is not clipped",
+        "cxr/superres/model.py",
+        "restored.clamp(0, 1)",
+        "restored",
+        "tests/superres/test_model.py::test_the_result_is_clipped",
+    ),
+    Mutant(
+        "VDSR's halo is dropped at the image's edge, too",
+        "cxr/superres/networks/vdsr.py",
+        "int(left < above)",
+        "int(done <= above)",
+        "tests/superres/test_model.py::test_tiles_give_the_whole_image_bit_for_bit",
+    ),
+    Mutant(
+        "a checkpoint that the disk did not keep is taken up",
+        "cxr/compute/checkpoint.py",
+        "if hashlib.sha256(content).digest() != digest:",
+        "if not content:",
+        "tests/compute/test_checkpoint.py::test_a_checkpoint_that_the_disk_did_not_keep_is_left_with_a_warning",
+    ),
+    Mutant(
+        "workers outlive the stage that started them",
+        "cxr/foundation/workers.py",
+        "stop_without_parent(parent.pid if parent else None)",
+        "del parent",
+        "tests/foundation/test_parent.py::test_workers_end_with_the_stage_that_started_them",
+    ),
+    Mutant(
+        "a zip may claim to hold anything",
+        "cxr/sources/local.py",
+        "        _refuse_bomb(source, folder, [entry for _, entry in images])\n",
+        "",
+        "tests/pipeline/test_bad_input.py::test_a_bad_zip_is_refused_and_writes_nothing",
+    ),
+    Mutant(
+        "crops that are cut all at once are turned the other way",
+        "cxr/superres/training/crops.py",
+        "(quarters == 1) | (quarters == 2)",
+        "(quarters == 3) | (quarters == 2)",
+        "tests/superres/test_crops.py::test_cutting_all_at_once_gives_the_same_crops",
+    ),
+    Mutant(
+        "what nobody needs is freed while a GPU's work is recorded",
+        "cxr/compute/device.py",
+        "        gc.disable()\n",
+        "",
+        "tests/compute/test_device.py::test_work_is_rehearsed_recorded_and_then_replayed",
+    ),
+    Mutant(
+        "early weights count as much as any in the running mean",
+        "cxr/superres/training/trainer.py",
+        "keep = min(AVERAGE, (1 + self.step) / (10 + self.step)) if self.step else 0",
+        "keep = AVERAGE",
+        "tests/superres/test_trainer.py::test_the_weights_that_are_judged_are_a_running_mean",
+    ),
+    Mutant(
+        "a file is moved into place before it is on the disk",
+        "cxr/foundation/files.py",
+        "            _to_disk(partial)\n",
+        "",
+        "tests/foundation/test_files.py::test_what_is_moved_into_place_is_on_the_disk_before_and_its_name_after",
+    ),
+]
+
+
+def passes(test: str, root: Path) -> bool:
+    """Run `test` on the code in `root`."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test]
+    done = subprocess.run(
+        command, cwd=root, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True, check=False
+    )
+    if done.returncode not in {0, 1}:  # neither passed nor failed: not found, or could not be collected
+        raise RuntimeError(done.stdout.decode())
+    return done.returncode == 0
+
+
+def main() -> None:
+    """Try each mutant in a copy of the project; exit with 1 when one lives."""
+    alive = 0
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "project"
+        kept = ("cxr", "stages", "tools", "tests", "pretrained", ".dvc/plots")
+        for name in kept:
+            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("pyproject.toml", "params.yaml", "demo.yaml", "dvc.yaml", "enhance.py"):
+            shutil.copy2(ROOT / name, root / name)
+        for test in sorted({mutant.test for mutant in MUTANTS}):
+            if not passes(test, root):
+                sys.exit(f"{test} fails on the code as it is")
+        for mutant in MUTANTS:
+            path = root / mutant.file
+            text = path.read_text()
+            if text.count(mutant.right) != 1:
+                sys.exit(f"{mutant.file} does not hold exactly once: {mutant.right}")
+            path.write_text(text.replace(mutant.right, mutant.wrong))
+            lives = passes(mutant.test, root)
+            path.write_text(text)
+            alive += lives
+            print(f"{'LIVES' if lives else 'killed'}: {mutant.mistake} ({mutant.test.partition('::')[2]})", flush=True)
+    print(f"{len(MUTANTS) - alive} of {len(MUTANTS)} mutants killed")
+    sys.exit(1 if alive else 0)
+
+
+if __name__ == "__main__":
+    main()
