@@ -18,10 +18,10 @@ from ruamel.yaml import YAML
 from benchmarks.speed import OPERATIONS, start_training
 from cxr.compute.device import repeatable
 from cxr.compute.soap import EVERY
-from cxr.dataset import packed as dataset
+from cxr.dataset import packed
 from cxr.foundation import params
 from cxr.foundation.errors import UserError, one_line_errors
-from cxr.superres.training.trainer import Training
+from cxr.superres.training.settings import Training
 from stages import download, errormaps, evaluate, preprocess, split, train_srcnn, train_vdsr
 
 PARAMS = Path("params.yaml")
@@ -53,7 +53,7 @@ def operations(name: str, settings: Training, scales: int) -> float:
 
 def training_rate(name: str, folder: Path, settings: Training, device: torch.device, steps: int = 200) -> float:
     """Return the operations a second of a network's training on the images of `folder`, once it runs."""
-    data = dataset.load(folder / train_vdsr.IMAGES, folder / train_vdsr.TABLE, folder / train_vdsr.SPLIT)
+    data = packed.load(folder / train_vdsr.IMAGES, folder / train_vdsr.TABLE, folder / train_vdsr.SPLIT)
     images = data.images[data.rows("train")[:400]]
     with repeatable():
         run, draw_batch = start_training(name, images, settings.batch, settings.patch, device)

@@ -28,8 +28,9 @@ from cxr.foundation.errors import UserError, one_line_errors
 from cxr.foundation.files import write_table
 from cxr.foundation.runtime import Runtime
 from cxr.measures.quality import psnr, ssim
-from cxr.superres.degradation import Degrade, crop_to_multiple, enlarge, low_resolution, to_levels
+from cxr.superres.degradation import crop_to_multiple, enlarge, low_resolution, to_levels
 from cxr.superres.evaluation.restore import Restorers
+from cxr.superres.settings import Degrade
 from stages import train_srcnn, train_vdsr
 
 SCALES: Final = (2, 3, 4)

@@ -33,17 +33,19 @@ from torch import Tensor, nn
 
 from benchmarks import plain
 from cxr.compute import modelfile
-from cxr.compute.device import choose_precision, keep_freed_memory
+from cxr.compute.device import choose_precision
+from cxr.compute.memory import keep_freed_memory
 from cxr.foundation import params
 from cxr.foundation.errors import one_line_errors
 from cxr.sources.phantom.scene import draw
-from cxr.superres.degradation import Degradation, Degrade
 from cxr.superres.evaluation.restore import Restorers, measured
 from cxr.superres.networks import srcnn, vdsr
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
-from cxr.superres.training.crops import Augment, Crops, reach
-from cxr.superres.training.trainer import Run, Training
+from cxr.superres.settings import Degradation, Degrade
+from cxr.superres.training.crops import Crops, reach
+from cxr.superres.training.run import Run
+from cxr.superres.training.settings import Augment, Training
 
 PARAMS = Path("params.yaml")
 DEMO = Path("demo")

@@ -8,20 +8,18 @@ if __name__ == "__main__":  # before imports that take seconds, in which nobody 
 from pathlib import Path
 from typing import Any
 
-from cxr.dataset.pack import Preprocess
-from cxr.dataset.split import Split
-from cxr.detection.classifier import Diagnose
+from cxr.dataset.settings import Preprocess, Split
+from cxr.detection.settings import Diagnose
 from cxr.foundation import params
 from cxr.foundation.errors import one_line_errors
 from cxr.foundation.files import write_text
 from cxr.foundation.runtime import Runtime
 from cxr.sources.local import Download
-from cxr.sources.phantom.scene import Phantom
-from cxr.superres.degradation import Degrade
-from cxr.superres.evaluation.showcase import ErrorMaps
-from cxr.superres.networks.srcnn import Architecture
-from cxr.superres.training.crops import Augment
-from cxr.superres.training.trainer import Training
+from cxr.sources.phantom.settings import Phantom
+from cxr.superres.architectures.srcnn import Architecture
+from cxr.superres.evaluation.settings import ErrorMaps
+from cxr.superres.settings import Degrade
+from cxr.superres.training.settings import Augment, Training
 
 PARAMS = Path("params.yaml")
 OK = Path("data/params.ok")

@@ -11,20 +11,22 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from cxr.compute.device import choose_device, keep_freed_memory
-from cxr.dataset import packed as dataset
-from cxr.detection.classifier import POSITIVE, Diagnose, lacking, predicted, train
+from cxr.compute.device import choose_device
+from cxr.compute.memory import keep_freed_memory
+from cxr.dataset import packed
+from cxr.detection.classifier import POSITIVE, lacking, predicted, train
 from cxr.detection.report import ORIGINAL, VIEWS, findings, table
+from cxr.detection.settings import Diagnose
 from cxr.figures import charts
-from cxr.figures.panels import save
+from cxr.figures.layout import save
 from cxr.foundation import params
 from cxr.foundation.errors import one_line_errors
 from cxr.foundation.files import replacing_folder, write_json
 from cxr.foundation.provenance import made_with
 from cxr.foundation.runtime import Runtime
 from cxr.measures.discrimination import auc, matched, sharpness
-from cxr.superres.degradation import Degrade
 from cxr.superres.evaluation.archive import Kept
+from cxr.superres.settings import Degrade
 
 PARAMS = Path("params.yaml")
 IMAGES, TABLE, SPLIT = Path("data/images.npy"), Path("data/images.csv"), Path("data/split.csv")
@@ -40,7 +42,7 @@ def run(workspace: Path) -> None:
     settings = params.read(workspace / PARAMS, "diagnose", Diagnose)
     degrade = params.read(workspace / PARAMS, "degrade", Degrade)
     device = choose_device(params.read(workspace / PARAMS, "runtime", Runtime).device)
-    data = dataset.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
+    data = packed.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
     ill = (data.table["class"] == POSITIVE).to_numpy()
     learn, choose, rows = (data.rows(part) for part in ("train", "val", "test"))
     kept = Kept(workspace / RESTORED, data.table["id"].iloc[rows].tolist(), data.images.shape[1], degrade)

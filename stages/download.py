@@ -13,7 +13,8 @@ from cxr.foundation.errors import one_line_errors
 from cxr.foundation.files import replacing_folder, write_json
 from cxr.foundation.runtime import Runtime
 from cxr.sources import kaggle, local
-from cxr.sources.phantom import scene as phantom
+from cxr.sources.phantom import scene
+from cxr.sources.phantom.settings import Phantom
 
 PARAMS = Path("params.yaml")
 DOWNLOADS = Path("downloads")
@@ -24,7 +25,7 @@ METRICS = Path("metrics/download.json")
 def run(workspace: Path) -> None:
     """Write RAW and METRICS of `workspace`."""
     settings = params.read(workspace / PARAMS, "download", local.Download)
-    drawn = params.read(workspace / PARAMS, "phantom", phantom.Phantom)
+    drawn = params.read(workspace / PARAMS, "phantom", Phantom)
     runtime = params.read(workspace / PARAMS, "runtime", Runtime)
     source = workspace / settings.path
     if settings.source == "kaggle":
@@ -33,7 +34,7 @@ def run(workspace: Path) -> None:
             _tell(f"warning: Kaggle's zip does not hold what was published: {unlike}")
     with replacing_folder(workspace / RAW) as folder:
         if settings.source == "phantom":
-            phantom.write(folder, drawn, runtime.processes)
+            scene.write(folder, drawn, runtime.processes)
             fetched = local.survey(folder)
         else:
             fetched = local.fetch(source, folder)

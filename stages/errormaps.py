@@ -12,14 +12,16 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from cxr.dataset import packed as dataset
-from cxr.figures import panels as figures
+from cxr.dataset import packed
+from cxr.figures.layout import save
+from cxr.figures.panels import error_panel, mean_error_maps
 from cxr.foundation import params
 from cxr.foundation.errors import one_line_errors
-from cxr.foundation.files import replacing_folder
-from cxr.superres.degradation import Degrade
+from cxr.foundation.files import replacing_folder, whole
 from cxr.superres.evaluation.archive import MODELS, Kept
-from cxr.superres.evaluation.showcase import ErrorMaps, choose
+from cxr.superres.evaluation.settings import ErrorMaps
+from cxr.superres.evaluation.showcase import choose
+from cxr.superres.settings import Degrade
 
 PARAMS = Path("params.yaml")
 IMAGES, TABLE, SPLIT = Path("data/images.npy"), Path("data/images.csv"), Path("data/split.csv")
@@ -31,11 +33,11 @@ def run(workspace: Path) -> None:
     """Draw the panels of `workspace` into a folder that replaces the one of an earlier run."""
     settings = params.read(workspace / PARAMS, "errormaps", ErrorMaps)
     degrade = params.read(workspace / PARAMS, "degrade", Degrade)
-    data = dataset.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
+    data = packed.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
     kept = Kept(workspace / RESTORED, data.table["id"].iloc[data.rows("test")].tolist(), data.images.shape[1], degrade)
-    with dataset.whole(workspace / PER_IMAGE):
+    with whole(workspace / PER_IMAGE):
         per_image = pd.read_csv(workspace / PER_IMAGE, dtype={"image": str, "patient": str})
-    with dataset.whole(workspace / ERRORS), np.load(workspace / ERRORS, allow_pickle=False) as file:
+    with whole(workspace / ERRORS), np.load(workspace / ERRORS, allow_pickle=False) as file:
         errors = {(model, each.name): file[f"{model}_{each.name}"] for model in MODELS for each in degrade.degradations}
     scores = {
         tuple(key): (float(psnr), float(ssim))
@@ -49,7 +51,7 @@ def run(workspace: Path) -> None:
                 truth, low, restored = kept.of(data.images[row], image, degradation, torch.device("cpu"))
                 source = data.table["source"].iloc[row]
                 gain = scores[image, name, "vdsr"][0] - scores[image, name, "bicubic"][0]
-                panel = figures.error_panel(
+                panel = error_panel(
                     truth[0, 0].cpu().numpy(),
                     low[0, 0].cpu().numpy(),
                     {model: restored[model][0, 0].cpu().numpy() for model in MODELS},
@@ -59,10 +61,10 @@ def run(workspace: Path) -> None:
                     settings.ceiling,
                     settings.inset,
                 )
-                figures.save(panel, folder / f"{name}_{number}_{rule}.png")
+                save(panel, folder / f"{name}_{number}_{rule}.png")
             averages = {model: errors[model, name] for model in MODELS}
-            figure = figures.mean_error_maps(averages, degradation.title, per_image["image"].nunique(), None)
-            figures.save(figure, folder / f"{name}_mean.png")
+            figure = mean_error_maps(averages, degradation.title, per_image["image"].nunique(), None)
+            save(figure, folder / f"{name}_mean.png")
 
 
 def main() -> None:

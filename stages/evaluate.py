@@ -11,17 +11,18 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from cxr.compute.device import choose_device, keep_freed_memory
-from cxr.dataset import packed as dataset
+from cxr.compute.device import choose_device
+from cxr.compute.memory import keep_freed_memory
+from cxr.dataset import packed
 from cxr.foundation import params
 from cxr.foundation.errors import one_line_errors
 from cxr.foundation.files import replacing, replacing_folder, write_json, write_table
 from cxr.foundation.provenance import made_with
 from cxr.foundation.runtime import Runtime
-from cxr.superres.degradation import Degrade
 from cxr.superres.evaluation.archive import MODELS, keeping
 from cxr.superres.evaluation.report import gains_by_image, means, summary, table
 from cxr.superres.evaluation.restore import Restorers, measured
+from cxr.superres.settings import Degrade
 
 PARAMS = Path("params.yaml")
 IMAGES, TABLE, SPLIT = Path("data/images.npy"), Path("data/images.csv"), Path("data/split.csv")
@@ -37,7 +38,7 @@ def run(workspace: Path) -> None:
     """Evaluate the models of `workspace` on its test split; write metrics, tables, mean error maps and restored images."""
     degrade = params.read(workspace / PARAMS, "degrade", Degrade)
     device = choose_device(params.read(workspace / PARAMS, "runtime", Runtime).device)
-    data = dataset.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
+    data = packed.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
     restorers = Restorers(workspace / SRCNN, workspace / VDSR, degrade, device)
     rows = data.rows("test")
     per_model: list[dict[str, str | float]] = []
@@ -78,7 +79,7 @@ def run(workspace: Path) -> None:
         np.savez(partial, allow_pickle=False, **errors)
     made = {**made_with("evaluate"), "device": device.type, "precision": str(restorers.precision).removeprefix("torch.")}
     write_json(workspace / STATISTICS, {**summary(per_image), "made_with": [made]})  # a list, which metrics diff leaves out
-    write_json(workspace / METRICS, {**in_the_mean, "test_set": dataset.digest(data.images, rows)[:12]})
+    write_json(workspace / METRICS, {**in_the_mean, "test_set": packed.digest(data.images, rows)[:12]})
     print(table(per_image))
 
 

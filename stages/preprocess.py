@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cxr.dataset.pack import Preprocess, pack
+from cxr.dataset.pack import pack
+from cxr.dataset.settings import Preprocess
 from cxr.foundation import params
 from cxr.foundation.errors import one_line_errors
 from cxr.foundation.files import write_json, write_table
@@ -27,7 +28,8 @@ CONTACT_SHEET = Path("plots/contact_sheet.png")
 def run(workspace: Path) -> None:
     """Write IMAGES, TABLE, REJECTED, METRICS and CONTACT_SHEET of `workspace` from its RAW."""
     # Workers import this module too: without matplotlib they start in half the time.
-    from cxr.figures import panels as figures  # noqa: PLC0415
+    from cxr.figures.contact_sheet import contact_sheet  # noqa: PLC0415
+    from cxr.figures.layout import save  # noqa: PLC0415
 
     settings = params.read(workspace / PARAMS, "preprocess", Preprocess)
     runtime = params.read(workspace / PARAMS, "runtime", Runtime)
@@ -35,8 +37,8 @@ def run(workspace: Path) -> None:
     write_table(workspace / TABLE, packed.table)
     write_table(workspace / REJECTED, packed.rejected)
     write_json(workspace / METRICS, packed.counts)
-    sheet = figures.contact_sheet(np.load(workspace / IMAGES, mmap_mode="r"), packed.table)
-    figures.save(sheet, workspace / CONTACT_SHEET)
+    sheet = contact_sheet(np.load(workspace / IMAGES, mmap_mode="r"), packed.table)
+    save(sheet, workspace / CONTACT_SHEET)
     print("; ".join(f"{what.replace('_', ' ')} {sum(by_class.values())}" for what, by_class in packed.counts.items()))
 
 

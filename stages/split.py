@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxr.dataset.split import Split, counts, split
+from cxr.dataset.settings import Split
+from cxr.dataset.split import counts, split
 from cxr.foundation import params
 from cxr.foundation.errors import one_line_errors
 from cxr.foundation.files import write_json, write_table

@@ -15,18 +15,20 @@ from pathlib import Path
 
 from cxr.compute import modelfile
 from cxr.compute.checkpoint import locked
-from cxr.compute.device import choose_device, keep_freed_memory
+from cxr.compute.device import choose_device
+from cxr.compute.memory import keep_freed_memory
 from cxr.compute.ranks import joined, launch, launched
-from cxr.dataset import packed as dataset
+from cxr.dataset import packed
 from cxr.foundation import params
 from cxr.foundation.errors import one_line_errors
 from cxr.foundation.files import write_table
 from cxr.foundation.provenance import made_with
 from cxr.foundation.runtime import Runtime
-from cxr.superres.degradation import Degrade
-from cxr.superres.networks.srcnn import SRCNN, Architecture, start_from_bicubic
-from cxr.superres.training.crops import Augment
-from cxr.superres.training.trainer import Fitted, Trainer, Training
+from cxr.superres.architectures.srcnn import Architecture
+from cxr.superres.networks.srcnn import SRCNN, start_from_bicubic
+from cxr.superres.settings import Degrade
+from cxr.superres.training.settings import Augment, Training
+from cxr.superres.training.trainer import Fitted, Trainer
 
 PARAMS = Path("params.yaml")
 IMAGES, TABLE, SPLIT = Path("data/images.npy"), Path("data/images.csv"), Path("data/split.csv")
@@ -52,7 +54,7 @@ def run(workspace: Path) -> None:
         joined(settings.ranks, device) as rank,
         locked(workspace / CHECKPOINTS, "train_srcnn") if rank.first else nullcontext(),
     ):
-        data = dataset.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
+        data = packed.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
         trainer = Trainer(data, settings, augment, runtime, workspace / CHECKPOINTS, made_with("train_srcnn"), rank)
         network = SRCNN(mapping)
         start_from_bicubic(network, settings.seed)

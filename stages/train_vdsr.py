@@ -10,18 +10,19 @@ from pathlib import Path
 
 from cxr.compute import modelfile
 from cxr.compute.checkpoint import locked
-from cxr.compute.device import choose_device, keep_freed_memory
+from cxr.compute.device import choose_device
+from cxr.compute.memory import keep_freed_memory
 from cxr.compute.ranks import joined, launch, launched
-from cxr.dataset import packed as dataset
+from cxr.dataset import packed
 from cxr.foundation import params
 from cxr.foundation.errors import one_line_errors
 from cxr.foundation.files import write_table
 from cxr.foundation.provenance import made_with
 from cxr.foundation.runtime import Runtime
-from cxr.superres.degradation import Degrade
 from cxr.superres.networks.vdsr import VDSR, as_multiplied, start_from_bicubic
-from cxr.superres.training.crops import Augment
-from cxr.superres.training.trainer import Trainer, Training
+from cxr.superres.settings import Degrade
+from cxr.superres.training.settings import Augment, Training
+from cxr.superres.training.trainer import Trainer
 
 PARAMS = Path("params.yaml")
 IMAGES, TABLE, SPLIT = Path("data/images.npy"), Path("data/images.csv"), Path("data/split.csv")
@@ -44,7 +45,7 @@ def run(workspace: Path) -> None:
         joined(settings.ranks, device) as rank,
         locked(workspace / CHECKPOINTS, "train_vdsr") if rank.first else nullcontext(),
     ):
-        data = dataset.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
+        data = packed.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
         trainer = Trainer(data, settings, augment, runtime, workspace / CHECKPOINTS, made_with("train_vdsr"), rank)
         network = VDSR()
         start_from_bicubic(network, settings.seed)

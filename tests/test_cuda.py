@@ -6,15 +6,17 @@ import torch
 from torch import nn
 
 from cxr.compute import soap
-from cxr.compute.device import Recorded, repeatable
+from cxr.compute.cuda_graph import Recorded
+from cxr.compute.device import repeatable
 from cxr.compute.soap import SOAP
-from cxr.superres.degradation import Degradation
 from cxr.superres.networks import srcnn, vdsr
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
-from cxr.superres.training import crops as patches
-from cxr.superres.training.crops import Augment, Crops, reach
-from cxr.superres.training.trainer import Run, Training
+from cxr.superres.settings import Degradation
+from cxr.superres.training import crops
+from cxr.superres.training.crops import Crops, reach
+from cxr.superres.training.run import Run
+from cxr.superres.training.settings import Augment, Training
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 
@@ -102,7 +104,7 @@ def test_crops_are_those_of_a_cpu(monkeypatch):
     images = np.random.default_rng(0).integers(0, 256, (5, 144, 144), dtype=np.uint8)
     augment = Augment(flip=True, zoom=0.7, rotation=5.0, warped=0.5)
     on_cpu, stored = (Crops(images, np.array([4, 0, 2]), augment, 36, 7, 0, d, margin=reach(ALL)) for d in (CPU, CUDA))
-    monkeypatch.setattr(patches, "ROOM", 0)
+    monkeypatch.setattr(crops, "ROOM", 0)
     sent = Crops(images, np.array([4, 0, 2]), augment, 36, 7, 0, CUDA, margin=reach(ALL))
     assert stored.stored is not None
     assert sent.stored is None

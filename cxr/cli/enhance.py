@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from cxr.compute.device import keep_freed_memory
-from cxr.figures.panels import DISCLAIMER, LABELS, comparison, save
+from cxr.compute.memory import keep_freed_memory
+from cxr.figures.layout import DISCLAIMER, save
+from cxr.figures.panels import LABELS, comparison
 from cxr.formats import dicom
 from cxr.formats.decode import MAX_PIXELS, Unusable, decode
 from cxr.formats.dicom import SUFFIXES, derived, looks_like_dicom

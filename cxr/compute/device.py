@@ -1,19 +1,12 @@
 """Which device to compute on, in which type to multiply there, and how to keep it busy."""
 
-import ctypes
-import gc
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from cxr.foundation.errors import UserError
-
-# Settings of mallopt(3) by number: M_MMAP_THRESHOLD and M_TRIM_THRESHOLD, each with the highest value that it takes, and
-# M_ARENA_MAX, one for all threads, since what other arenas hold goes back whatever the threshold.
-MEMORY = {-3: 2**25, -1: 2**31 - 1, -8: 1}
 
 
 def choose_device(wish: Literal["auto", "cpu", "cuda"]) -> torch.device:
@@ -48,54 +41,3 @@ def repeatable() -> AbstractContextManager[None]:
 def send(tensor: Tensor, device: torch.device) -> Tensor:
     """Return `tensor`, which is in the CPU's memory, on `device`, without waiting for what a GPU is still to do."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
-
-
-class Recorded:
-    """Work on a CUDA device that always takes the same steps, recorded as a CUDA graph at its second call.
-
-    A small network is hundreds of kernels of a few microseconds each, and starting them one by one takes longer than they do;
-    recorded, they are started together. Every call must bring tensors of the same shapes, and may overwrite the results of the
-    one before. What the work reads and changes besides must stay where it is in memory.
-    """
-
-    def __init__(self, work: Callable[..., Sequence[Tensor]]) -> None:
-        self.work = work
-        self.rehearsed = False
-        self.graph: torch.cuda.CUDAGraph | None = None
-        self.given: list[Tensor] = []
-        self.results: Sequence[Tensor] = []
-
-    def __call__(self, *given: Tensor) -> Sequence[Tensor]:
-        """Return what the work makes of `given`."""
-        if not self.rehearsed:  # libraries make their plans and take memory, which must not be recorded
-            self.rehearsed = True
-            return self.work(*given)
-        if self.graph is None:
-            self.graph = self._record(given)
-        torch._foreach_copy_(self.given, list(given))
-        self.graph.replay()
-        return self.results
-
-    def _record(self, given: Sequence[Tensor]) -> torch.cuda.CUDAGraph:
-        self.given = [tensor.clone() for tensor in given]
-        graph = torch.cuda.CUDAGraph()
-        # Were an earlier network's graph, which nobody needs any more, freed meanwhile, that would end the recording.
-        gc.collect()
-        gc.disable()
-        try:
-            with torch.cuda.graph(graph):
-                self.results = self.work(*self.given)
-        finally:
-            gc.enable()
-        return graph
-
-
-def keep_freed_memory() -> None:
-    """Let this process keep what it frees, but for blocks above 32 MB; where the C library is not GNU's, do nothing.
-
-    glibc gives much of it back to the system, and getting it again page by page took an eighth of VDSR's training.
-    """
-    with suppress(AttributeError, OSError, TypeError):  # no mallopt (musl, macOS), or no C library to open so (Windows)
-        mallopt = ctypes.CDLL(None).mallopt
-        for setting in MEMORY.items():
-            mallopt(*setting)

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cxr.compute.device import Recorded, send
+from cxr.compute.cuda_graph import Recorded
+from cxr.compute.device import send
 
 # Steps between two turns of the bases. On a CPU the matrices here are so small that two cost less than they bring; a GPU takes
 # as long for QR decompositions as for two steps of a network.

@@ -4,10 +4,9 @@ import hashlib
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, assert_never
+from typing import Any, NamedTuple, assert_never
 
 import numpy as np
 import pandas as pd
@@ -16,29 +15,16 @@ from PIL import Image
 from tqdm import tqdm
 
 from cxr.dataset.patients import patient
+from cxr.dataset.settings import Normalise, Preprocess
 from cxr.formats.decode import Grey, Unusable, decode
 from cxr.foundation.errors import UserError
 from cxr.foundation.files import replacing
-from cxr.foundation.params import SEED, at_least, between
 from cxr.foundation.workers import in_order
-
-Normalise = Literal["none", "minmax", "percentile"]
 
 COLUMNS = ("id", "class", "patient", "source", "height", "width", "sha256")
 REJECTED_COLUMNS = ("file", "class", "kind", "reason")
 
 _PERCENTILES = (0.5, 99.5)
-
-
-@dataclass(frozen=True)
-class Preprocess:
-    """Section `preprocess` of params.yaml."""
-
-    size: Annotated[int, between(16, 4096)]
-    normalise: Normalise
-    limit: Annotated[int, at_least(1)]
-    max_damaged: Annotated[float, between(0, 1)]
-    seed: Annotated[int, SEED]
 
 
 class Packed(NamedTuple):

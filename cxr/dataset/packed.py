@@ -1,18 +1,17 @@
 """The packed images with their tables, as a memory map."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from cxr.foundation.errors import UserError
+from cxr.foundation.files import whole
 
 Images = npt.NDArray[np.uint8]
 TEXTS = dict.fromkeys(("id", "class", "patient", "source", "sha256"), str)  # an id such as 1234e5678901 is no number
@@ -49,17 +48,6 @@ def load(images: Path, table: Path, split: Path) -> Dataset:
     if list(parts["id"]) != list(described["id"]):
         raise UserError(f"{split} does not list the images of {table}; rerun the stage split")
     return Dataset(pixels, described.assign(split=parts["split"]))
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[None]:
-    """Raise UserError when the block finds that `path` is missing or is not what the stages write."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; run dvc repro, which makes it") from None
-    except (ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise UserError(f"{path} is damaged ({' '.join(str(error).split())}); remove it and run dvc repro") from None
 
 
 def digest(images: Images, rows: Sequence[int] | npt.NDArray[np.intp]) -> str:

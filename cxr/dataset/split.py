@@ -1,38 +1,17 @@
 """Training, validation and test patients."""
 
 import warnings
-from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
+from cxr.dataset.settings import Split
 from cxr.foundation.errors import UserError
-from cxr.foundation.params import SEED, Must
 
 PARTS = ("train", "val", "test")
 
 _FINEST = 100  # folds at most: fractions are met to the hundredth
-
-Fraction = Annotated[float, Must("above 0 and below 1", lambda value: 0 < value < 1)]
-
-
-@dataclass(frozen=True)
-class Split:
-    """Section `split` of params.yaml: the share of the images in each part, and the seed. The shares add up to 1."""
-
-    train: Fraction
-    val: Fraction
-    test: Fraction
-    seed: Annotated[int, SEED]
-
-    def __post_init__(self) -> None:
-        """Raise ValueError when the shares do not add up to 1."""
-        total = self.train + self.val + self.test
-        if abs(total - 1) > 1e-6:
-            shares = f"{self.train:g}, {self.val:g} and {self.test:g}"
-            raise ValueError(f"train, val and test are {shares} and add up to {total:g}; expected 1")
 
 
 def split(table: pd.DataFrame, shares: Split) -> pd.DataFrame:

@@ -2,10 +2,8 @@
 
 import copy
 import importlib
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,27 +15,15 @@ from tqdm import tqdm
 
 from cxr.dataset.packed import Images
 from cxr.detection.compact import Compact, standardised
+from cxr.detection.settings import Diagnose
 from cxr.foundation.errors import UserError
-from cxr.foundation.params import SEED, Must, at_least
-from cxr.superres.degradation import generator
+from cxr.foundation.randomness import generator
 
 POSITIVE = "PNEUMONIA"
 SHIFT = 16  # pixels by which a training image is moved at most
 SMOOTHED = 0.95  # share of the running mean of the weights that each step keeps
 WEIGHT_DECAY = 0.05
 IMAGENET = (0.449, 0.226)  # mean and standard deviation of grey levels, which pretrained backbones expect
-NETWORKS = re.compile(r"compact|(torchvision|timm):\w[\w.]*")
-
-
-@dataclass(frozen=True)
-class Diagnose:
-    """Section `diagnose` of params.yaml."""
-
-    network: Annotated[str, Must("compact or torchvision:NAME or timm:NAME", lambda name: bool(NETWORKS.fullmatch(name)))]
-    epochs: Annotated[int, at_least(1)]
-    batch: Annotated[int, at_least(1)]
-    learning_rate: Annotated[float, Must("above 0", lambda rate: rate > 0)]
-    seed: Annotated[int, SEED]
 
 
 class Backbone(nn.Module):

@@ -6,19 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cxr.measures.discrimination import (
-    ENOUGH_NEGATIVES,
-    POWER,
-    Estimate,
-    Floats,
-    Truths,
-    auc,
-    calibration_error,
-    estimate,
-    mean,
-    resampled,
-    sensitivity_at,
-)
+from cxr.measures.bootstrap import Estimate, Floats, Truths, estimate, mean, resampled
+from cxr.measures.discrimination import ENOUGH_NEGATIVES, POWER, auc, calibration_error, sensitivity_at
 
 ORIGINAL = "original"
 VIEWS = ("low", "bicubic", "srcnn", "vdsr")

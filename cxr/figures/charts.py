@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from cxr.figures.panels import COLOURS, DISCLAIMER, DPI, LABELS
+from cxr.figures.layout import DISCLAIMER, DPI
+from cxr.figures.panels import COLOURS, LABELS
 from cxr.measures.discrimination import auc, roc
 
 # How images are shown to a classifier: name, colour and dashes of its curve.

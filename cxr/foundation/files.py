@@ -7,8 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import pandas as pd
+
+from cxr.foundation.errors import UserError
 
 
 @contextmanager
@@ -89,3 +92,14 @@ def _to_disk(path: Path) -> None:
 def _partial(path: Path) -> Path:
     # Always the same name, so that a killed run leaves one file that the next run replaces, not a heap of them.
     return path.with_name(f".{path.stem}.partial{path.suffix}")
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[None]:
+    """Raise UserError when the block finds that `path` is missing or is not what the stages write."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run dvc repro, which makes it") from None
+    except (ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise UserError(f"{path} is damaged ({' '.join(str(error).split())}); remove it and run dvc repro") from None

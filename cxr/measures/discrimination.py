@@ -1,28 +1,16 @@
 """How well scores tell two classes apart, with what of it is certain, by patient."""
 
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import laplace
 from scipy.optimize import linear_sum_assignment
 
-RESAMPLES = 2000
+from cxr.measures.bootstrap import Floats, Truths
+
 CALIPER = 0.2  # standard deviations: Austin, "Optimal caliper widths for propensity-score matching", Pharm. Stat. 10(2), 2011
 BINS = 10
 ENOUGH_NEGATIVES = 100  # for a specificity of 95%, of which 5 negatives decide
 POWER = 1.96 + 0.84  # standard errors of the smallest difference that a test at 5% finds four times out of five
-
-Floats = npt.NDArray[np.float64]
-Truths = npt.NDArray[np.bool_]
-
-
-class Estimate(NamedTuple):
-    """A value with its 95% interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 def auc(scores: Floats, labels: Truths, weights: npt.NDArray[np.integer] | None = None) -> Floats:
@@ -46,34 +34,6 @@ def roc(scores: Floats, labels: Truths) -> tuple[Floats, Floats]:
     thresholds = np.unique(scores)[::-1]
     rates = [np.r_[0.0, [(scores[of] >= threshold).mean() for threshold in thresholds]] for of in (~labels, labels)]
     return rates[0], rates[1]
-
-
-def resampled(labels: Truths, patients: npt.NDArray[np.str_], seed: int = 0) -> npt.NDArray[np.intp]:
-    """Return how often each case is in each of RESAMPLES samples: (RESAMPLES, N).
-
-    Patients are drawn with replacement, with all their images, from those with a positive image and from the others apart.
-    """
-    names, of = np.unique(patients, return_inverse=True)
-    ill = np.zeros(len(names), bool)
-    np.logical_or.at(ill, of, labels)
-    source = np.random.default_rng(seed)
-    counts = np.zeros((RESAMPLES, len(names)), np.intp)
-    for group in (np.flatnonzero(ill), np.flatnonzero(~ill)):
-        if len(group):
-            drawn = group[source.integers(len(group), size=(RESAMPLES, len(group)))]
-            np.add.at(counts, (np.arange(RESAMPLES)[:, None], drawn), 1)
-    return counts[:, of]
-
-
-def estimate(value: float, samples: Floats) -> Estimate:
-    """Return `value` with the 95% percentile interval of its bootstrap `samples`."""
-    low, high = np.nanquantile(samples, [0.025, 0.975])
-    return Estimate(float(value), float(low), float(high))
-
-
-def mean(values: Floats, weights: npt.NDArray[np.intp]) -> Estimate:
-    """Return the mean of `values` (N,) with its interval."""
-    return estimate(values.mean(), weights @ values / weights.sum(1))
 
 
 def calibration_error(probabilities: Floats, labels: Truths, weights: npt.NDArray[np.integer] | None = None) -> Floats:

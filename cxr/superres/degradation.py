@@ -1,17 +1,14 @@
 """The low-resolution observation of a radiograph: the one function that makes a network's input, in training and after."""
 
-import hashlib
-from dataclasses import dataclass
 from functools import cache
-from itertools import product
-from typing import Annotated, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from cxr.compute.device import send
-from cxr.foundation.params import SEED, Must, between
+from cxr.foundation.randomness import generator
+from cxr.superres.settings import Degradation
 
 # Bicubic weights at x2 and x4 are dyadic, so that exact halves of a grey level are common, and float32 noise (1e-5 grey
 # levels) would round them differently from one window, batch or device to another. This much is added before rounding.
@@ -27,68 +24,18 @@ MARGIN = 24  # pixels that this comes to at the largest scale, at least; a multi
 # zeros, and as exact.
 SMALL = 192
 
-# Each in a section's list: none twice, and one at least.
-EACH_ONCE = Must("at least one, each once", lambda values: 0 < len(values) == len(set(values)))
 
-
-class Degradation(NamedTuple):
-    """One way in which a low-resolution copy is made: its scale, and the standard deviation of its noise in grey levels."""
-
-    scale: int
-    noise: float = 0.0
-
-    @property
-    def name(self) -> str:
-        """Return what tables and files call it: x2, or with noise x2_noise5."""
-        return f"x{self.scale}" + (f"_noise{self.noise:g}" if self.noise else "")
-
-    @property
-    def title(self) -> str:
-        """Return what pictures call it."""
-        noisy = f" of images with detector noise of {self.noise:g} grey levels" if self.noise else ""
-        return f"x{self.scale} super-resolution{noisy}"
-
-
-@dataclass(frozen=True)
-class Degrade:
-    """Section `degrade` of params.yaml."""
-
-    scales: Annotated[tuple[Literal[2, 3, 4], ...], EACH_ONCE]
-    noise: Annotated[tuple[Annotated[float, between(0, 64)], ...], EACH_ONCE]
-    seed: Annotated[int, SEED]
-
-    @property
-    def degradations(self) -> tuple[Degradation, ...]:
-        """Return every scale with every level of noise."""
-        return tuple(Degradation(*each) for each in product(self.scales, self.noise))
-
-    def at(self, scale: int) -> tuple[Degradation, ...]:
-        """Return one scale with every level of noise."""
-        return tuple(each for each in self.degradations if each.scale == scale)
-
-    @property
-    def levels(self) -> dict[str, tuple[float, ...]]:
-        """Return what a model file says of the degradations that the model was trained for."""
-        return {"scales": self.scales, "noise": self.noise}
-
-    def grain_of(self, image: str, degradation: Degradation, height: int, width: int) -> Tensor:
-        """Return the noise of the low-resolution copy of the image with the id `image`: grey levels (1, 1, height, width).
-
-        White Gaussian noise, a function of id, seed, scale and level alone, so that every run measures the same.
-        """
-        return grain(degradation, (1, 1, height, width), generator("grain", self.seed, image, degradation.scale))
-
-
-def generator(*key: object) -> Generator:
-    """Return a generator of random numbers on the CPU, whose stream is a function of `key`, printed."""
-    # Hashed, because neighbouring seeds of a generator must not give shifted copies of one stream.
-    digest = hashlib.sha256(" ".join(map(str, key)).encode()).digest()
-    return Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))
-
-
-def grain(degradation: Degradation, shape: tuple[int, ...], source: Generator) -> Tensor:
+def draw_noise(degradation: Degradation, shape: tuple[int, ...], source: Generator) -> Tensor:
     """Return detector noise of `shape` in grey levels, drawn from `source`; without noise zeros, drawing nothing."""
     return torch.randn(shape, generator=source) * degradation.noise if degradation.noise else torch.zeros(shape)
+
+
+def noise_for_image(degradation: Degradation, seed: int, image: str, height: int, width: int) -> Tensor:
+    """Return the noise of the low-resolution copy of the image with the id `image`: grey levels (1, 1, height, width).
+
+    White Gaussian noise, a function of id, seed, scale and level alone, so that every run measures the same.
+    """
+    return draw_noise(degradation, (1, 1, height, width), generator("grain", seed, image, degradation.scale))
 
 
 def crop_to_multiple(images: Tensor, scale: int) -> Tensor:

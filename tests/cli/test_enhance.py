@@ -11,10 +11,11 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from cxr.cli import enhance
 from cxr.compute import modelfile
-from cxr.figures.panels import comparison, pixels
+from cxr.figures.layout import pixels
+from cxr.figures.panels import comparison
 from cxr.foundation.errors import UserError
-from cxr.superres import model as inference
 from cxr.superres.degradation import enlarge
+from cxr.superres.model import load_model, restore
 from cxr.superres.networks.vdsr import VDSR
 from tests.support.dicom_files import dataset, save, values
 
@@ -33,10 +34,10 @@ def drawn(height=30, width=22, bits=8):
 
 def expected(image, scale=2, name="vdsr"):
     """What evaluation makes of such an image."""
-    model = inference.load_model(name)
+    model = load_model(name)
     white = np.iinfo(image.dtype).max
     low = torch.from_numpy(image.astype(np.float64) / white).float()[None, None]
-    return inference.restore(model, enlarge(low, scale), scale)[0, 0].double().numpy() * white
+    return restore(model, enlarge(low, scale), scale)[0, 0].double().numpy() * white
 
 
 def note(path):
@@ -59,7 +60,7 @@ def test_the_result_is_of_the_same_kind_and_depth(tmp_path, monkeypatch, name, b
     wanted = expected(np.asarray(Image.open(tmp_path / name)), scale, model)
     off = np.abs(found - wanted).max()
     assert off <= (6 if name == "a.jpeg" else 0.51)  # of 255 levels, which a JPEG loses a few of
-    digest = inference.load_model(model).digest
+    digest = load_model(model).digest
     assert note(tmp_path / "out" / name) == (
         f"Enhanced x{scale} by {model.upper()} (model {digest}), chest-xray-superres. For research, not for diagnosis."
     )
@@ -74,7 +75,7 @@ def test_a_dicom_file_comes_out_as_a_derived_image(tmp_path, monkeypatch, capsys
     assert list(out.ImageType) == ["DERIVED", "PRIMARY", "AP"]
     assert "x4 by VDSR" in out.DerivationDescription
     low = torch.from_numpy(1 - stored / 4095).float()[None, None]
-    shown = 1 - inference.restore(inference.load_model("vdsr"), enlarge(low, 4), 4)[0, 0].numpy()
+    shown = 1 - restore(load_model("vdsr"), enlarge(low, 4), 4)[0, 0].numpy()
     inside = (shown > 0.05) & (shown < 0.95)  # where neither bicubic interpolation nor the network leaves what is shown
     assert inside.mean() > 0.5
     assert np.abs(out.pixel_array - shown * 4095)[inside].max() <= 0.51

@@ -7,7 +7,8 @@ import torch
 
 from cxr.cli import export
 from cxr.foundation.errors import UserError
-from cxr.superres.model import load_model, tiled
+from cxr.superres.model import load_model
+from cxr.superres.tiles import tiled
 
 
 @pytest.mark.parametrize(("name", "scale"), [("srcnn", 2), ("srcnn", 4), ("vdsr", 2)])

@@ -9,7 +9,8 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from cxr.compute.device import Recorded, choose_device, choose_precision, multiplying_in
+from cxr.compute.cuda_graph import Recorded
+from cxr.compute.device import choose_device, choose_precision, multiplying_in
 from cxr.foundation.errors import UserError
 from tests.support.tiny import ROOT
 

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from cxr.dataset.pack import Preprocess, choose, digest, pack, prepare
+from cxr.dataset.pack import choose, digest, pack, prepare
+from cxr.dataset.settings import Preprocess
 from cxr.formats.decode import Unusable
 from cxr.foundation.errors import UserError
 from stages import preprocess as stage

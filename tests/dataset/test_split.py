@@ -5,7 +5,8 @@ import warnings
 import pandas as pd
 import pytest
 
-from cxr.dataset.split import PARTS, Split, counts, split
+from cxr.dataset.settings import Split
+from cxr.dataset.split import PARTS, counts, split
 from cxr.foundation.errors import UserError
 from stages import split as stage
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from cxr.detection import classifier as diagnosis
-from cxr.detection.classifier import Diagnose, classifier, lacking, predicted, train
+from cxr.detection import classifier as classifier_module
+from cxr.detection.classifier import classifier, lacking, predicted, train
 from cxr.detection.compact import Compact, standardised
+from cxr.detection.settings import Diagnose
 from cxr.foundation.errors import UserError
 from cxr.measures.discrimination import auc
 
@@ -71,7 +72,7 @@ def test_exposure_tells_the_network_nothing():
 
 def test_images_are_moved_and_mirrored_and_nothing_else():
     images = torch.rand(6, 1, 40, 40)
-    moved = diagnosis._moved(images, torch.Generator().manual_seed(0))
+    moved = classifier_module._moved(images, torch.Generator().manual_seed(0))
     seen = set()
     for image, found in zip(images, moved, strict=True):
         around = np.pad(image[0].numpy(), 16, mode="reflect")
@@ -90,7 +91,7 @@ def test_images_are_moved_and_mirrored_and_nothing_else():
 
 def test_rows_come_in_the_order_asked_for():
     images = np.arange(5, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
-    found = diagnosis._pixels(images, np.array([3, 0, 4]), CPU)
+    found = classifier_module._pixels(images, np.array([3, 0, 4]), CPU)
     assert (found[:, 0, 0, 0] * 255).round().tolist() == [3, 0, 4]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr.figures import panels as figures
+from cxr.figures import contact_sheet, layout, panels
 
 MODELS = ("bicubic", "srcnn", "vdsr")
 SCORES = {"bicubic": (31.234, 0.81234), "srcnn": (32.345, 0.82345), "vdsr": (33.456, 0.83456)}
@@ -18,7 +18,7 @@ def random_image(size, seed=0):
 
 def panel(truth, restored=None, *, title="a.jpeg (NORMAL): best gain", ceiling=10.0, inset=24, scale=2):
     restored = restored or dict.fromkeys(MODELS, truth)
-    return figures.error_panel(
+    return panels.error_panel(
         truth, truth[::scale, ::scale], restored, SCORES, f"x{scale} super-resolution", title, ceiling, inset
     )
 
@@ -51,11 +51,11 @@ def test_window_is_where_the_errors_differ_most(shape, side, seed):
         return sum(max(values) - min(values) for values in zip(*(w.ravel().tolist() for w in window), strict=True))
 
     corners = list(itertools.product(range(shape[0] - side + 1), range(shape[1] - side + 1)))
-    assert figures.most_different_window(errors, side) == max(corners, key=difference)  # max takes the first of equal ones
+    assert panels.most_different_window(errors, side) == max(corners, key=difference)  # max takes the first of equal ones
 
 
 def test_window_of_equal_errors_is_the_first():
-    assert figures.most_different_window([np.ones((6, 6)), np.ones((6, 6))], 3) == (0, 0)
+    assert panels.most_different_window([np.ones((6, 6)), np.ones((6, 6))], 3) == (0, 0)
 
 
 def test_a_burnt_in_letter_does_not_attract_the_window():
@@ -75,7 +75,7 @@ def test_error_maps_share_one_scale_from_zero_to_the_ceiling():
         restored[model][row : row + 4, 50:54] += level
     restored["vdsr"][90, 90] -= 3  # too dark by as much as bicubic is too bright
     figure = panel(truth, restored, ceiling=10.0)
-    picture = figures.pixels(figure)
+    picture = layout.pixels(figure)
 
     def colour(model, row, column):
         error = np.abs(restored[model].astype(np.int16) - 100)
@@ -94,7 +94,7 @@ def test_error_maps_share_one_scale_from_zero_to_the_ceiling():
 
     maps = [axes.images[0] for axes in figure.axes if axes.images and axes.images[0].get_array().ndim == 2]
     assert len({id(image.norm) for image in maps}) == 1
-    (bar,) = [axes for axes in figure.axes if axes.get_ylabel() == figures.ERROR_LABEL]
+    (bar,) = [axes for axes in figure.axes if axes.get_ylabel() == layout.ERROR_LABEL]
     assert bar.get_ylim() == (0, 10)
 
 
@@ -102,7 +102,7 @@ def test_error_maps_share_one_scale_from_zero_to_the_ceiling():
 def test_grey_levels_are_drawn_as_they_are(size):
     truth = random_image(size)
     figure = panel(truth)  # no method differs, so the framed window lies in the upper left corner
-    picture = figures.pixels(figure)
+    picture = layout.pixels(figure)
     places = [(rows, columns) for axes, rows, columns in shown(figure, truth) if axes.get_xlim() == (0, size)]
     assert len(places) == 4
     for rows, columns in places:
@@ -118,7 +118,7 @@ def test_detail_is_the_window_magnified():
     blurred[100:124, 40:64] ^= 1
     figure = panel(truth, {"bicubic": blurred, "srcnn": truth, "vdsr": truth}, inset=24)
     (place,) = [(rows, columns) for axes, rows, columns in shown(figure, blurred) if axes.get_xlim() == (40, 64)]
-    detail = figures.pixels(figure)[place]
+    detail = layout.pixels(figure)[place]
     factor = len(detail) // 24
     assert factor > 320 // 160  # more than the whole image is
     wanted = np.stack([blurred[100:124, 40:64].repeat(factor, axis=0).repeat(factor, axis=1)] * 3, axis=-1)
@@ -131,7 +131,7 @@ def test_panel_says_what_it_shows():
         assert said in written
     for said in ("PSNR 31.23 dB", "SSIM 0.8123", "PSNR 32.34 dB", "SSIM 0.8235", "PSNR 33.46 dB", "SSIM 0.8346"):
         assert said in written
-    assert figures.DISCLAIMER in written
+    assert layout.DISCLAIMER in written
 
 
 @pytest.mark.parametrize("size", [96, 333])
@@ -140,10 +140,10 @@ def test_nothing_written_is_cut_off(size):
     table = pd.DataFrame({"class": ["NORMAL"], "source": [f"NORMAL/{title}"], "patient": [title]})
     for figure in (
         panel(random_image(size), title=title),
-        figures.contact_sheet(random_image(size)[None], table),
-        figures.mean_error_maps({"bicubic": np.ones((size, size))}, "x2 super-resolution", 3),
+        contact_sheet.contact_sheet(random_image(size)[None], table),
+        panels.mean_error_maps({"bicubic": np.ones((size, size))}, "x2 super-resolution", 3),
     ):
-        figures.pixels(figure)
+        layout.pixels(figure)
         for text in [*figure.texts, *(axes.yaxis.label for axes in figure.axes)]:
             box = text.get_window_extent()
             assert box.x0 >= 0, text
@@ -154,18 +154,18 @@ def test_nothing_written_is_cut_off(size):
 
 def test_mean_error_maps_share_one_scale_and_say_their_means():
     means = {model: np.full((96, 96), level) for model, level in zip(MODELS, (2.5, 1.25, 0.5), strict=True)}
-    figure = figures.mean_error_maps(means, "x4 super-resolution", 60)
+    figure = panels.mean_error_maps(means, "x4 super-resolution", 60)
     assert {tuple(axes.images[0].get_clim()) for axes in figure.axes if axes.images} == {(0, 3)}
     for said in ("x4", "60 test images", "mean 2.500", "mean 1.250", "mean 0.500"):
         assert said in texts(figure)
-    fixed = figures.mean_error_maps(means, "x4 super-resolution", 60, ceiling=7.5)
+    fixed = panels.mean_error_maps(means, "x4 super-resolution", 60, ceiling=7.5)
     assert {tuple(axes.images[0].get_clim()) for axes in fixed.axes if axes.images} == {(0, 7.5)}
 
 
 def sheet(classes, size=8):
     images = np.arange(len(classes), dtype=np.uint8)[:, None, None].repeat(size, axis=1).repeat(size, axis=2)
     rows = [{"class": name, "source": f"{name}/{name}-{i}.jpeg", "patient": f"p{i}"} for i, name in enumerate(classes)]
-    figure = figures.contact_sheet(images, pd.DataFrame(rows))
+    figure = contact_sheet.contact_sheet(images, pd.DataFrame(rows))
     return figure, [int(axes.images[0].get_array()[0, 0, 0]) for axes in figure.axes]
 
 
@@ -198,7 +198,7 @@ def test_contact_sheet_labels_each_image_with_its_own_row():
 def test_contact_sheet_shrinks_large_images_by_their_mean():
     image = np.kron(random_image(256), np.ones((2, 2))).astype(np.uint8)
     table = pd.DataFrame({"class": ["NORMAL"], "source": ["NORMAL/a.jpeg"], "patient": ["a"]})
-    (axes,) = figures.contact_sheet(image[None], table).axes
+    (axes,) = contact_sheet.contact_sheet(image[None], table).axes
     np.testing.assert_array_equal(axes.images[0].get_array()[..., 0], image[::2, ::2])
 
 
@@ -213,11 +213,11 @@ def chunks(png):
 
 def test_equal_figures_give_equal_bytes_whatever_the_readers_settings(tmp_path):
     before = dict(mpl.rcParams)
-    figures.save(panel(random_image(96)), tmp_path / "new" / "a.png")
+    layout.save(panel(random_image(96)), tmp_path / "new" / "a.png")
     settings = {"figure.facecolor": "black", "font.family": "serif", "savefig.dpi": 37, "image.origin": "lower"}
     assert dict(mpl.rcParams) == before
     with mpl.rc_context({**settings, "axes.grid": True, "image.cmap": "jet", "axes.linewidth": 9, "text.color": "red"}):
-        figures.save(panel(random_image(96)), tmp_path / "b.png")
+        layout.save(panel(random_image(96)), tmp_path / "b.png")
     first = (tmp_path / "new" / "a.png").read_bytes()
     assert first == (tmp_path / "b.png").read_bytes()
     assert set(chunks(first)) == {b"IHDR", b"IDAT", b"IEND"}  # no date, no version of the software

@@ -21,8 +21,7 @@ from pydicom.uid import (
     JPEGLSNearLossless,
 )
 
-from cxr.formats import dicom
-from cxr.formats import dicom_decoder as decoder
+from cxr.formats import dicom, dicom_decoder
 from cxr.formats.decode import Unusable
 from cxr.superres.model import Model, enhance_beyond
 from cxr.superres.networks.vdsr import VDSR
@@ -241,7 +240,7 @@ def test_an_element_that_cannot_be_understood_is_told_when_it_is_needed(tmp_path
 def test_a_decoder_that_crashes_takes_one_file_with_it(tmp_path):
     good = save(dataset(values()), tmp_path / "good.dcm", JPEGLSLossless)
     assert np.array_equal(dicom.read(good).stored, values())
-    process = decoder._process()
+    process = dicom_decoder._process()
     process.kill()  # as GDCM does
     with pytest.raises(Unusable, match="so damaged that decoding them crashes"):
         dicom.read(good)

@@ -5,17 +5,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from cxr.measures.discrimination import (
-    auc,
-    calibration_error,
-    estimate,
-    matched,
-    mean,
-    resampled,
-    roc,
-    sensitivity_at,
-    sharpness,
-)
+from cxr.measures.bootstrap import estimate, mean, resampled
+from cxr.measures.discrimination import auc, calibration_error, matched, roc, sensitivity_at, sharpness
 
 
 def cases(count=60, seed=0, levels=None):

@@ -18,7 +18,8 @@ import pytest
 import tifffile
 from PIL import Image, PngImagePlugin
 
-from cxr.dataset.pack import Preprocess, pack
+from cxr.dataset.pack import pack
+from cxr.dataset.settings import Preprocess
 from cxr.foundation.errors import UserError
 from stages import check, diagnose, download, errormaps, evaluate, train_srcnn
 from tests.support.tiny import ROOT, TINY, write_params

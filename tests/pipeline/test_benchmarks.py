@@ -16,7 +16,7 @@ from cxr.sources.phantom.scene import draw
 from cxr.superres.degradation import enlarge, observe
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
-from cxr.superres.training.trainer import Training
+from cxr.superres.training.settings import Training
 from tests.support.tiny import TINY
 
 

@@ -9,8 +9,11 @@ import pytest
 
 from cxr.foundation.errors import UserError
 from cxr.foundation.params import convert
-from cxr.sources.phantom import scene as phantom
-from cxr.sources.phantom.scene import Phantom, Subject, View, draw, subject_of, write
+from cxr.sources.phantom import anatomy, detector, scene, tissues
+from cxr.sources.phantom.anatomy import Subject
+from cxr.sources.phantom.drawing import View
+from cxr.sources.phantom.scene import draw, subject_of, write
+from cxr.sources.phantom.settings import Phantom
 
 PATIENT = re.compile(r"(IM-\d{4})-\d{4}\.jpeg|(person\d+)_(?:bacteria|virus)_\d+\.jpeg")
 SIZE = 96
@@ -60,7 +63,7 @@ def test_names_are_unique_and_tell_patient_and_class() -> None:
     names, patients = set(), {}
     for index in range(120):
         subject = subject_of(index)
-        name = phantom.file_name(subject, index)
+        name = scene.file_name(subject, index)
         names.add(name)
         assert name.startswith("IM-") == (subject.disease == "none")
         patients.setdefault(patient_in(name), set()).add((subject.patient, subject.disease))
@@ -92,10 +95,10 @@ def test_images_of_a_patient_share_the_anatomy_and_differ_in_pose() -> None:
 def test_intensity_follows_beer_and_lambert() -> None:
     # NIST: soft tissue at 60 keV has mu/rho = 0.2048 cm2/g, at 1.06 g/cm3; half of the photons pass ln 2 / mu.
     half_value = np.log(2) / (0.2048 * 1.06) * 10  # mm
-    assert phantom.intensity(np.array(half_value * phantom.SOFT_TISSUE)) == pytest.approx(0.5)
-    slab = 80 * phantom.SOFT_TISSUE + 4 * phantom.CORTICAL_BONE
+    assert detector.intensity(np.array(half_value * tissues.SOFT_TISSUE)) == pytest.approx(0.5)
+    slab = 80 * tissues.SOFT_TISSUE + 4 * tissues.CORTICAL_BONE
     expected = np.exp(-0.2048 * 1.06 * 8.0) * np.exp(-0.3148 * 1.92 * 0.4)
-    assert phantom.intensity(np.array(slab)) == pytest.approx(expected)
+    assert detector.intensity(np.array(slab)) == pytest.approx(expected)
 
 
 def test_lungs_are_darker_than_the_mediastinum() -> None:
@@ -103,20 +106,20 @@ def test_lungs_are_darker_than_the_mediastinum() -> None:
         subject = subject_of(index)
         view = View.of(0, subject, SIZE)
         x, y = view.grid()
-        depth = phantom.lungs(phantom.Anatomy.of(0, subject.patient), view.breath, x, y)
-        pixels = phantom.expose(0, subject, SIZE)
+        depth = tissues.lungs(anatomy.Anatomy.of(0, subject.patient), view.breath, x, y)
+        pixels = scene.expose(0, subject, SIZE)
         middle = (np.abs(x) < 12) & (np.abs(y) < 40)
         assert pixels[depth > 60].mean() + 40 < pixels[middle].mean()
 
 
 @pytest.mark.parametrize("disease", ["bacteria", "virus"])
-def test_pneumonia_whitens_the_lungs_and_nothing_else(disease: phantom.Disease) -> None:
+def test_pneumonia_whitens_the_lungs_and_nothing_else(disease: anatomy.Disease) -> None:
     for patient in range(4):
         healthy, ill = (Subject(patient, 0, which) for which in ("none", disease))
         view = View.of(0, healthy, SIZE)
         x, y = view.grid()
-        depth = phantom.lungs(phantom.Anatomy.of(0, patient), view.breath, x, y)
-        added = phantom.attenuation(0, ill, view) - phantom.attenuation(0, healthy, view)
+        depth = tissues.lungs(anatomy.Anatomy.of(0, patient), view.breath, x, y)
+        added = tissues.attenuation(0, ill, view) - tissues.attenuation(0, healthy, view)
         assert added[depth > 20].mean() > 0.01
         assert np.abs(added[depth == 0]).max() < 1e-4
 
@@ -124,10 +127,10 @@ def test_pneumonia_whitens_the_lungs_and_nothing_else(disease: phantom.Disease) 
 def test_noise_is_what_the_quanta_make_it() -> None:
     view = View.of(0, subject_of(0), 128)
     passed = np.full((128, 128), 0.05, np.float32)
-    readings = [phantom.detect(passed, view, np.random.default_rng(seed)) for seed in (0, 1)]
+    readings = [detector.detect(passed, view, np.random.default_rng(seed)) for seed in (0, 1)]
     noise = np.std(readings[0] - readings[1]) / np.sqrt(2)
     blurred = cv2.GaussianBlur(np.pad([[1.0]], 20), (0, 0), np.hypot(0.15 / view.pixel, 0.25))
-    quanta = phantom.QUANTA * view.exposure * view.pixel**2
+    quanta = detector.QUANTA * view.exposure * view.pixel**2
     mean = np.mean(readings)
     assert noise == pytest.approx(np.sqrt(mean / quanta) * np.linalg.norm(blurred), rel=0.05)
 
@@ -135,8 +138,8 @@ def test_noise_is_what_the_quanta_make_it() -> None:
 def test_noise_is_one_or_two_grey_levels_at_512_pixels() -> None:
     subject = subject_of(1)
     view = View.of(0, subject, 512)
-    passed = phantom.intensity(phantom.attenuation(0, subject, view))
-    shown = [phantom.display(phantom.detect(passed, view, np.random.default_rng(seed)), view) for seed in (0, 1)]
+    passed = detector.intensity(tissues.attenuation(0, subject, view))
+    shown = [detector.display(detector.detect(passed, view, np.random.default_rng(seed)), view) for seed in (0, 1)]
     noise = np.std(shown[0].astype(float) - shown[1]) / np.sqrt(2)
     assert 0.3 < noise < 2
 
@@ -154,9 +157,9 @@ def test_there_is_fine_structure_above_the_noise() -> None:
 def test_vessels_without_lung_can_be_left_out(size: int) -> None:
     for patient in range(4):
         view = View.of(5, Subject(patient, 0, "none"), size)
-        lung = phantom.lungs(phantom.Anatomy.of(5, patient), view.breath, *view.grid())
-        everywhere = phantom.vessels(view, 5, patient, np.ones_like(lung))
-        assert np.array_equal(phantom.vessels(view, 5, patient, lung)[lung > 0], everywhere[lung > 0])
+        lung = tissues.lungs(anatomy.Anatomy.of(5, patient), view.breath, *view.grid())
+        everywhere = tissues.vessels(view, 5, patient, np.ones_like(lung))
+        assert np.array_equal(tissues.vessels(view, 5, patient, lung)[lung > 0], everywhere[lung > 0])
 
 
 def test_another_size_shows_the_same_scene() -> None:

@@ -14,11 +14,12 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from cxr.compute import modelfile
 from cxr.foundation.errors import UserError
 from cxr.sources.phantom.scene import draw
-from cxr.superres.degradation import Degradation, Degrade, enlarge, low_resolution, observe, to_levels
+from cxr.superres.degradation import enlarge, low_resolution, noise_for_image, observe, to_levels
 from cxr.superres.evaluation.archive import NETWORKS, Kept, Restored, degraded, keeping
 from cxr.superres.evaluation.restore import Restorers, inconsistency
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
+from cxr.superres.settings import Degradation, Degrade
 from stages import errormaps, evaluate, train_srcnn, train_vdsr
 from tests.support.tiny import TINY, write_params
 
@@ -299,7 +300,7 @@ def test_with_noise_every_level_is_trained_measured_and_drawn(workspace):
     # By hand: the copy with its noise, enlarged.
     image, truth = next(iter(truths(workspace).items()))
     truth = torch.from_numpy(truth.copy())[None, None].float() / 255
-    noise = Degrade((2,), (0.0, 5.0), 0).grain_of(image, Degradation(2, 5.0), 48, 48)
+    noise = noise_for_image(Degradation(2, 5.0), 0, image, 48, 48)
     levels = (enlarge(low_resolution(truth, 2, noise), 2) * 255).round()[0, 0, 2:-2, 2:-2].numpy()
     table = pd.read_csv(workspace / "plots/per_image.csv", dtype={"image": str})
     (row,) = table[(table["image"] == image) & (table["model"] == "bicubic") & (table["scale"] == "x2_noise5")].itertuples()

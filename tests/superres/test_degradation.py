@@ -9,14 +9,14 @@ from cxr.sources.phantom.scene import draw
 from cxr.superres.degradation import (
     MARGIN,
     SMALL,
-    Degradation,
-    Degrade,
     crop_to_multiple,
     enlarge,
     low_resolution,
+    noise_for_image,
     observe,
     to_levels,
 )
+from cxr.superres.settings import Degradation, Degrade
 
 
 def cubic(x):
@@ -125,7 +125,7 @@ def test_degradations_are_every_scale_with_every_noise():
 
 
 def test_detector_noise_is_white_gaussian_with_the_standard_deviation_asked_for():
-    noise = NOISY.grain_of("a", Degradation(2, 5.0), 200, 300)
+    noise = noise_for_image(Degradation(2, 5.0), NOISY.seed, "a", 200, 300)
     assert noise.shape == (1, 1, 200, 300)
     assert noise.mean().item() == pytest.approx(0, abs=4 * 5 / 60_000**0.5)
     assert noise.std().item() == pytest.approx(5, rel=0.01)
@@ -136,18 +136,17 @@ def test_detector_noise_is_white_gaussian_with_the_standard_deviation_asked_for(
 
 
 def test_detector_noise_is_a_function_of_image_seed_and_scale_alone():
-    first = NOISY.grain_of("a", Degradation(2, 5.0), 20, 30)
+    first = noise_for_image(Degradation(2, 5.0), NOISY.seed, "a", 20, 30)
     torch.manual_seed(3)
-    assert torch.equal(NOISY.grain_of("a", Degradation(2, 5.0), 20, 30), first)
-    assert torch.equal(Degrade((2,), (5.0,), seed=7).grain_of("a", Degradation(2, 5.0), 20, 30), first)
-    assert not torch.equal(NOISY.grain_of("b", Degradation(2, 5.0), 20, 30), first)
-    assert not torch.equal(NOISY.grain_of("a", Degradation(3, 5.0), 20, 30), first)
-    assert not torch.equal(Degrade((2,), (5.0,), seed=8).grain_of("a", Degradation(2, 5.0), 20, 30), first)
-    assert not NOISY.grain_of("a", Degradation(2), 20, 30).any()
+    assert torch.equal(noise_for_image(Degradation(2, 5.0), NOISY.seed, "a", 20, 30), first)
+    assert not torch.equal(noise_for_image(Degradation(2, 5.0), NOISY.seed, "b", 20, 30), first)
+    assert not torch.equal(noise_for_image(Degradation(3, 5.0), NOISY.seed, "a", 20, 30), first)
+    assert not torch.equal(noise_for_image(Degradation(2, 5.0), 8, "a", 20, 30), first)
+    assert not noise_for_image(Degradation(2), NOISY.seed, "a", 20, 30).any()
 
 
 def test_noise_is_added_to_the_low_resolution_image_before_rounding(image):
-    noise = NOISY.grain_of("a", Degradation(2, 5.0), len(image) // 2, len(image) // 2)
+    noise = noise_for_image(Degradation(2, 5.0), NOISY.seed, "a", len(image) // 2, len(image) // 2)
     exact = resize(image.astype(float), len(image) // 2, len(image) // 2) + noise[0, 0].numpy()
     got = low_resolution(tensor(image), 2, noise)[0, 0].numpy() * 255
     difference = np.abs(got - np.clip(np.floor(exact + 0.5), 0, 255))

@@ -7,13 +7,16 @@ import torch
 from torch import nn
 
 from cxr.compute import modelfile
+from cxr.compute.device import multiplying_in
 from cxr.foundation.errors import UserError
+from cxr.foundation.place import ROOT
 from cxr.sources.phantom.scene import draw
-from cxr.superres import model as inference
+from cxr.superres import model as model_module
 from cxr.superres.degradation import enlarge, low_resolution
-from cxr.superres.model import TILE_CPU, enhance, enhance_beyond, load_model, tiled
+from cxr.superres.model import enhance, enhance_beyond, load_model, restore
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
+from cxr.superres.tiles import TILE_CPU, tiled
 
 
 @pytest.mark.parametrize("network", [SRCNN, VDSR])
@@ -34,7 +37,7 @@ def test_tiles_of_the_chosen_size_give_the_whole_image(name):
     assert image.shape[2] > TILE_CPU[0]
     assert image.shape[3] > TILE_CPU[1]
     network = model.networks[2]
-    with inference.multiplying_in(model.precision, model.device):
+    with multiplying_in(model.precision, model.device):
         levels = [(tiled(network, image, tile) * 65535).round() for tile in (None, (520, 520))]
     assert (levels[0] - levels[1]).abs().max() <= 1
     nn.utils.convert_conv2d_weight_memory_format(network, torch.contiguous_format)
@@ -61,7 +64,7 @@ def test_each_tile_tells_its_pixels():
 
 def test_trained_models_go_before_those_that_come_along(tmp_path, monkeypatch):
     folders = [tmp_path / "models", tmp_path / "pretrained"]
-    monkeypatch.setattr(inference, "FOLDERS", folders)
+    monkeypatch.setattr(model_module, "FOLDERS", folders)
     with pytest.raises(UserError, match=r"models/vdsr\.safetensors is missing"):
         load_model("vdsr")
     for number, folder in enumerate(reversed(folders)):
@@ -76,13 +79,13 @@ def test_trained_models_go_before_those_that_come_along(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("name", "scales"), [("srcnn", [2, 3, 4]), ("vdsr", [2, 3, 4])])
 def test_networks_come_along_and_beat_bicubic_interpolation(name, scales):
     """On a drawn radiograph, which they have never seen the like of."""
-    path = inference.ROOT / "pretrained" / f"{name}.safetensors"
+    path = ROOT / "pretrained" / f"{name}.safetensors"
     assert path.stat().st_size <= 1.4 * 2**20
     model = load_model(path)
     truth = torch.from_numpy(draw(0, 0, 240).pixels.astype(np.float32) / 255)[None, None]
     for scale in scales:
         bicubic = enlarge(low_resolution(truth, scale), scale)
-        better = inference.restore(model, bicubic, scale)
+        better = restore(model, bicubic, scale)
         assert (better - truth).square().mean() < 0.9 * (bicubic - truth).square().mean()
 
 
@@ -94,7 +97,7 @@ def test_an_image_keeps_its_type_and_its_range(dtype):
     given = image if dtype == np.float32 else (image * white).round().astype(dtype)
     found = enhance(model, given, scale=3)
     assert (found.dtype, found.shape) == (dtype, (60, 51))
-    exact = inference.restore(model, enlarge(torch.from_numpy(given / white).float()[None, None], 3), 3)[0, 0].double().numpy()
+    exact = restore(model, enlarge(torch.from_numpy(given / white).float()[None, None], 3), 3)[0, 0].double().numpy()
     assert np.abs(found - exact * white).max() <= (0 if dtype == np.float32 else 0.51)
 
 
@@ -116,5 +119,5 @@ def test_what_lies_beyond_black_and_white_is_kept():
     ).numpy()[0, 0]
     assert found.min() < -0.9
     assert found.max() > 1.9
-    added = inference.restore(model, torch.from_numpy(bicubic.clip(0, 1))[None, None], 2)[0, 0].numpy() - bicubic.clip(0, 1)
+    added = restore(model, torch.from_numpy(bicubic.clip(0, 1))[None, None], 2)[0, 0].numpy() - bicubic.clip(0, 1)
     assert np.abs(found - bicubic - added).max() < 2e-6

@@ -8,10 +8,11 @@ from torch import nn
 
 from cxr.compute import modelfile
 from cxr.sources.phantom.scene import draw
+from cxr.superres.architectures.srcnn import Mapping
 from cxr.superres.degradation import enlarge, low_resolution
 from cxr.superres.model import load_model
 from cxr.superres.networks import srcnn, vdsr
-from cxr.superres.networks.srcnn import SRCNN, Mapping
+from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
 
 PRETRAINED = Path(__file__).parents[2] / "pretrained/srcnn.safetensors"

@@ -4,17 +4,8 @@ import pytest
 from scipy import stats
 
 from cxr.foundation.files import write_table
-from cxr.superres.evaluation.report import (
-    PERFECT,
-    bootstrap_mean,
-    differences,
-    gains_by_image,
-    holm,
-    intervals,
-    means,
-    summary,
-    table,
-)
+from cxr.measures.bootstrap import bootstrap_mean, holm
+from cxr.superres.evaluation.report import PERFECT, differences, gains_by_image, intervals, means, summary, table
 
 
 def rows(psnrs: dict[tuple[str, str], tuple[float, float, float]]) -> pd.DataFrame:

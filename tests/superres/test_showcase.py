@@ -4,7 +4,8 @@ import pytest
 
 from cxr.foundation import params
 from cxr.foundation.errors import UserError
-from cxr.superres.evaluation.showcase import ErrorMaps, choose
+from cxr.superres.evaluation.settings import ErrorMaps
+from cxr.superres.evaluation.showcase import choose
 
 
 def per_image(gains, scale="x2", base=30.0):

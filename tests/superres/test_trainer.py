@@ -13,13 +13,17 @@ from cxr.dataset.packed import Dataset
 from cxr.foundation.errors import UserError
 from cxr.foundation.runtime import Runtime
 from cxr.sources.phantom.scene import draw
-from cxr.superres.degradation import Degradation, to_levels
+from cxr.superres.degradation import to_levels
 from cxr.superres.networks import srcnn, vdsr
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
-from cxr.superres.training import trainer as training
-from cxr.superres.training.crops import Augment, Crops
-from cxr.superres.training.trainer import Fitted, Trainer, Training, Validation
+from cxr.superres.settings import Degradation
+from cxr.superres.training import run as training_run
+from cxr.superres.training.crops import Crops
+from cxr.superres.training.run import Run
+from cxr.superres.training.settings import Augment, Training
+from cxr.superres.training.trainer import Fitted, Trainer
+from cxr.superres.training.validation import Validation
 from stages import train_srcnn, train_vdsr
 from tests.support.tiny import TINY, write_params
 
@@ -117,13 +121,13 @@ def test_a_run_that_went_back_and_was_interrupted_ends_as_one_that_was_not(data,
         undisturbed = fit(data, tmp_path / "undisturbed", minutes=0)
     with monkeypatch.context() as patched:
         spoil_once(patched, step=3)
-        patched.setattr(training.Run, "judge", lambda *_, judge=training.Run.judge: stop_at(6, *_) or judge(*_))
+        patched.setattr(Run, "judge", lambda *_, judge=Run.judge: stop_at(6, *_) or judge(*_))
         with pytest.raises(KeyboardInterrupt):
             fit(data, tmp_path / "resumed", minutes=0)
     assert equal(fit(data, tmp_path / "resumed", minutes=0), undisturbed)
 
 
-def stop_at(step: int, run: training.Run, *_: object) -> None:
+def stop_at(step: int, run: Run, *_: object) -> None:
     if run.step == step:
         raise KeyboardInterrupt
 
@@ -222,7 +226,7 @@ def test_losses_in_the_curves_are_means_over_the_crops_of_each_scale(data):
     network = torch.nn.Conv2d(1, 1, 1)
     torch.nn.init.ones_(network.weight)
     torch.nn.init.zeros_(network.bias)
-    run = training.Run(network, settings(optimizer="adam", learning_rate=1e-9), ALL, torch.float32)
+    run = Run(network, settings(optimizer="adam", learning_rate=1e-9), ALL, torch.float32)
     errors = torch.arange(12).view(3, 4, 1, 1, 1) / 100
     for batch in errors:
         run.learn(batch, torch.zeros(4, 1, 1, 1))
@@ -239,8 +243,8 @@ def test_a_batch_in_pieces_has_the_gradients_of_the_whole(pieces, monkeypatch):
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     expected = torch.autograd.grad((network(inputs) - truth).abs().mean(), list(network.parameters()))
-    monkeypatch.setattr(training, "AT_ONCE", 3 * truth.numel() // pieces)
-    run = training.Run(network, settings(batch=6, patch=12), [X2], torch.float32)
+    monkeypatch.setattr(training_run, "AT_ONCE", 3 * truth.numel() // pieces)
+    run = Run(network, settings(batch=6, patch=12), [X2], torch.float32)
     errors = run.gather(inputs, truth)
     torch.testing.assert_close(errors, (network(inputs) - truth).abs().mean((1, 2, 3)))
     once = [parameter.grad for parameter in network.parameters()]
@@ -257,7 +261,7 @@ def test_a_batch_in_pieces_has_the_gradients_of_the_whole(pieces, monkeypatch):
 )
 def test_the_learning_rate_rises_and_then_falls_to_nothing(schedule, falling):
     network = torch.nn.Conv2d(1, 1, 1)
-    run = training.Run(network, settings(steps=1000, schedule=schedule), [X2], torch.float32)
+    run = Run(network, settings(steps=1000, schedule=schedule), [X2], torch.float32)
     rates = []
     for run.step in range(1000):
         rates.append(run._schedule())
@@ -270,7 +274,7 @@ def test_the_learning_rate_rises_and_then_falls_to_nothing(schedule, falling):
 
 def test_the_weights_that_are_judged_are_a_running_mean():
     network = torch.nn.Conv2d(1, 1, 1)
-    run = training.Run(network, settings(optimizer="adam", learning_rate=0.1), [X2], torch.float32)
+    run = Run(network, settings(optimizer="adam", learning_rate=0.1), [X2], torch.float32)
     seen = []
     for _ in range(4):
         run.learn(torch.rand(1, 1, 4, 4), torch.rand(1, 1, 4, 4))

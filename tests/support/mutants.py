@@ -62,7 +62,7 @@ MUTANTS = [
     ),
     Mutant(
         "images of one patient count as so many patients",
-        "cxr/measures/discrimination.py",
+        "cxr/measures/bootstrap.py",
         "np.unique(patients, return_inverse=True)",
         "np.unique(np.arange(len(patients)), return_inverse=True)",
         "tests/measures/test_discrimination.py::test_patients_are_drawn_whole_and_within_their_class",
@@ -90,7 +90,7 @@ MUTANTS = [
     ),
     Mutant(
         "the pieces of a batch are not added up",
-        "cxr/superres/training/trainer.py",
+        "cxr/superres/training/run.py",
         "parameter.grad = sum(summands, torch.zeros_like(parameter))",
         "parameter.grad = summands[0]",
         "tests/superres/test_trainer.py::test_a_batch_in_pieces_has_the_gradients_of_the_whole",
@@ -104,7 +104,7 @@ MUTANTS = [
     ),
     Mutant(
         "ranks do not average their gradients",
-        "cxr/superres/training/trainer.py",
+        "cxr/superres/training/run.py",
         "DistributedDataParallel(network) if rank.count > 1 else network",
         "network",
         "tests/compute/test_ranks.py::test_two_ranks_learn_what_one_process_learns",
@@ -126,8 +126,8 @@ MUTANTS = [
     Mutant(
         "every image gets the same noise",
         "cxr/superres/degradation.py",
-        'generator("grain", self.seed, image, degradation.scale)',
-        'generator("grain", self.seed, degradation.scale)',
+        'generator("grain", seed, image, degradation.scale)',
+        'generator("grain", seed, degradation.scale)',
         "tests/superres/test_degradation.py::test_detector_noise_is_a_function_of_image_seed_and_scale_alone",
     ),
     Mutant(
@@ -251,7 +251,7 @@ MUTANTS = [
     ),
     Mutant(
         "the last weights are kept, not the best",
-        "cxr/superres/training/trainer.py",
+        "cxr/superres/training/run.py",
         'if score > self.best["score"]:',
         "if True:",
         "tests/superres/test_trainer.py::test_the_best_weights_on_validation_are_kept_not_the_last",
@@ -300,7 +300,7 @@ MUTANTS = [
     ),
     Mutant(
         "intervals are bootstrapped by image, not by patient",
-        "cxr/superres/evaluation/report.py",
+        "cxr/measures/bootstrap.py",
         'groupby("patient")["value"]',
         'groupby(level=0)["value"]',
         "tests/superres/test_report.py::test_copies_of_an_image_of_one_patient_add_no_certainty",
@@ -314,7 +314,7 @@ MUTANTS = [
     ),
     Mutant(
         "a network's output is not clipped",
-        "cxr/superres/model.py",
+        "cxr/superres/tiles.py",
         "restored.clamp(0, 1)",
         "restored",
         "tests/superres/test_model.py::test_the_result_is_clipped",
@@ -356,14 +356,14 @@ MUTANTS = [
     ),
     Mutant(
         "what nobody needs is freed while a GPU's work is recorded",
-        "cxr/compute/device.py",
+        "cxr/compute/cuda_graph.py",
         "        gc.disable()\n",
         "",
         "tests/compute/test_device.py::test_work_is_rehearsed_recorded_and_then_replayed",
     ),
     Mutant(
         "early weights count as much as any in the running mean",
-        "cxr/superres/training/trainer.py",
+        "cxr/superres/training/run.py",
         "keep = min(AVERAGE, (1 + self.step) / (10 + self.step)) if self.step else 0",
         "keep = AVERAGE",
         "tests/superres/test_trainer.py::test_the_weights_that_are_judged_are_a_running_mean",

@@ -11,10 +11,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from cxr.dataset.packed import Images, whole
+from cxr.dataset.packed import Images
 from cxr.foundation.errors import UserError
-from cxr.foundation.files import write_table
-from cxr.superres.degradation import Degradation, Degrade, crop_to_multiple, enlarge, low_resolution, to_levels
+from cxr.foundation.files import whole, write_table
+from cxr.superres.degradation import crop_to_multiple, enlarge, low_resolution, noise_for_image, to_levels
+from cxr.superres.settings import Degradation, Degrade
 
 NETWORKS = ("srcnn", "vdsr")
 MODELS = ("bicubic", *NETWORKS)
@@ -40,7 +41,7 @@ def degraded(
     scale = degradation.scale
     truth = crop_to_multiple(torch.from_numpy(np.array(image)).to(device)[None, None], scale)
     height, width = truth.shape[-2:]
-    noise = degrade.grain_of(identity, degradation, height // scale, width // scale)
+    noise = noise_for_image(degradation, degrade.seed, identity, height // scale, width // scale)
     return truth, low_resolution(truth.float() / 255, scale, noise)
 
 

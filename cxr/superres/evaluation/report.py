@@ -3,33 +3,15 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.stats import wilcoxon
 
-RESAMPLES = 2000
+from cxr.measures.bootstrap import bootstrap_mean, holm
+
 DECIMALS = {"psnr": 3, "ssim": 4, "inconsistency": 3}
 QUALITY = ("psnr", "ssim")
 PERFECT = 100.0  # dB: stands for the infinite PSNR of an image without error (a blank one), which has no mean
 RIVALS = (("srcnn", "bicubic"), ("vdsr", "bicubic"), ("vdsr", "srcnn"))
-
-
-def bootstrap_mean(values: npt.ArrayLike, patients: npt.ArrayLike, seed: int = 0) -> tuple[float, float, float]:
-    """Return the mean of `values` (N,) and its 95% percentile interval, bootstrapped by patient.
-
-    Patients, not images, are drawn with replacement, since images of one patient are alike: the cluster bootstrap of Davison
-    and Hinkley, "Bootstrap Methods and their Application" (1997), section 3.8. The mean is over images.
-    Raises ValueError when there is no value.
-    """
-    groups = pd.DataFrame({"value": np.asarray(values, float), "patient": np.asarray(patients)}).groupby("patient")["value"]
-    sums, counts = groups.sum().to_numpy(), groups.count().to_numpy()
-    if len(sums) == 0:
-        raise ValueError("there is no value to take a mean of")
-    drawn = np.random.default_rng(seed).integers(len(sums), size=(RESAMPLES, len(sums)))
-    resampled = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    return float(sums.sum() / counts.sum()), float(low), float(high)
 
 
 def means(per_image: pd.DataFrame, models: Sequence[str]) -> dict[str, dict[str, dict[str, float]]]:
@@ -43,18 +25,6 @@ def means(per_image: pd.DataFrame, models: Sequence[str]) -> dict[str, dict[str,
         }
         for model in models
     }
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Return the p-values `p` adjusted for having looked at all of them, in their order.
-
-    Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of Statistics 6(2), 1979.
-    """
-    order = np.argsort(p, kind="stable")
-    stepped = np.asarray(p, float)[order] * np.arange(len(p), 0, -1)
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1)
-    return [float(value) for value in adjusted]
 
 
 def intervals(per_image: pd.DataFrame) -> list[dict[str, Any]]:

@@ -8,9 +8,10 @@ from torch import Tensor
 from cxr.dataset.packed import Images
 from cxr.foundation.errors import UserError
 from cxr.measures.quality import psnr, ssim
-from cxr.superres.degradation import Degradation, Degrade, enlarge, low_resolution, to_levels
+from cxr.superres.degradation import enlarge, low_resolution, to_levels
 from cxr.superres.evaluation.archive import MODELS, Restored, degraded
 from cxr.superres.model import Model, load_model, restore
+from cxr.superres.settings import Degradation, Degrade
 
 
 class Restorers:

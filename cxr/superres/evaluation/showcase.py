@@ -1,20 +1,6 @@
 """Section `errormaps`, and the rule by which its images are chosen."""
 
-from dataclasses import dataclass
-from typing import Annotated
-
 import pandas as pd
-
-from cxr.foundation.params import Must, at_least
-
-
-@dataclass(frozen=True)
-class ErrorMaps:
-    """Section `errormaps` of params.yaml."""
-
-    panels: Annotated[int, at_least(1)]
-    ceiling: Annotated[float, Must("above 0 and at most 255", lambda value: 0 < value <= 255)]
-    inset: Annotated[int, at_least(8)]
 
 
 def choose(per_image: pd.DataFrame, scale: str, panels: int) -> list[tuple[str, str]]:

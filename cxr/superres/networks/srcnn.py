@@ -1,26 +1,18 @@
 """SRCNN: Dong, Loy, He and Tang, "Image Super-Resolution Using Deep Convolutional Networks", TPAMI 38(2), 2016."""
 
-from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.autograd import Function
 
+from cxr.superres.architectures.srcnn import Mapping
 from cxr.superres.kernels.convolution import conv_relu, gradient_of_inputs, gradients, turned_round
 
 # Patch extraction and reconstruction (section 3): the sides of their filters; and the numbers of maps.
 EXTRACTION, RECONSTRUCTION = 9, 5
 WIDTHS = (64, 32)
-Mapping = Literal[1, 3, 5]
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """Section `srcnn` of params.yaml: which of the published networks, by the side of the filters in the middle."""
-
-    mapping: Mapping
 
 
 class SRCNN(nn.Module):

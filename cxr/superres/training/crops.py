@@ -2,10 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import product
-from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from cxr.compute.device import Recorded, send
+from cxr.compute.cuda_graph import Recorded
+from cxr.compute.device import send
 from cxr.compute.ranks import ALONE, Rank
 from cxr.dataset.packed import Images
 from cxr.foundation.errors import UserError
-from cxr.foundation.params import between
-from cxr.superres.degradation import MARGIN, REACH, Degradation, generator, grain, observe, resize
+from cxr.foundation.randomness import generator
+from cxr.superres.degradation import MARGIN, REACH, draw_noise, observe, resize
+from cxr.superres.settings import Degradation
+from cxr.superres.training.settings import Augment
 
 # Crops are cut from multiples of this to multiples of it, so that for every scale, and turned, they lie on the grid of the
 # low-resolution pixels of the whole image.
@@ -29,16 +30,6 @@ GRID = 12
 CRISP = 0.8
 
 ROOM = 0.5  # share of a GPU's free memory that the images may take, to be cut there
-
-
-@dataclass(frozen=True)
-class Augment:
-    """Section `augment` of params.yaml."""
-
-    flip: bool
-    zoom: Annotated[float, between(0.25, 1)]
-    rotation: Annotated[float, between(0, 45)]
-    warped: Annotated[float, between(0, 1)]
 
 
 class Crops:
@@ -249,7 +240,7 @@ def pairs(
         noise = None
         if degradation.noise:
             shape = len(theirs), 1, seen // scale, seen // scale
-            noise = grain(degradation, shape, source)[before : before + len(window)]
+            noise = draw_noise(degradation, shape, source)[before : before + len(window)]
         inputs[dealt] = squares(observe(window, scale, noise), corners[:, dealt] - begin, patch)
     return inputs, squares(crops, corners, patch)
 

@@ -1,70 +1,26 @@
 """Training a super-resolution network: loop, schedule, precision, validation, checkpoints, progress."""
 
-import copy
-import math
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor, distributed, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from cxr.compute.checkpoint import Checkpoint
-from cxr.compute.device import Recorded, choose_device, choose_precision, multiplying_in, repeatable
+from cxr.compute.device import choose_device, choose_precision, repeatable
 from cxr.compute.ranks import ALONE, Rank
-from cxr.compute.soap import SOAP
-from cxr.dataset.packed import Dataset, Images, digest
-from cxr.foundation.errors import UserError
-from cxr.foundation.params import SEED, Must, at_least
+from cxr.dataset.packed import Dataset, digest
 from cxr.foundation.runtime import Runtime
-from cxr.measures.quality import psnr, ssim
-from cxr.superres.degradation import MARGIN, Degradation, generator, to_levels
-from cxr.superres.training.crops import GRID, Augment, Crops, cut, pairs, reach, share
-
-AVERAGE = 0.99  # share of the running mean of the weights that each step keeps: it is this mean that is judged and kept
-WARM_UP = 0.02  # share of the steps in which the learning rate rises from nothing
-CLIP = 0.5  # largest norm of a gradient; a batch of hard crops must not throw the network back
-DIVERGED = 0.5  # a loss above half of the grey range is that of no network that is still learning
-SLOWER = 0.5  # share of the learning rate with which a diverged run tries again
-# Pixels, times layers, that are learnt from together on a CPU: more maps are too many to be used again. And of several pieces a
-# core that is faster, or has less else to do, takes more.
-AT_ONCE = 20 * 2**15
-VALIDATION_IMAGES = 24  # a network is chosen on one window of this many validation images,
-VALIDATION_SIDE = 96  # of so many pixels a side: more, judged in float32, would cost training more time than they add certainty
-VALIDATION_BATCH = 16
-
-
-@dataclass(frozen=True)
-class Training:
-    """Sections `train_srcnn` and `train_vdsr` of params.yaml."""
-
-    steps: Annotated[int, at_least(1)]
-    batch: Annotated[int, at_least(1)]
-    patch: Annotated[int, at_least(1)]
-    optimizer: Literal["adam", "soap"]
-    learning_rate: Annotated[float, Must("above 0", lambda rate: rate > 0)]
-    schedule: Literal["cosine", "quadratic"]
-    validations: Annotated[int, at_least(1)]
-    precision: Literal["auto", "float32", "bfloat16"]
-    ranks: Annotated[int, at_least(1)]
-    seed: Annotated[int, SEED]
-
-    def __post_init__(self) -> None:
-        """Raise ValueError when the values do not fit together."""
-        if self.batch % self.ranks:
-            raise ValueError(f"a batch of {self.batch} cannot be shared among {self.ranks} ranks; make it a multiple of ranks")
-
-
-Row = dict[str, str | int | float]
-"""One line of the training curves: step, scale (a degradation's name), learning_rate, loss, psnr (dB), ssim, gain (dB)."""
+from cxr.superres.settings import Degradation
+from cxr.superres.training.crops import Crops, reach
+from cxr.superres.training.run import Row, Run
+from cxr.superres.training.settings import Augment, Training
+from cxr.superres.training.validation import Validation
 
 
 @dataclass(frozen=True)
@@ -164,212 +120,3 @@ class Trainer:
         """Remove the checkpoints: what they led to has been written."""
         for checkpoint in self._written:
             checkpoint.remove()
-
-
-class Validation:
-    """Windows of validation images, always the same, by which a network is measured and chosen."""
-
-    def __init__(
-        self, images: Images, rows: npt.NDArray[np.intp], degradations: Sequence[Degradation], device: torch.device
-    ) -> None:
-        """Take one window from each of at most VALIDATION_IMAGES of `rows` of `images` (N, S, S), evenly spaced.
-
-        Raises UserError when there is no row.
-        """
-        if len(rows) == 0:
-            raise UserError("there is no image to validate on; give more images or a larger split.val")
-        size = images.shape[1]
-        side = min(VALIDATION_SIDE, (size - 2 * MARGIN) // GRID * GRID)
-        chosen = rows[np.linspace(0, len(rows) - 1, min(len(rows), VALIDATION_IMAGES)).round().astype(int)]
-        positions = (size - side - 2 * MARGIN) // GRID + 1
-        top, left = np.random.default_rng(0).integers(positions, size=(2, len(chosen))) * GRID
-        crops = torch.from_numpy(cut(images, chosen, top, left, side + 2 * MARGIN)).to(device).unsqueeze(1).float() / 255
-        corners = torch.full((2, len(crops)), MARGIN, device=device)
-        self.windows = {each: pairs(crops, corners, side, [each], generator("validation", each.scale)) for each in degradations}
-        self.bicubic = self.measure(lambda images: images)
-
-    @torch.inference_mode()
-    def measure(self, restore: Callable[[Tensor], Tensor]) -> dict[Degradation, tuple[float, float]]:
-        """Return by degradation the mean PSNR (dB) and SSIM of what `restore` makes of the windows."""
-        quality = {}
-        for degradation, (inputs, truth) in self.windows.items():
-            levels = to_levels(torch.cat([restore(batch) for batch in torch.split(inputs, VALIDATION_BATCH)]))
-            measured = (measure(levels, to_levels(truth), degradation.scale).mean().item() for measure in (psnr, ssim))
-            quality[degradation] = next(measured), next(measured)
-        return quality
-
-
-class Run:
-    """One network under training: all that a checkpoint must hold for it to go on as if nothing had happened."""
-
-    def __init__(
-        self,
-        network: nn.Module,
-        settings: Training,
-        degradations: Sequence[Degradation],
-        precision: torch.dtype,
-        judged_in: torch.dtype = torch.float32,
-        rank: Rank = ALONE,
-    ) -> None:
-        self.network, self.settings, self.degradations, self.rank = network, settings, degradations, rank
-        self.precision, self.judged_in = precision, judged_in
-        # What runs forwards: with several ranks, running back through it averages their gradients.
-        self.forwards = DistributedDataParallel(network) if rank.count > 1 else network
-        self.averaged = copy.deepcopy(network)
-        soap, parameters = settings.optimizer == "soap", network.parameters()
-        self.optimizer = (SOAP if soap else torch.optim.Adam)(parameters, lr=settings.learning_rate)
-        self.marks = {math.ceil(settings.steps * i / settings.validations) for i in range(1, settings.validations + 1)}
-        self.step = 0
-        self.best: dict[str, Any] = {"score": -math.inf}
-        self.curves: list[Row] = []
-        self.losses = torch.zeros(len(degradations), device=next(network.parameters()).device)
-        self.crops = [0] * len(degradations)  # of which `losses` holds the sums
-        self.slowed = False
-        self.layers = sum(parameter.ndim == 4 for parameter in network.parameters())
-        self.threads: ThreadPoolExecutor | None = None
-        self.recorded = Recorded(self._clipped) if self.losses.is_cuda and rank.count == 1 else None
-        self.good = copy.deepcopy(self._present())
-
-    def learn(self, inputs: Tensor, truth: Tensor) -> None:
-        """Take the next optimiser step, on its batch, or this rank's share of it, (N, 1, P, P) of `Crops.observed`."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * self._schedule()
-        (errors,) = self.recorded(inputs, truth) if self.recorded else self._clipped(inputs, truth)
-        self.optimizer.step()
-        keep = min(AVERAGE, (1 + self.step) / (10 + self.step)) if self.step else 0  # early weights are soon outdated
-        means, weights = ([tensor.detach() for tensor in each.parameters()] for each in (self.averaged, self.network))
-        torch._foreach_lerp_(means, weights, 1 - keep)
-        kinds, batch = len(self.degradations), len(errors) * self.rank.count
-        first = self.step * batch
-        own = first + self.rank.share(batch).start
-        sums = torch.stack([errors[share(i, own, kinds)].sum() for i in range(kinds)])
-        if self.rank.count > 1:
-            distributed.all_reduce(sums)
-        self.losses += sums
-        self.crops = [before + len(range(batch)[share(i, first, kinds)]) for i, before in enumerate(self.crops)]
-        self.step += 1
-
-    def gather(self, inputs: Tensor, truth: Tensor) -> Tensor:
-        """Set the gradients to those of a batch, or of this rank's share of it; return the mean absolute error of each crop."""
-        self.network.zero_grad()
-        count = math.ceil(truth.numel() * self.layers / AT_ONCE) if truth.device.type == "cpu" else 1
-        pieces = list(zip(inputs.chunk(count), truth.chunk(count), strict=True))
-        if len(pieces) > 1 and self.rank.count == 1:
-            return self._gather_side_by_side(pieces)
-        found = []
-        for piece in pieces:
-            found.append(self._errors(*piece))
-            torch.autograd.backward(found[-1].sum() / len(truth))
-        return torch.cat(found).detach()
-
-    def judge(self, validation: Validation) -> None:
-        """Measure the averaged weights on the validation windows, note it in the curves, and keep them if they are the best."""
-        with multiplying_in(self.judged_in, self.losses.device):
-            quality = validation.measure(self.averaged)
-        for degradation, loss, crops in zip(self.degradations, self.losses.tolist(), self.crops, strict=True):
-            (value, similarity), (bicubic, _) = quality[degradation], validation.bicubic[degradation]
-            self.curves.append(
-                {
-                    "step": self.step,
-                    "scale": degradation.name,
-                    "learning_rate": self.settings.learning_rate * self._schedule(),
-                    "loss": loss / crops if crops else math.nan,
-                    "psnr": value,
-                    "ssim": similarity,
-                    "gain": value - bicubic,
-                }
-            )
-        self.losses.zero_()
-        self.crops = [0] * len(self.crops)
-        score = sum(value for value, _ in quality.values()) / len(quality)
-        if score > self.best["score"]:
-            self.best = {"score": score, "step": self.step, "weights": _copy(self.averaged)}
-        self.good = copy.deepcopy(self._present())
-
-    def diverged(self) -> bool:
-        """Tell whether the loss since the last validation is no number, or absurd."""
-        return not self._loss() <= DIVERGED  # which NaN is not either
-
-    def go_back(self) -> str:
-        """Go back to the last validation, and on at half the learning rate; return what was done.
-
-        Raises UserError when that has been done before.
-        """
-        cause = f"up to step {self.step} the loss was {self._loss():.3g}"
-        if self.slowed:
-            raise UserError(f"training diverges: {cause}, also at half the learning rate; set a lower learning_rate")
-        self._take(copy.deepcopy(self.good))
-        self.slowed = True
-        return f"{cause}; went back to step {self.step}, and on at half the learning rate"
-
-    def standing(self) -> str:
-        """Return the last measured gain over bicubic by degradation, for the eye."""
-        return ", ".join(f"{row['scale']} {row['gain']:+.2f} dB" for row in self.curves[-len(self.degradations) :])
-
-    def state(self) -> dict[str, Any]:
-        """Return what `load_state` needs to go on from here."""
-        return {**self._present(), "good": self.good, "slowed": self.slowed}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` returned."""
-        self._take(state)
-        self.good, self.slowed = state["good"], state["slowed"]
-
-    def _present(self) -> dict[str, Any]:
-        return {
-            "network": self.network.state_dict(),
-            "averaged": self.averaged.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            **{name: getattr(self, name) for name in ("step", "best", "curves", "losses", "crops")},
-        }
-
-    def _take(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.averaged.load_state_dict(state["averaged"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.best, self.curves, self.crops = (state[name] for name in ("step", "best", "curves", "crops"))
-        self.losses = state["losses"].to(self.losses.device)
-
-    def _loss(self) -> float:
-        return self.losses.sum().item() / sum(self.crops)
-
-    def _errors(self, inputs: Tensor, truth: Tensor) -> Tensor:
-        """Return the mean absolute error of each of some crops."""
-        with multiplying_in(self.precision, inputs.device):
-            restored: Tensor = self.forwards(inputs)
-        return (restored - truth).abs().mean(dim=(1, 2, 3))
-
-    def _clipped(self, inputs: Tensor, truth: Tensor) -> Sequence[Tensor]:
-        """Do as `gather`, but shorten gradients that are too long."""
-        errors = self.gather(inputs, truth)
-        nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
-        return [errors]
-
-    def _gather_side_by_side(self, pieces: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-        """Do as `gather`, each piece in a thread with its share of the cores: in no layer do they wait for each other."""
-        if self.threads is None:
-            count = min(len(pieces), torch.get_num_threads())
-            self.threads = ThreadPoolExecutor(count, "piece", torch.set_num_threads, (torch.get_num_threads() // count,))
-        parameters = list(self.network.parameters())
-        batch = sum(len(truth) for _, truth in pieces)
-
-        def learn_from(piece: tuple[Tensor, Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
-            errors = self._errors(*piece)
-            return errors.detach(), torch.autograd.grad(errors.sum() / batch, parameters)
-
-        errors, gradients = zip(*self.threads.map(learn_from, pieces), strict=True)
-        for parameter, *summands in zip(parameters, *gradients, strict=True):
-            # In this order, whichever was first, so that two runs are equal bit for bit.
-            parameter.grad = sum(summands, torch.zeros_like(parameter))  # which lies in memory as the parameter does
-        return torch.cat(errors)
-
-    def _schedule(self) -> float:
-        """Return the share of the peak learning rate at which the next step is taken."""
-        done = self.step / self.settings.steps
-        rising = (self.step + 1) / max(1, round(WARM_UP * self.settings.steps))
-        falling = (1 + math.cos(math.pi * done)) / 2 if self.settings.schedule == "cosine" else (1 - done) ** 2
-        return (SLOWER if self.slowed else 1) * min(rising, falling)
-
-
-def _copy(network: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}

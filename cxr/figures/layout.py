@@ -1,0 +1,160 @@
+"""A picture laid out in its own pixels, and written to a file."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.style
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from cxr.foundation.files import replacing
+
+Grey = npt.NDArray[np.uint8]
+OUTLINE_COLOUR = "#56B4E9"
+ERROR_COLOURS = "magma"  # perceptually uniform: equal steps of error look equally large
+ERROR_LABEL = "|error|, grey levels of 255"
+DISCLAIMER = "For research, not for diagnosis."
+DPI = 100
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write `figure` as a PNG to `path`, whole or not at all; equal figures give equal bytes."""
+    picture = Image.fromarray(pixels(figure))  # not savefig, which writes matplotlib's version into the file
+    with replacing(path) as temporary:
+        picture.save(temporary, format="PNG")
+
+
+@matplotlib.style.context("default")
+def pixels(figure: Figure) -> Grey:
+    """Return `figure` as it is drawn: uint8 (height, width, 3), RGB."""
+    canvas: Any = FigureCanvasAgg(figure)  # partly untyped
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+class Layout:
+    """A figure measured in its own pixels from the upper left corner, with equal square panels in columns side by side.
+
+    Lengths given to `px` and text sizes are in units of which a panel has 512 unless told, so that the picture of a
+    small image is laid out as that of a large one.
+    """
+
+    def __init__(
+        self,
+        panel: int,
+        columns: int,
+        *,
+        column: int | None = None,
+        unit: float | None = None,
+        margin: int = 60,
+        bar: bool = False,
+    ) -> None:
+        self.panel = panel
+        self.column = column or panel
+        self._unit = unit or panel / 512
+        self._margin = self.px(margin)
+        self._gap = self.px(16)
+        self._content = columns * (self.column + self._gap) - self._gap
+        self._width = self._margin + self._content + self.px(150 if bar else margin)
+        self._height = 0
+
+    def open(self, height: int) -> None:
+        """Start the figure, now that its height is known."""
+        self._height = height
+        self.figure = Figure(figsize=(self._width / DPI, height / DPI), dpi=DPI)
+        self._canvas: Any = FigureCanvasAgg(self.figure)  # partly untyped; measures texts
+
+    def px(self, length: float) -> int:
+        """Return `length` in pixels."""
+        return round(length * self._unit)
+
+    def left(self, column: int) -> int:
+        """Return where `column` begins."""
+        return self._margin + column * (self.column + self._gap)
+
+    def text(self, text: str, x: float, y: float, size: float, *, width: float | None = None, **style: Any) -> None:
+        """Write `text` with its upper left corner at (x, y) if `style` does not say else, no wider than `width`."""
+        style = {"va": "top", "parse_math": False, **style}
+        points = size * self._unit * 72 / DPI
+        artist = self.figure.text(x / self._width, 1 - y / self._height, text, fontsize=points, **style)
+        drawn = artist.get_window_extent(self._canvas.get_renderer()).width
+        if width is not None and drawn > width:
+            artist.set_fontsize(points * width / drawn * 0.99)
+
+    def heading(self, title: str, subtitle: str) -> None:
+        """Write the title, the line below it, and the disclaimer in the lower right corner."""
+        self.text(title, self._margin, self.px(24), 32, width=self._content, weight="bold")
+        self.text(subtitle, self._margin, self.px(66), 22, width=self._content, color="#404040")
+        self.text(
+            DISCLAIMER, self._margin + self._content, self._height - self.px(12), 18, ha="right", va="bottom", color="#606060"
+        )
+
+    def column_name(self, name: str, colour: str, left: int, image_top: int) -> None:
+        """Write `name` above the column that begins at `left`, over a strip of `colour`."""
+        self.text(name, left, image_top - self.px(46), 26, weight="bold")
+        strip = self._axes(left, image_top - self.px(10), self.column, self.px(6))
+        strip.add_patch(Rectangle((0, 0), 1, 1, transform=strip.transAxes, color=colour, linewidth=0))
+
+    def row_name(self, name: str, top: int, height: int) -> None:
+        """Write `name` upwards beside the row."""
+        self.text(name, self._margin - self.px(10), top + height / 2, 22, rotation=90, va="center", ha="right", color="#404040")
+
+    def grey(self, image: Grey, left: int, top: int, side: int, *, extent: int | None = None) -> Axes:
+        """Show a grey image as it is, its pixels stretched to `extent` pixels a side of another image if given."""
+        # As RGB, since the colour map "gray" of matplotlib draws some grey levels one level too dark.
+        return self._image(np.stack([image] * 3, axis=-1), left, top, side, extent or len(image))
+
+    def errors(self, errors: npt.NDArray[Any], left: int, top: int, side: int, norm: Normalize) -> Axes:
+        """Show `errors` (S, S) in the colours of error maps, as `norm` scales them."""
+        return self._image(errors, left, top, side, len(errors), cmap=ERROR_COLOURS, norm=norm)
+
+    def frame(self, axes: Axes, window: tuple[int, int], side: int) -> None:
+        """Outline the window, with a line that lies outside it."""
+        row, column = window
+        low, high = axes.get_xlim()
+        thick = self.px(3) * abs(high - low) / self.panel
+        self._outline(axes, (column - thick / 2, row - thick / 2), side + thick)
+
+    def zoom(self, axes: Axes, window: tuple[int, int], side: int) -> None:
+        """Show nothing but the window, framed."""
+        row, column = window
+        axes.set_xlim(column, column + side)
+        axes.set_ylim(row + side, row)
+        self._outline(axes, (column, row), side)
+
+    def colour_bar(self, norm: Normalize, top: int, height: int, label: str = ERROR_LABEL) -> None:
+        """Draw the scale of error maps to the right of the columns."""
+        axes = self._axes(self._margin + self._content + self.px(24), top, self.px(24), height)
+        axes.set_axis_on()
+        bar = self.figure.colorbar(ScalarMappable(norm, ERROR_COLOURS), cax=axes, extend="max", extendfrac=0.04)
+        points = 20 * self._unit * 72 / DPI
+        bar.ax.tick_params(labelsize=points, width=self._unit, length=4 * self._unit)
+        bar.set_label(label, fontsize=points, labelpad=6 * self._unit)
+        bar.outline.set_linewidth(self._unit)
+
+    def _axes(self, left: int, top: int, width: int, height: int) -> Axes:
+        bottom = self._height - top - height
+        box = (left / self._width, bottom / self._height, width / self._width, height / self._height)
+        axes = self.figure.add_axes(box)
+        axes.set_axis_off()
+        return axes
+
+    def _image(self, image: npt.NDArray[Any], left: int, top: int, side: int, extent: int, **style: Any) -> Axes:
+        axes = self._axes(left, top, side, side)
+        axes.imshow(image, interpolation="nearest", aspect="auto", extent=(0, extent, extent, 0), **style)
+        return axes
+
+    def _outline(self, axes: Axes, corner: tuple[float, float], side: float) -> None:
+        points = self.px(3) * 72 / DPI
+        axes.add_patch(
+            Rectangle(
+                corner, side, side, fill=False, edgecolor=OUTLINE_COLOUR, linewidth=points, joinstyle="miter", clip_on=False
+            )
+        )
