@@ -172,7 +172,7 @@ def main() -> None:
         prepare(arguments.folder, arguments.images, arguments, device)
         train_srcnn.run(arguments.folder)
         train_vdsr.run(arguments.folder)
-        restorers = Restorers(arguments.folder / train_srcnn.MODEL, arguments.folder / train_vdsr.MODEL, degrade, device)
+        restorers = Restorers((arguments.folder / train_vdsr.MODEL).parent, degrade, device)
     evaluate(arguments.images, restorers, device)
 
 

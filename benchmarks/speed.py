@@ -288,9 +288,9 @@ def our_evaluation(images: Images, folder: Path) -> Callable[[], Round]:
     degrade = Degrade(SCALES, noise=(0.0,), seed=0)
     described = {**degrade.levels, "precision": str(choose_precision("auto", torch.device("cpu"))).removeprefix("torch.")}
     nets = {f"x{scale}": SRCNN().state_dict() for scale in SCALES}
-    modelfile.write(folder / "srcnn", nets, {"network": "srcnn", "mapping": 5, **described})
-    modelfile.write(folder / "vdsr", {"vdsr": VDSR().state_dict()}, {"network": "vdsr", **described})
-    restorers = Restorers(folder / "srcnn", folder / "vdsr", degrade, torch.device("cpu"))
+    modelfile.write(folder / "srcnn.safetensors", nets, {"network": "srcnn", "mapping": 5, **described})
+    modelfile.write(folder / "vdsr.safetensors", {"vdsr": VDSR().state_dict()}, {"network": "vdsr", **described})
+    restorers = Restorers(folder, degrade, torch.device("cpu"))
     turns = cycle(images)
 
     def evaluate() -> None:

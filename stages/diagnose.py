@@ -15,7 +15,7 @@ from cxr.compute.device import choose_device
 from cxr.compute.memory import keep_freed_memory
 from cxr.dataset import packed
 from cxr.detection.classifier import POSITIVE, lacking, predicted, train
-from cxr.detection.report import ORIGINAL, VIEWS, findings, table
+from cxr.detection.report import VIEWS, findings, table
 from cxr.detection.settings import Diagnose
 from cxr.figures import charts
 from cxr.figures.layout import save
@@ -26,6 +26,7 @@ from cxr.foundation.provenance import made_with
 from cxr.foundation.runtime import Runtime
 from cxr.measures.discrimination import auc, matched, sharpness
 from cxr.superres.evaluation.archive import Kept
+from cxr.superres.methods import LOW, ORIGINAL
 from cxr.superres.settings import Degrade
 
 PARAMS = Path("params.yaml")
@@ -60,7 +61,7 @@ def run(workspace: Path) -> None:
         for row in rows:
             restored = kept.of(data.images[row], data.table["id"].iloc[row], degradation, device)
             low = restored.low.repeat_interleave(scale, 2).repeat_interleave(scale, 3)  # as large pixels
-            for view, image in {"low": low, **restored.images}.items():
+            for view, image in {LOW: low, **restored.images}.items():
                 seen[view].append(predicted(network, [image]))
         for view in VIEWS:
             logits[view, degradation.name] = torch.cat(seen[view])

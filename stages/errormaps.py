@@ -18,9 +18,10 @@ from cxr.figures.panels import error_panel, mean_error_maps
 from cxr.foundation import params
 from cxr.foundation.errors import one_line_errors
 from cxr.foundation.files import replacing_folder, whole
-from cxr.superres.evaluation.archive import MODELS, Kept
+from cxr.superres.evaluation.archive import Kept
 from cxr.superres.evaluation.settings import ErrorMaps
 from cxr.superres.evaluation.showcase import choose
+from cxr.superres.methods import BICUBIC, LEAD, NAMES, TITLES
 from cxr.superres.settings import Degrade
 
 PARAMS = Path("params.yaml")
@@ -38,7 +39,7 @@ def run(workspace: Path) -> None:
     with whole(workspace / PER_IMAGE):
         per_image = pd.read_csv(workspace / PER_IMAGE, dtype={"image": str, "patient": str})
     with whole(workspace / ERRORS), np.load(workspace / ERRORS, allow_pickle=False) as file:
-        errors = {(model, each.name): file[f"{model}_{each.name}"] for model in MODELS for each in degrade.degradations}
+        errors = {(model, each.name): file[f"{model}_{each.name}"] for model in NAMES for each in degrade.degradations}
     scores = {
         tuple(key): (float(psnr), float(ssim))
         for *key, psnr, ssim in per_image[["image", "scale", "model", "psnr", "ssim"]].itertuples(index=False)
@@ -50,19 +51,19 @@ def run(workspace: Path) -> None:
                 row = int(np.flatnonzero(data.table["id"] == image)[0])
                 truth, low, restored = kept.of(data.images[row], image, degradation, torch.device("cpu"))
                 source = data.table["source"].iloc[row]
-                gain = scores[image, name, "vdsr"][0] - scores[image, name, "bicubic"][0]
+                gain = scores[image, name, LEAD][0] - scores[image, name, BICUBIC][0]
                 panel = error_panel(
                     truth[0, 0].cpu().numpy(),
                     low[0, 0].cpu().numpy(),
-                    {model: restored[model][0, 0].cpu().numpy() for model in MODELS},
-                    {model: scores[image, name, model] for model in MODELS},
+                    {model: restored[model][0, 0].cpu().numpy() for model in NAMES},
+                    {model: scores[image, name, model] for model in NAMES},
                     degradation.title,
-                    f"{source}: {rule} gain of VDSR over bicubic, {gain:+.2f} dB",
+                    f"{source}: {rule} gain of {TITLES[LEAD]} over bicubic, {gain:+.2f} dB",
                     settings.ceiling,
                     settings.inset,
                 )
                 save(panel, folder / f"{name}_{number}_{rule}.png")
-            averages = {model: errors[model, name] for model in MODELS}
+            averages = {model: errors[model, name] for model in NAMES}
             figure = mean_error_maps(averages, degradation.title, per_image["image"].nunique(), None)
             save(figure, folder / f"{name}_mean.png")
 

@@ -1,4 +1,4 @@
-"""Measure bicubic interpolation, SRCNN and VDSR on the test split."""
+"""Measure bicubic interpolation and each network on the test split."""
 
 if __name__ == "__main__":  # before imports that take seconds, in which nobody would notice that dvc has gone
     from cxr.foundation.parent import stop_without_parent
@@ -19,14 +19,15 @@ from cxr.foundation.errors import one_line_errors
 from cxr.foundation.files import replacing, replacing_folder, write_json, write_table
 from cxr.foundation.provenance import made_with
 from cxr.foundation.runtime import Runtime
-from cxr.superres.evaluation.archive import MODELS, keeping
+from cxr.superres.evaluation.archive import keeping
 from cxr.superres.evaluation.report import gains_by_image, means, summary, table
 from cxr.superres.evaluation.restore import Restorers, measured
+from cxr.superres.methods import NAMES
 from cxr.superres.settings import Degrade
 
 PARAMS = Path("params.yaml")
 IMAGES, TABLE, SPLIT = Path("data/images.npy"), Path("data/images.csv"), Path("data/split.csv")
-SRCNN, VDSR = Path("models/srcnn.safetensors"), Path("models/vdsr.safetensors")
+MODELS = Path("models")
 PER_IMAGE = Path("plots/per_image.csv")
 CHARTS = {"psnr": Path("plots/psnr.csv"), "ssim": Path("plots/ssim.csv")}
 GAINS = Path("plots/gains.csv")
@@ -39,7 +40,7 @@ def run(workspace: Path) -> None:
     degrade = params.read(workspace / PARAMS, "degrade", Degrade)
     device = choose_device(params.read(workspace / PARAMS, "runtime", Runtime).device)
     data = packed.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
-    restorers = Restorers(workspace / SRCNN, workspace / VDSR, degrade, device)
+    restorers = Restorers(workspace / MODELS, degrade, device)
     rows = data.rows("test")
     per_model: list[dict[str, str | float]] = []
     errors: dict[str, np.ndarray] = {}
@@ -54,7 +55,7 @@ def run(workspace: Path) -> None:
                 restored = restorers.restore(data.images[row], described["id"], degradation)
                 keeper.add(restored, degradation)
                 quality = measured(restored, degradation.scale)
-                for number, model in enumerate(MODELS):
+                for number, model in enumerate(NAMES):
                     name = f"{model}_{degradation.name}"
                     error = (restored.images[model].float() - restored.truth.float()).abs()[0, 0].cpu().numpy() / len(rows)
                     errors[name] = errors.get(name, 0) + error
@@ -69,7 +70,7 @@ def run(workspace: Path) -> None:
                         }
                     )
     per_image = pd.DataFrame(per_model)
-    in_the_mean = means(per_image, MODELS)
+    in_the_mean = means(per_image, NAMES)
     write_table(workspace / PER_IMAGE, per_image)
     for metric, path in CHARTS.items():
         bars = [{"scale": s, "model": m, metric: q[metric]} for m, by_scale in in_the_mean.items() for s, q in by_scale.items()]
@@ -77,7 +78,8 @@ def run(workspace: Path) -> None:
     write_table(workspace / GAINS, gains_by_image(per_image))
     with replacing(workspace / ERRORS) as partial:
         np.savez(partial, allow_pickle=False, **errors)
-    made = {**made_with("evaluate"), "device": device.type, "precision": str(restorers.precision).removeprefix("torch.")}
+    precisions = {name: str(model.precision).removeprefix("torch.") for name, model in restorers.models.items()}
+    made = {**made_with("evaluate"), "device": device.type, "precision": precisions}
     write_json(workspace / STATISTICS, {**summary(per_image), "made_with": [made]})  # a list, which metrics diff leaves out
     write_json(workspace / METRICS, {**in_the_mean, "test_set": packed.digest(data.images, rows)[:12]})
     print(table(per_image))

@@ -11,6 +11,8 @@ import pandas as pd
 from cxr.compute import modelfile
 from cxr.foundation.errors import UserError, one_line_errors
 from cxr.superres.evaluation.report import table
+from cxr.superres.methods import NETWORKS
+from cxr.superres.model import BUILDERS
 
 PRETRAINED = Path(__file__).parent.parent / "pretrained"
 MOST_BYTES = 1_500_000  # of a file: git keeps every version for ever
@@ -19,9 +21,9 @@ MOST_BYTES = 1_500_000  # of a file: git keeps every version for ever
 def main() -> None:
     """Write both files."""
     workspace = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
-    for name in ("srcnn", "vdsr"):
+    for name in NETWORKS:
         networks, description = modelfile.read(workspace / f"models/{name}.safetensors")
-        if name == "vdsr":
+        if BUILDERS[name].bfloat16:
             networks = {key: {part: tensor.half() for part, tensor in net.items()} for key, net in networks.items()}
         target = PRETRAINED / f"{name}.safetensors"
         modelfile.write(target, networks, description)

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from cxr.compute.memory import keep_freed_memory
 from cxr.figures.layout import DISCLAIMER, save
-from cxr.figures.panels import LABELS, comparison
+from cxr.figures.panels import comparison
 from cxr.formats import dicom
 from cxr.formats.decode import MAX_PIXELS, Unusable, decode
 from cxr.formats.dicom import SUFFIXES, derived, looks_like_dicom
@@ -27,6 +27,7 @@ from cxr.formats.encode import FORMATS, encode
 from cxr.foundation.errors import UserError, of_the_disk, one_line_errors
 from cxr.measures.quality import psnr, ssim
 from cxr.superres.degradation import enlarge
+from cxr.superres.methods import LEAD, NETWORKS, TITLES
 from cxr.superres.model import Model, enhance, enhance_beyond, load_model
 
 WITHDRAWN = (
@@ -76,7 +77,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("input", nargs="+", type=Path, help="radiographs, or folders of them")
     parser.add_argument("-o", "--output", required=True, type=Path, help="a folder; for one radiograph also a file")
-    parser.add_argument("--model", default="vdsr", help="srcnn, vdsr (the default) or a model file")
+    parser.add_argument("--model", default=LEAD, help=f"{', '.join(NETWORKS)} ({LEAD} by default) or a model file")
     parser.add_argument("--scale", type=int, choices=(2, 3, 4), default=2, help="how many times as many rows and columns")
     parser.add_argument("--denoise", action="store_true", help="insist on a model that was trained with noise")
     parser.add_argument("--compare", action="store_true", help="also draw bicubic interpolation and the result side by side")
@@ -129,7 +130,7 @@ def _kind(path: Path) -> str:
 
 
 def _what_was_done(model: Model, scale: int) -> str:
-    return f"enhanced x{scale} by {LABELS[model.name]} (model {model.digest})"
+    return f"enhanced x{scale} by {TITLES[model.name]} (model {model.digest})"
 
 
 def _enhanced(source: Path, target: Path, model: Model, given: argparse.Namespace, alone: bool) -> int:
@@ -182,7 +183,7 @@ def _print_quality(path: Path, images: dict[str, np.ndarray], scale: int) -> Non
             raise UserError(f"{path} has {truth.shape} rows and columns, the result {image.shape}; give one of equal size")
         first, second = (torch.from_numpy(each)[None, None] for each in (image, truth))
         quality = f"PSNR {psnr(first, second, scale).item():.2f} dB, SSIM {ssim(first, second, scale).item():.4f}"
-        print(f"{LABELS[model]}: {quality}")
+        print(f"{TITLES[model]}: {quality}")
 
 
 def run() -> None:

@@ -18,7 +18,7 @@ from torch import nn
 
 from cxr.foundation.errors import UserError, one_line_errors
 from cxr.foundation.files import replacing
-from cxr.superres.model import Model, load_model
+from cxr.superres.model import BUILDERS, Model, load_model
 
 OPSET = 17  # of 2022: old enough for every runtime in use
 IR_VERSION = 8  # of the same age
@@ -61,7 +61,7 @@ def graph(model: Model, scale: int) -> onnx.ModelProto:
         maps = add("Conv", [maps, weight, bias], pads=padding, kernel_shape=list(layer.kernel_size))
         if layer is not layers[-1]:
             maps = add("Relu", [maps])
-    if model.name == "vdsr":
+    if BUILDERS[model.name].residual:
         maps = add("Add", ["bicubic", maps])
     limits = [helper.make_tensor(name, TensorProto.FLOAT, [], [value]) for name, value in (("black", 0.0), ("white", 1.0))]
     tensors.extend(limits)

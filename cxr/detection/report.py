@@ -8,11 +8,11 @@ import numpy.typing as npt
 
 from cxr.measures.bootstrap import Estimate, Floats, Truths, estimate, mean, resampled
 from cxr.measures.discrimination import ENOUGH_NEGATIVES, POWER, auc, calibration_error, sensitivity_at
+from cxr.superres import methods
+from cxr.superres.methods import BICUBIC, LEAD, LOW, NAMES, ORIGINAL, RIVALS
 
-ORIGINAL = "original"
-VIEWS = ("low", "bicubic", "srcnn", "vdsr")
-TITLES = {"original": "original", "low": "low resolution", "bicubic": "bicubic", "srcnn": "SRCNN", "vdsr": "VDSR"}
-PAIRS = (("bicubic", "original"), ("vdsr", "original"), ("srcnn", "bicubic"), ("vdsr", "bicubic"), ("vdsr", "srcnn"))
+VIEWS = (LOW, *NAMES)
+PAIRS = ((BICUBIC, ORIGINAL), (LEAD, ORIGINAL), *RIVALS)
 SPECIFICITY = 0.95
 DECIMALS = 3
 
@@ -131,13 +131,13 @@ def table(found: Mapping[str, Any]) -> str:
     ]
     alike = {(record["view"], record["scale"]): record for record in found["matched_intervals"]}
     for record in areas:
-        seen = f"{record['scale']} {TITLES[record['view']]}".strip()
+        seen = f"{record['scale']} {methods.VIEWS[record['view']].title}".strip()
         beside = alike.get((record["view"], record["scale"]))
         lines.append(f"{seen:22} {interval(record)}   {interval(beside) if beside else 'no pairs'}")
     lines += [f"{'by ' + r['measure'].replace('_', ' ') + ' alone':22} {interval(r)}" for r in found["shortcut_intervals"]]
     lines += ["", f"Differences in AUC ({found['matched']['pairs']} pairs are alike in sharpness):"]
     for record in found["differences"]:
-        first, second = (TITLES[name] for name in record["pair"].split("-"))
+        first, second = (methods.VIEWS[name].title for name in record["pair"].split("-"))
         seen = f"{record['scale']} {first} - {second}"
         least = record["detectable"]
         known = "no pair of images in another order" if least is None else f"detectable: {least:.3f}"

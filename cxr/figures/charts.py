@@ -9,15 +9,8 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from cxr.figures.layout import DISCLAIMER, DPI
-from cxr.figures.panels import COLOURS, LABELS
 from cxr.measures.discrimination import auc, roc
-
-# How images are shown to a classifier: name, colour and dashes of its curve.
-VIEWS = {
-    "original": ("original", "black", "-"),
-    "low": ("low resolution", "#CC79A7", "--"),
-    **{model: (name, COLOURS[model], "-") for model, name in LABELS.items()},
-}
+from cxr.superres.methods import VIEWS
 
 
 @matplotlib.style.context("default")

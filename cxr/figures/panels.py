@@ -16,10 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from cxr.figures.layout import Grey, Layout
-
-LABELS = {"bicubic": "Bicubic", "srcnn": "SRCNN", "vdsr": "VDSR"}
-# Okabe and Ito's palette, which colour-blind readers can tell apart; the charts in .dvc/plots use the same colours.
-COLOURS = {"bicubic": "#7F7F7F", "srcnn": "#E69F00", "vdsr": "#0072B2"}
+from cxr.superres.methods import BICUBIC, COLOURS, TITLES
 
 # Of `comparison`: pixels a side of a panel and of the detail that it magnifies, and grey levels at the top of its colours.
 COMPARED, DETAIL, COMPARED_TO = 512, 96, 10
@@ -53,7 +50,7 @@ def error_panel(
     """Compose one image's comparison: the images, the detail where the methods differ most, and their error maps.
 
     `truth` is the uint8 (S, S) ground truth and `low` the smaller uint8 low-resolution input; `task` tells the reader what
-    was asked of the methods. `restored` holds by model (of LABELS) the uint8 (S, S) result, `scores` its PSNR in dB and its
+    was asked of the methods. `restored` holds by model (of `methods`) the uint8 (S, S) result, `scores` its PSNR in dB and its
     SSIM. The maps show |restored - truth| on one scale from 0 to `ceiling` grey levels, whatever lies above in the top
     colour. The detail is `inset` pixels a side, or a quarter of S if that is less, so that it is always magnified.
     """
@@ -95,7 +92,7 @@ def error_panel(
 
     for column, (model, image) in enumerate(restored.items(), start=1):
         left = layout.left(column)
-        layout.column_name(LABELS[model], COLOURS[model], left, images_top)
+        layout.column_name(TITLES[model], COLOURS[model], left, images_top)
         layout.frame(layout.grey(image, left, images_top, panel), window, side)
         layout.zoom(layout.grey(image, left, detail_top, detail), window, side)
         right = left + layout.column - detail
@@ -114,7 +111,7 @@ def mean_error_maps(
 ) -> Figure:
     """Draw the mean |error| of each method over the `count` test images, on one scale, with its mean below.
 
-    `means` holds by model (of LABELS) a float (S, S) array in grey levels. The scale ends at `ceiling` grey levels;
+    `means` holds by model (of `methods`) a float (S, S) array in grey levels. The scale ends at `ceiling` grey levels;
     if None, at the whole number above all but the highest thousandth of the values.
     """
     if ceiling is None:
@@ -129,7 +126,7 @@ def mean_error_maps(
     norm = Normalize(0, ceiling)
     for column, (model, mean) in enumerate(means.items()):
         left = layout.left(column)
-        layout.column_name(LABELS[model], COLOURS[model], left, maps_top)
+        layout.column_name(TITLES[model], COLOURS[model], left, maps_top)
         layout.errors(mean, left, maps_top, layout.panel, norm)
         layout.text(f"mean {mean.mean():.3f} grey levels", left, below, 24, width=layout.panel)
     layout.colour_bar(norm, maps_top, layout.panel)
@@ -138,7 +135,7 @@ def mean_error_maps(
 
 @matplotlib.style.context("default")
 def comparison(bicubic: Grey, enhanced: Grey, model: str, title: str) -> Figure:
-    """Lay a radiograph enlarged by bicubic interpolation beside what `model` (of LABELS) made of it, and their difference.
+    """Lay a radiograph enlarged by bicubic interpolation beside what `model` (of `methods`) made of it, and their difference.
 
     Both uint8 (H, W). Above the whole, shrunk to at most COMPARED pixels, below the detail where they differ most.
     """
@@ -159,9 +156,9 @@ def comparison(bicubic: Grey, enhanced: Grey, model: str, title: str) -> Figure:
     layout.row_name("image", whole_top, COMPARED)
     layout.row_name("detail", detail_top, COMPARED)
     norm = Normalize(0, COMPARED_TO)
-    for place, (name, image) in enumerate(zip(("bicubic", model), (bicubic, enhanced), strict=True)):
+    for place, (name, image) in enumerate(zip((BICUBIC, model), (bicubic, enhanced), strict=True)):
         left = layout.left(place)
-        layout.column_name(LABELS[name], COLOURS[name], left, whole_top)
+        layout.column_name(TITLES[name], COLOURS[name], left, whole_top)
         layout.grey(whole[place], left, whole_top, COMPARED)
         layout.grey(image[window], left, detail_top, COMPARED)
     left = layout.left(2)

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from cxr.compute.device import choose_device, choose_precision, multiplying_in, 
 from cxr.foundation.errors import UserError
 from cxr.foundation.place import ROOT
 from cxr.superres.degradation import enlarge, interpolated
+from cxr.superres.methods import LEAD
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
 from cxr.superres.tiles import Network, tiled
@@ -31,9 +32,9 @@ class Model:
     """Trained networks, ready to enhance."""
 
     name: str
-    """srcnn or vdsr."""
+    """A method's, such as srcnn or vdsr."""
     networks: Mapping[int, Network]
-    """By scale; of VDSR the same for all."""
+    """By scale; of some methods, such as VDSR, the same for all."""
     described: Mapping[str, Any]
     """What its training noted: scales, noise, settings, data, code, versions."""
     digest: str
@@ -43,25 +44,45 @@ class Model:
     """What it multiplies in."""
 
 
-def load_model(model: str | Path = "vdsr", device: torch.device | None = None) -> Model:
-    """Return the networks of `model`: srcnn, vdsr (trained here by the stages, else those that come along), or a model file.
+class Builder(NamedTuple):
+    """How a network is built of what its file says, and how it runs."""
 
-    On `device`, or, when None, on a CUDA device if there is one.
+    build: Callable[[Mapping[str, Any]], nn.Module]
+    """From the description in the model file."""
+    per_scale: bool
+    """Whether there is a network for each scale, named x2, x3, ..., or one for all, named as the method."""
+    bfloat16: bool
+    """Whether it may multiply in bfloat16 outside of training: a network whose layers all carry the image would lose by it."""
+    residual: bool
+    """Whether its layers make what is to be added to the bicubic image, and not the image itself."""
+
+
+BUILDERS = {
+    "srcnn": Builder(lambda described: SRCNN(described["mapping"]), per_scale=True, bfloat16=False, residual=False),
+    "vdsr": Builder(lambda _: VDSR(), per_scale=False, bfloat16=True, residual=True),
+}
+
+
+def load_model(model: str | Path = LEAD, device: torch.device | None = None) -> Model:
+    """Return the networks of `model`: a method's name, such as vdsr, or the path of a model file.
+
+    A name stands for what the stages trained here, or else for the bundled network. On `device`, or, when None, on a CUDA
+    device if there is one.
     Raises UserError when the file is missing or is no model of this project.
     """
     path = Path(model)
-    if str(model) in {"srcnn", "vdsr"}:
+    if str(model) in BUILDERS:
         places = [folder / f"{model}.safetensors" for folder in FOLDERS]
         path = next((place for place in places if place.is_file()), places[0])
     networks, described = modelfile.read(path)
     device = device or choose_device("auto")
-    makers: dict[str, Callable[[], nn.Module]] = {"srcnn": lambda: SRCNN(described["mapping"]), "vdsr": VDSR}
-    name = described.get("network")
-    if name not in makers:
-        raise UserError(f"{path} holds {name or 'an unnamed network'}, neither srcnn nor vdsr; train it again")
+    name = str(described.get("network", "an unnamed network"))
+    if name not in BUILDERS:
+        raise UserError(f"{path} holds {name}, none of {', '.join(BUILDERS)}; train it again")
+    builder = BUILDERS[name]
     filled: dict[str, Any] = {}
     for key, weights in networks.items():
-        filled[key] = makers[name]()
+        filled[key] = builder.build(described)
         try:
             filled[key].load_state_dict(weights)
         except RuntimeError:
@@ -69,13 +90,12 @@ def load_model(model: str | Path = "vdsr", device: torch.device | None = None) -
         nn.utils.convert_conv2d_weight_memory_format(filled[key].to(device), torch.channels_last)
     by_scale = {}
     for scale in described["scales"]:
-        key = f"x{scale}" if name == "srcnn" else name
+        key = f"x{scale}" if builder.per_scale else name
         if key not in filled:
             raise UserError(f"{path} lacks weights {key}; train it again")
         by_scale[int(scale)] = filled[key]
-    # Nearly what float32 gives, in a third of its time (docs/results.md). SRCNN, all of whose layers carry the image, would
-    # lose 0.02 dB.
-    fast = name == "vdsr" and described["precision"] == "bfloat16"
+    # Nearly what float32 gives, in a third of its time (docs/results.md).
+    fast = builder.bfloat16 and described["precision"] == "bfloat16"
     precision = choose_precision("auto", device) if fast else torch.float32
     return Model(name, by_scale, described, hashlib.sha256(path.read_bytes()).hexdigest()[:12], device, precision)
 

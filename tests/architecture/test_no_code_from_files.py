@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.closure import ROOT
+from tests.support.tiny import ROOT
 
 FILES = sorted(path for folder in ("cxr", "stages", "tools", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
 MODULES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "jsonpickle", "yaml"}

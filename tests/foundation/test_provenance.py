@@ -11,7 +11,8 @@ import torch
 
 from cxr.compute import modelfile
 from cxr.foundation.provenance import code_of, made_with
-from tests.support.closure import ROOT, closure
+from tests.support.tiny import ROOT
+from tools.dependencies import closure
 
 
 @pytest.mark.parametrize("stage", ["check", "train_srcnn", "evaluate"])
@@ -35,4 +36,4 @@ def test_models_and_metrics_tell_what_made_them(finished):
         assert described["made_with"] == made_with(f"train_{network}")
         assert set(described) >= {"settings", "augment", "data", "device", "precision", "scales", "noise", "best_step"}
     (made,) = json.loads((finished / "metrics/statistics.json").read_text())["made_with"]
-    assert made == {**made_with("evaluate"), "device": "cpu", "precision": "float32"}
+    assert made == {**made_with("evaluate"), "device": "cpu", "precision": {"srcnn": "float32", "vdsr": "float32"}}

@@ -8,9 +8,9 @@ import pytest
 import vl_convert
 from dvc_render.vega import VegaRenderer
 
-from cxr.figures import panels
 from cxr.foundation.errors import UserError
-from tools import plots_page
+from cxr.superres import methods
+from tools import plots_page, templates
 
 TEMPLATES = Path(__file__).parents[2] / ".dvc" / "plots"
 
@@ -123,7 +123,7 @@ def test_quality_draws_each_value_once_with_a_panel_for_each_revision():
     )
     for said in ("On test", "mean PSNR (dB)", "main", "wider", "Bicubic", "SRCNN", "VDSR"):
         assert said in texts
-    for colour in panels.COLOURS.values():
+    for colour in methods.COLOURS.values():
         assert len(re.findall(f'fill="{colour}"', svg, re.IGNORECASE)) == 5  # two scales, two revisions and the legend
 
 
@@ -135,7 +135,7 @@ def test_quality_shows_ssim_to_four_decimals():
 def test_curves_draw_a_line_for_each_network_and_scale_and_bicubic_at_zero():
     svg = draw("curves", CURVES, x="step", y="gain", title="Training", x_label="steps", y_label="gain (dB)")
     for model in ("srcnn", "vdsr"):
-        colour = panels.COLOURS[model]
+        colour = methods.COLOURS[model]
         lines = re.findall(rf'<path[^>]*d="(M[^"]*L[^"]*)"[^>]*stroke="{colour}"', svg, re.IGNORECASE)
         assert len([line for line in lines if line.count("L") == 2]) == 12  # gain and loss, two revisions, three scales
     texts = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
@@ -147,8 +147,14 @@ def test_curves_draw_a_line_for_each_network_and_scale_and_bicubic_at_zero():
 def test_gains_draw_a_tick_for_each_image_and_a_dot_for_the_median():
     svg = draw("gains", GAINS, x="scale", y="gain", title="Gains", x_label="scale", y_label="gain (dB)")
     for model in ("srcnn", "vdsr"):
-        marks = re.findall(rf'aria-roledescription="(tick|point)"[^>]*fill="{panels.COLOURS[model]}"', svg, re.IGNORECASE)
+        marks = re.findall(rf'aria-roledescription="(tick|point)"[^>]*fill="{methods.COLOURS[model]}"', svg, re.IGNORECASE)
         assert (marks.count("tick"), marks.count("point")) == (20, 4)
     texts = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
     for said in ("Gains", "scale", "gain (dB)", "main", "wider", "x2", "x4", "SRCNN", "VDSR"):
         assert said in texts
+
+
+def test_the_templates_name_the_methods_as_they_are_now():
+    for path in TEMPLATES.glob("*.json"):
+        template = json.loads(path.read_text())
+        assert templates.filled(template) == template, "run python -m tools.templates"

@@ -166,9 +166,7 @@ def test_what_the_networks_made_is_kept(finished, by_hand):
 
 def test_what_is_looked_at_again_is_what_was_measured(finished):
     degrade = Degrade((2, 3, 4), (0.0,), 0)
-    restorers = Restorers(
-        *(finished / f"models/{name}.safetensors" for name in ("srcnn", "vdsr")), degrade, torch.device("cpu")
-    )
+    restorers = Restorers(finished / "models", degrade, torch.device("cpu"))
     images = truths(finished)
     kept = Kept(finished / "data/restored", list(images), TINY["preprocess"]["size"], degrade)
     for (identity, image), degradation in itertools.product(images.items(), degrade.degradations):
@@ -241,7 +239,7 @@ def test_an_srcnn_file_without_the_scale_asked_for_is_refused(workspace):
     weights, description = modelfile.read(path)
     modelfile.write(path, {"x2": weights["x2"]}, {**description, "scales": [2]})
     with pytest.raises(UserError, match=r"srcnn\.safetensors was not trained for scales 3"):
-        Restorers(path, workspace / "models/vdsr.safetensors", Degrade((2, 3), (0.0,), 0), torch.device("cpu"))
+        Restorers(workspace / "models", Degrade((2, 3), (0.0,), 0), torch.device("cpu"))
 
 
 def test_a_vdsr_file_trained_for_other_scales_is_refused(workspace):
@@ -249,7 +247,7 @@ def test_a_vdsr_file_trained_for_other_scales_is_refused(workspace):
     weights, description = modelfile.read(path)
     modelfile.write(path, weights, {**description, "scales": [2]})
     with pytest.raises(UserError, match=r"vdsr\.safetensors was not trained for scales 3"):
-        Restorers(workspace / "models/srcnn.safetensors", path, Degrade((2, 3), (0.0,), 0), torch.device("cpu"))
+        Restorers(workspace / "models", Degrade((2, 3), (0.0,), 0), torch.device("cpu"))
 
 
 @pytest.mark.parametrize(
@@ -266,7 +264,7 @@ def test_vdsr_alone_restores_in_bfloat16_when_trained_so_on_hardware_that_has_it
     with monkeypatch.context() as pretended:  # while it chooses; what there is then multiplies
         pretended.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": has})
         pretended.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: has)
-        restorers = Restorers(workspace / "models/srcnn.safetensors", path, Degrade(SCALES, (0.0,), 0), torch.device("cpu"))
+        restorers = Restorers(workspace / "models", Degrade(SCALES, (0.0,), 0), torch.device("cpu"))
     bicubic = torch.rand(1, 1, 24, 24, generator=torch.Generator().manual_seed(0))
     restored = restorers.enhanced(bicubic, 2)
     loaded = networks(workspace)
@@ -281,9 +279,8 @@ def test_vdsr_alone_restores_in_bfloat16_when_trained_so_on_hardware_that_has_it
 
 
 def test_models_trained_without_noise_are_refused_for_noise(workspace):
-    models = (workspace / "models/srcnn.safetensors", workspace / "models/vdsr.safetensors")
     with pytest.raises(UserError, match=r"srcnn\.safetensors was not trained for noise 5"):
-        Restorers(*models, Degrade((2,), (0.0, 5.0), 0), torch.device("cpu"))
+        Restorers(workspace / "models", Degrade((2,), (0.0, 5.0), 0), torch.device("cpu"))
 
 
 def test_with_noise_every_level_is_trained_measured_and_drawn(workspace):

@@ -259,8 +259,8 @@ MUTANTS = [
     Mutant(
         "SRCNN is evaluated at the wrong scale",
         "cxr/superres/evaluation/restore.py",
-        "restore(self.srcnn, bicubic, scale)",
-        "restore(self.srcnn, bicubic, max(self.srcnn.networks))",
+        "restore(model, bicubic, scale) for name, model in self.models.items()",
+        "restore(model, bicubic, max(model.networks)) for name, model in self.models.items()",
         "tests/stages/test_evaluate.py::test_every_test_image_is_measured_as_scikit_image_does",
     ),
     Mutant(

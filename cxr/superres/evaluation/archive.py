@@ -15,15 +15,14 @@ from cxr.dataset.packed import Images
 from cxr.foundation.errors import UserError
 from cxr.foundation.files import whole, write_table
 from cxr.superres.degradation import crop_to_multiple, enlarge, low_resolution, noise_for_image, to_levels
+from cxr.superres.methods import BICUBIC, NETWORKS
 from cxr.superres.settings import Degradation, Degrade
 
-NETWORKS = ("srcnn", "vdsr")
-MODELS = ("bicubic", *NETWORKS)
 IDENTITIES = "images.csv"
 
 
 class Restored(NamedTuple):
-    """A radiograph's ground truth, its low-resolution copy, and what each of MODELS made of that: grey levels, uint8."""
+    """A radiograph's ground truth, its low-resolution copy, and what each of the methods made of that: grey levels, uint8."""
 
     truth: Tensor
     low: Tensor
@@ -103,7 +102,7 @@ class Kept:
     def of(self, image: Images, identity: str, degradation: Degradation, device: torch.device) -> Restored:
         """Return what was made of `image` (H, W), whose id is `identity`, (1, 1, H', W'); the rest is computed on `device`."""
         truth, low = degraded(image, identity, degradation, self.degrade, device)
-        images = {"bicubic": to_levels(enlarge(low, degradation.scale))}
+        images = {BICUBIC: to_levels(enlarge(low, degradation.scale))}
         for network in NETWORKS:
             levels = self.arrays[network, degradation][self.positions[identity]]
             images[network] = torch.from_numpy(np.array(levels)).to(device)[None, None]

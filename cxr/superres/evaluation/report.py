@@ -7,11 +7,11 @@ import pandas as pd
 from scipy.stats import wilcoxon
 
 from cxr.measures.bootstrap import bootstrap_mean, holm
+from cxr.superres.methods import BICUBIC, RIVALS, TITLES
 
 DECIMALS = {"psnr": 3, "ssim": 4, "inconsistency": 3}
 QUALITY = ("psnr", "ssim")
 PERFECT = 100.0  # dB: stands for the infinite PSNR of an image without error (a blank one), which has no mean
-RIVALS = (("srcnn", "bicubic"), ("vdsr", "bicubic"), ("vdsr", "srcnn"))
 
 
 def means(per_image: pd.DataFrame, models: Sequence[str]) -> dict[str, dict[str, dict[str, float]]]:
@@ -92,8 +92,8 @@ def gains_by_image(per_image: pd.DataFrame) -> pd.DataFrame:
     `per_image` has the columns image, class, model, scale and psnr (dB).
     """
     capped = per_image.assign(psnr=per_image["psnr"].clip(upper=PERFECT))
-    bicubic = capped[capped["model"] == "bicubic"].set_index(["image", "scale"])["psnr"]
-    others = capped[capped["model"] != "bicubic"]
+    bicubic = capped[capped["model"] == BICUBIC].set_index(["image", "scale"])["psnr"]
+    others = capped[capped["model"] != BICUBIC]
     over = bicubic.loc[pd.MultiIndex.from_frame(others[["image", "scale"]])].to_numpy()
     return others.assign(gain=others["psnr"] - over)[["image", "class", "model", "scale", "gain"]]
 
@@ -122,15 +122,16 @@ def table(per_image: pd.DataFrame) -> str:
             lines.append(
                 f"{scale:{wide}}  {model:8} {psnr:6.2f}   {ssim:.4f}    {over[0]:26}  {over[1]:28}  {inconsistency:.2f}"
             )
-    lines += ["", "VDSR over SRCNN (p: Wilcoxon signed-rank by patient, Holm's correction):"]
-    for scale in scales:
-        psnr, ssim = (gain["all", "vdsr-srcnn", scale, metric] for metric in QUALITY)
-        better = f"better on {psnr['wins']:.0%} of images, p = {psnr['p_holm']:.2g}"
-        lines.append(f"{scale:{wide}}  {_interval(psnr, '+.2f')} dB, {better};  {_interval(ssim, '+.4f')}")
+    for better, worse in [pair for pair in RIVALS if BICUBIC not in pair]:
+        lines += ["", f"{TITLES[better]} over {TITLES[worse]} (p: Wilcoxon signed-rank by patient, Holm's correction):"]
+        for scale in scales:
+            psnr, ssim = (gain["all", f"{better}-{worse}", scale, metric] for metric in QUALITY)
+            wins = f"better on {psnr['wins']:.0%} of images, p = {psnr['p_holm']:.2g}"
+            lines.append(f"{scale:{wide}}  {_interval(psnr, '+.2f')} dB, {wins};  {_interval(ssim, '+.4f')}")
     lines += ["", "By class, PSNR gain over bicubic/dB:"]
     for group in sorted(per_image["class"].unique()):
         for scale in scales:
-            each = [f"{m} {_interval(gain[group, f'{m}-bicubic', scale, 'psnr'], '+.2f')}" for m in models if m != "bicubic"]
+            each = [f"{m} {_interval(gain[group, f'{m}-bicubic', scale, 'psnr'], '+.2f')}" for m in models if m != BICUBIC]
             lines.append(f"{scale:{wide}}  {group:10} {'   '.join(each)}")
     for model, scale, below in _below_bicubic(compared):
         lines += ["", f"WARNING: {model} is worse than bicubic interpolation at {scale}, by {-below:.2f} dB; do not use it"]

@@ -1,4 +1,4 @@
-"""Bicubic interpolation and the two trained networks, side by side on one radiograph."""
+"""Bicubic interpolation and the trained networks, side by side on one radiograph."""
 
 from pathlib import Path
 
@@ -9,7 +9,8 @@ from cxr.dataset.packed import Images
 from cxr.foundation.errors import UserError
 from cxr.measures.quality import psnr, ssim
 from cxr.superres.degradation import enlarge, low_resolution, to_levels
-from cxr.superres.evaluation.archive import MODELS, Restored, degraded
+from cxr.superres.evaluation.archive import Restored, degraded
+from cxr.superres.methods import BICUBIC, NAMES, NETWORKS
 from cxr.superres.model import Model, load_model, restore
 from cxr.superres.settings import Degradation, Degrade
 
@@ -17,19 +18,16 @@ from cxr.superres.settings import Degradation, Degrade
 class Restorers:
     """Every method at every scale, ready to restore."""
 
-    def __init__(self, srcnn: Path, vdsr: Path, degrade: Degrade, device: torch.device) -> None:
-        """Load the model files that the stages train_srcnn and train_vdsr wrote.
+    def __init__(self, models: Path, degrade: Degrade, device: torch.device) -> None:
+        """Load the files NAME.safetensors in the folder `models`, which the training stages wrote.
 
-        Raises UserError when a file is missing, is no model, or was not trained for what `degrade` asks.
+        Raises UserError when one is missing, is no model, or was not trained for what `degrade` asks.
         """
         self.degrade, self.device = degrade, device
-        self.srcnn, self.vdsr = load_model(srcnn, device), load_model(vdsr, device)
-        _check(srcnn, "srcnn", self.srcnn, degrade)
-        _check(vdsr, "vdsr", self.vdsr, degrade)
-        self.precision = self.vdsr.precision
+        self.models = {name: _loaded(models / f"{name}.safetensors", name, degrade, device) for name in NETWORKS}
 
     def restore(self, image: Images, identity: str, degradation: Degradation) -> Restored:
-        """Degrade `image` (H, W), whose id is `identity`, and return it with what each of MODELS makes of the rest.
+        """Degrade `image` (H, W), whose id is `identity`, and return it with what each of the methods makes of the rest.
 
         All are (1, 1, H', W') on the device, H' and W' being the largest multiples of the scale in H and W; the low-resolution
         copy has 1/scale of that.
@@ -40,11 +38,11 @@ class Restorers:
         return Restored(truth, to_levels(low), {model: to_levels(image) for model, image in restored.items()})
 
     def enhanced(self, bicubic: Tensor, scale: int) -> dict[str, Tensor]:
-        """Return what each of MODELS makes of the bicubically enlarged image (1, 1, H, W), float32 in [0, 1].
+        """Return what each of the methods makes of the bicubically enlarged image (1, 1, H, W), float32 in [0, 1].
 
-        VDSR multiplies in bfloat16 when it was trained so and the hardware has it, the rest in float32.
+        A network multiplies in what its model chose when it was loaded (`cxr.superres.model.Model.precision`).
         """
-        return {"bicubic": bicubic, "srcnn": restore(self.srcnn, bicubic, scale), "vdsr": restore(self.vdsr, bicubic, scale)}
+        return {BICUBIC: bicubic, **{name: restore(model, bicubic, scale) for name, model in self.models.items()}}
 
 
 def inconsistency(restored: Tensor, low: Tensor, scale: int) -> Tensor:
@@ -59,8 +57,8 @@ def inconsistency(restored: Tensor, low: Tensor, scale: int) -> Tensor:
 
 
 def measured(restored: Restored, scale: int) -> dict[str, list[float]]:
-    """Return by metric (psnr in dB, ssim, inconsistency in grey levels) what each of MODELS, in order, reaches."""
-    images = torch.cat([restored.images[model] for model in MODELS])
+    """Return by metric (psnr in dB, ssim, inconsistency in grey levels) what each of the methods, in order, reaches."""
+    images = torch.cat([restored.images[model] for model in NAMES])
     low = restored.low.expand(len(images), -1, -1, -1)
     return {
         "psnr": psnr(images, restored.truth, scale).tolist(),
@@ -69,10 +67,12 @@ def measured(restored: Restored, scale: int) -> dict[str, list[float]]:
     }
 
 
-def _check(path: Path, name: str, model: Model, degrade: Degrade) -> None:
-    """Raise UserError when `path` does not hold the network `name`, trained for every scale and noise of `degrade`."""
+def _loaded(path: Path, name: str, degrade: Degrade, device: torch.device) -> Model:
+    """Return the model in `path`. Raises UserError unless it is the network `name`, trained for all that `degrade` asks."""
+    model = load_model(path, device)
     if model.name != name:
         raise UserError(f"{path} holds {model.name}, not {name}; train it again")
     for what, wanted in degrade.levels.items():
         if missing := [level for level in wanted if level not in model.described[what]]:
             raise UserError(f"{path} was not trained for {what} {missing[0]:g}; run dvc repro, which trains it")
+    return model

@@ -2,9 +2,11 @@
 
 import pandas as pd
 
+from cxr.superres.methods import BICUBIC, LEAD
+
 
 def choose(per_image: pd.DataFrame, scale: str, panels: int) -> list[tuple[str, str]]:
-    """Return (rule, image id) for the `panels` worst, median and best gains of VDSR over bicubic, in that order.
+    """Return (rule, image id) for the `panels` worst, median and best gains of LEAD over bicubic, in that order.
 
     `per_image` has a row for each image, model and scale, with columns image, model, scale and psnr (dB); `scale` is one
     of its scales, such as "x2". The gain is the difference of the two PSNRs in dB; equal gains are ordered by image id.
@@ -14,7 +16,7 @@ def choose(per_image: pd.DataFrame, scale: str, panels: int) -> list[tuple[str, 
     rows = per_image[per_image["scale"] == scale]
     psnr = rows.pivot(index="image", columns="model", values="psnr").sort_index()
     # Where both restore the image without an error, both PSNRs are infinite and their difference is not a number.
-    gain = (psnr["vdsr"] - psnr["bicubic"]).fillna(0.0)
+    gain = (psnr[LEAD] - psnr[BICUBIC]).fillna(0.0)
     ordered = [str(image) for image in gain.sort_values(kind="stable").index]
 
     turns = min(3 * panels, len(ordered))
