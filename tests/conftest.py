@@ -1,5 +1,6 @@
 """A tiny run of the pipeline, in process, that tests of single stages share."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import torch
 
 from stages import check, diagnose, download, errormaps, evaluate, preprocess, split, train_srcnn, train_vdsr
 from tests.support.tiny import TINY, write_params
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before onnxruntime is imported, which would look up a host
 
 
 @pytest.fixture(autouse=True, scope="session")

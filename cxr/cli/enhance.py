@@ -1,6 +1,6 @@
 """Enlarge radiographs of yours with a trained network. The result is for research, not for diagnosis.
 
-    python cxr/cli/enhance.py INPUT... -o OUT [--model srcnn|vdsr|FILE] [--scale 2|3|4] [--denoise]
+    cxr enhance INPUT... -o OUT [--model srcnn|vdsr|FILE] [--scale 2|3|4] [--denoise]
                       [--compare] [--reference FILE]
 
 INPUT are JPEG, PNG or TIFF files of 8 or 16 bits, DICOM files, or folders of them. OUT is a folder, or for one file a file;
@@ -13,32 +13,26 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
 from tqdm import tqdm
 
+from cxr.api import Model, enhance_file, load_model
 from cxr.compute.memory import keep_freed_memory
-from cxr.figures.layout import DISCLAIMER, save
-from cxr.figures.panels import comparison
-from cxr.formats import dicom
-from cxr.formats.decode import MAX_PIXELS, Unusable, decode
-from cxr.formats.dicom import SUFFIXES, derived, looks_like_dicom
-from cxr.formats.encode import FORMATS, encode
+from cxr.figures.layout import DISCLAIMER
+from cxr.formats.decode import Unusable
+from cxr.formats.dicom import SUFFIXES, looks_like_dicom
+from cxr.formats.encode import FORMATS
 from cxr.foundation.errors import UserError, of_the_disk, one_line_errors
-from cxr.measures.quality import psnr, ssim
-from cxr.superres.degradation import enlarge
+from cxr.service import description, kind_of
 from cxr.superres.methods import LEAD, NETWORKS, TITLES
-from cxr.superres.model import Model, enhance, enhance_beyond, load_model
 
 WITHDRAWN = (
     "is withdrawn: it left text that can name the patient. Nothing was written; de-identify the result with a tool made for it"
 )
-MOST_PIXELS = 4 * MAX_PIXELS  # of a result, which takes some twelve bytes a pixel on its way
 
 
-def main() -> None:
-    """Enhance what the command line names."""
-    given = _arguments()
+def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
+    """Enhance what the command line `arguments` name."""
+    given = _parsed(arguments, prog)
     if given.anonymise:
         raise UserError(f"--anonymise {WITHDRAWN}")
     keep_freed_memory()
@@ -57,7 +51,7 @@ def main() -> None:
     with tqdm(total=len(jobs), unit="file", disable=None if len(jobs) > 1 else True) as files:
         for source, target in jobs:
             try:
-                pixels += _enhanced(source, target, model, given, alone=len(jobs) == 1)
+                pixels += _enhance(source, target, model, given, alone=len(jobs) == 1)
             except (UserError, Unusable) as error:
                 failed.append(str(error) if isinstance(error, UserError) else f"{source}: {error}")
             except OSError as error:
@@ -68,13 +62,13 @@ def main() -> None:
     seconds = time.monotonic() - begun
     done = len(jobs) - len(failed)
     rate = f"{pixels / 1e6:.1f} million pixels in {seconds:.1f} s, {pixels / 1e6 / seconds:.2f} million a second"
-    print(f"{done} of {len(jobs)} {_what_was_done(model, given.scale)}: {rate}. {DISCLAIMER}")
+    print(f"{done} of {len(jobs)} {description(model, given.scale)}: {rate}. {DISCLAIMER}")
     if failed:
         raise UserError("\n  ".join(failed if len(failed) == 1 else [f"{len(failed)} files could not be enhanced:", *failed]))
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+def _parsed(arguments: Sequence[str], prog: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=prog, description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("input", nargs="+", type=Path, help="radiographs, or folders of them")
     parser.add_argument("-o", "--output", required=True, type=Path, help="a folder; for one radiograph also a file")
     parser.add_argument("--model", default=LEAD, help=f"{', '.join(NETWORKS)} ({LEAD} by default) or a model file")
@@ -85,12 +79,12 @@ def _arguments() -> argparse.Namespace:
         "--anonymise", action="store_true", help="withdrawn: refuses, because it left text that can name the patient"
     )
     parser.add_argument("--reference", type=Path, help="what the result should be: prints PSNR and SSIM")
-    return parser.parse_args()
+    return parser.parse_args(arguments or ["--help"])
 
 
 def _jobs(inputs: Sequence[Path], output: Path) -> Iterator[tuple[Path, Path]]:
     """Yield each radiograph and where its result goes. Raises UserError when one is missing or two would meet."""
-    to_file = len(inputs) == 1 and not inputs[0].is_dir() and _kind(output) and not output.is_dir()
+    to_file = len(inputs) == 1 and not inputs[0].is_dir() and kind_of(output) and not output.is_dir()
     taken: dict[Path, Path] = {}
     for given in (path for pattern in inputs for path in _named(pattern)):
         found = sorted(_radiographs(given, output)) if given.is_dir() else [given]
@@ -120,75 +114,29 @@ def _radiographs(folder: Path, output: Path) -> Iterator[Path]:
         if output.is_dir() and output.resolve() in path.resolve().parents and not output.samefile(folder):
             continue
         hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(folder).parts)
-        if not hidden and path.is_file() and (_kind(path) or looks_like_dicom(path)):
+        if not hidden and path.is_file() and (kind_of(path) or looks_like_dicom(path)):
             yield path
 
 
-def _kind(path: Path) -> str:
-    """Return what the suffix of `path` says that it is, or an empty text."""
-    return "DICOM" if path.suffix.lower() in SUFFIXES else FORMATS.get(path.suffix.lower(), "")
-
-
-def _what_was_done(model: Model, scale: int) -> str:
-    return f"enhanced x{scale} by {TITLES[model.name]} (model {model.digest})"
-
-
-def _enhanced(source: Path, target: Path, model: Model, given: argparse.Namespace, alone: bool) -> int:
+def _enhance(source: Path, target: Path, model: Model, given: argparse.Namespace, alone: bool) -> int:
     """Write the result of `source` to `target`, and what else is wanted; return how many pixels it has."""
-    radiograph = dicom.read(source) if looks_like_dicom(source) else None
-    image: np.ndarray = radiograph.levels() if radiograph else decode(source)
-    height, width = (int(length) * given.scale for length in image.shape)
-    if height * width > MOST_PIXELS:
-        raise UserError(f"{source}: would have {height * width:,} pixels, more than {MOST_PIXELS:,}; use a smaller --scale")
-    if bool(radiograph) != (_kind(target) in {"DICOM", ""}):
-        raise UserError(f"{target}: {source} keeps its kind; name the result {source.name}")
-    done = _what_was_done(model, given.scale)
-    note = f"{done[0].upper()}{done[1:]}, chest-xray-superres. {DISCLAIMER}"
-    with tqdm(total=height * width, unit="pixel", unit_scale=True, disable=None if alone else True) as progress:
-        if radiograph:
-            result: np.ndarray = enhance_beyond(model, image, given.scale, progress.update)
-            maker = f"{model.digest} x{given.scale}"
-            values = radiograph.values(result)
-            dicom.write(target, derived(radiograph, values, given.scale, note, maker))
-        else:
-            result = enhance(model, image, given.scale, progress.update)
-            encode(target, result, note)
-    if given.compare or given.reference:
-        low = torch.from_numpy(_shown(image))[None, None]
-        bicubic, shown = _levels(enlarge(low, given.scale)[0, 0].numpy()), _levels(_shown(result))
-        if given.compare:
-            figure = comparison(bicubic, shown, model.name, f"{source.name} {done}")
-            save(figure, target.with_name(f"{target.name}.compare.png"))
-        if given.reference:
-            _print_quality(given.reference, {"bicubic": bicubic, model.name: shown}, given.scale)
-    return int(height * width)
+    with tqdm(unit="pixel", unit_scale=True, disable=None if alone else True) as progress:
 
+        def advance(pixels: int, total: int) -> None:
+            progress.total = total
+            progress.update(pixels)
 
-def _shown(image: np.ndarray) -> np.ndarray:
-    """Return `image` as float32 in [0, 1], without what is darker than black or brighter than white."""
-    white = 1 if image.dtype == np.float32 else np.iinfo(image.dtype).max
-    return (image.astype(np.float32) / np.float32(white)).clip(0, 1)
-
-
-def _levels(image: np.ndarray) -> np.ndarray:
-    """Return `image`, float32 in [0, 1], in 8 bits."""
-    return (image * 255).round().astype(np.uint8)
-
-
-def _print_quality(path: Path, images: dict[str, np.ndarray], scale: int) -> None:
-    """Print how close `images` come to the radiograph `path`."""
-    truth = _levels(_shown(dicom.read(path).levels() if looks_like_dicom(path) else decode(path)))
-    for model, image in images.items():
-        if image.shape != truth.shape:
-            raise UserError(f"{path} has {truth.shape} rows and columns, the result {image.shape}; give one of equal size")
-        first, second = (torch.from_numpy(each)[None, None] for each in (image, truth))
-        quality = f"PSNR {psnr(first, second, scale).item():.2f} dB, SSIM {ssim(first, second, scale).item():.4f}"
-        print(f"{TITLES[model]}: {quality}")
+        enhanced = enhance_file(source, target, model, given.scale, advance)
+    if given.compare:
+        title = f"{source.name} {description(model, given.scale)}"
+        enhanced.compare(target.with_name(f"{target.name}.compare.png"), title)
+    if given.reference:
+        for method, (psnr, ssim) in enhanced.quality(given.reference).items():
+            print(f"{TITLES[method]}: PSNR {psnr:.2f} dB, SSIM {ssim:.4f}")
+    return int(enhanced.result.size)
 
 
 def run() -> None:
     """Run the command, and end with one line on a mistake."""
-    if len(sys.argv) == 1:
-        sys.argv.append("--help")
     with one_line_errors():
-        main()
+        main(sys.argv[1:], Path(sys.argv[0]).name)

@@ -6,12 +6,13 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
-import pandas as pd
-
 from cxr.foundation.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -64,8 +65,10 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def write_table(path: Path, table: pd.DataFrame | Sequence[Mapping[str, Any]]) -> None:
+def write_table(path: Path, table: "pd.DataFrame | Sequence[Mapping[str, Any]]") -> None:
     """Write `table`, a frame or a list of rows, to `path` as CSV with a header, in one step; floats with twelve digits."""
+    import pandas as pd  # noqa: PLC0415 - only where tables are written
+
     write_text(path, pd.DataFrame(table).to_csv(index=False, lineterminator="\n", float_format="%.12g"))
 
 

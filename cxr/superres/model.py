@@ -14,15 +14,15 @@ from torch import Tensor, nn
 from cxr.compute import modelfile
 from cxr.compute.device import choose_device, choose_precision, multiplying_in, repeatable
 from cxr.foundation.errors import UserError
-from cxr.foundation.place import ROOT
+from cxr.foundation.place import PACKAGE, ROOT
 from cxr.superres.degradation import enlarge, interpolated
 from cxr.superres.methods import LEAD
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
 from cxr.superres.tiles import Network, tiled
 
-# Where models lie, the first that is there being taken: what the stages trained, else what comes with the project.
-FOLDERS = ROOT / "models", ROOT / "pretrained"
+# Where models lie, the first that is there being taken: in a clone what the stages trained, else what is bundled.
+FOLDERS = (ROOT / "models", ROOT / "pretrained") if (ROOT / "dvc.yaml").is_file() else (PACKAGE / "pretrained",)
 
 Levels = TypeVar("Levels", np.uint8, np.uint16, np.float32)
 

@@ -1,4 +1,3 @@
-import sys
 from pathlib import Path
 
 import cv2
@@ -9,6 +8,7 @@ from PIL import Image
 from pydicom import dcmread
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from cxr import service
 from cxr.cli import enhance
 from cxr.compute import modelfile
 from cxr.figures.layout import pixels
@@ -20,9 +20,8 @@ from cxr.superres.networks.vdsr import VDSR
 from tests.support.dicom_files import dataset, save, values
 
 
-def run(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["enhance.py", *map(str, arguments)])
-    enhance.main()
+def run(*arguments):
+    enhance.main([str(argument) for argument in arguments])
 
 
 def drawn(height=30, width=22, bits=8):
@@ -49,10 +48,10 @@ def note(path):
 
 @pytest.mark.parametrize(("name", "bits"), [("a.png", 8), ("a.png", 16), ("a.tif", 8), ("a.TIFF", 16), ("a.jpeg", 8)])
 @pytest.mark.parametrize(("model", "scale"), [("vdsr", 2), ("srcnn", 3)])
-def test_the_result_is_of_the_same_kind_and_depth(tmp_path, monkeypatch, name, bits, model, scale):
+def test_the_result_is_of_the_same_kind_and_depth(tmp_path, name, bits, model, scale):
     image = drawn(bits=bits)
     Image.fromarray(image).save(tmp_path / name, quality=100)
-    run(monkeypatch, tmp_path / name, "-o", tmp_path / "out", "--model", model, "--scale", scale)
+    run(tmp_path / name, "-o", tmp_path / "out", "--model", model, "--scale", scale)
     with Image.open(tmp_path / "out" / name) as opened:
         assert opened.format == {"png": "PNG", "tif": "TIFF", "jpe": "JPEG"}[name[2:5].lower()]
         found = np.asarray(opened)
@@ -66,10 +65,10 @@ def test_the_result_is_of_the_same_kind_and_depth(tmp_path, monkeypatch, name, b
     )
 
 
-def test_a_dicom_file_comes_out_as_a_derived_image(tmp_path, monkeypatch, capsys):
+def test_a_dicom_file_comes_out_as_a_derived_image(tmp_path, capsys):
     stored = drawn(18, 14, bits=12)
     save(dataset(stored, photometric="MONOCHROME1"), tmp_path / "in.dcm")
-    run(monkeypatch, tmp_path / "in.dcm", "-o", tmp_path / "out.dcm", "--scale", 4)
+    run(tmp_path / "in.dcm", "-o", tmp_path / "out.dcm", "--scale", 4)
     out = dcmread(tmp_path / "out.dcm")
     assert out.pixel_array.shape == (72, 56)
     assert list(out.ImageType) == ["DERIVED", "PRIMARY", "AP"]
@@ -83,7 +82,7 @@ def test_a_dicom_file_comes_out_as_a_derived_image(tmp_path, monkeypatch, capsys
     assert "For research, not for diagnosis." in said
 
 
-def test_a_bad_file_in_a_folder_is_named_and_the_rest_is_done(tmp_path, monkeypatch, capsys):
+def test_a_bad_file_in_a_folder_is_named_and_the_rest_is_done(tmp_path, capsys):
     folder = tmp_path / "in"
     (folder / "deeper").mkdir(parents=True)
     Image.fromarray(drawn()).save(folder / "a.png")
@@ -94,7 +93,7 @@ def test_a_bad_file_in_a_folder_is_named_and_the_rest_is_done(tmp_path, monkeypa
     (folder / "notes.txt").write_text("no radiograph")
     (folder / "._a.png").write_bytes(b"litter")
     with pytest.raises(UserError) as error:
-        run(monkeypatch, folder, "-o", tmp_path / "out")
+        run(folder, "-o", tmp_path / "out")
     lines = str(error.value).splitlines()
     assert lines[0] == "2 files could not be enhanced:"
     assert [line.strip().partition(":")[0] for line in lines[1:]] == [f"{folder}/broken.jpeg", f"{folder}/empty.dcm"]
@@ -110,34 +109,34 @@ def test_a_bad_file_in_a_folder_is_named_and_the_rest_is_done(tmp_path, monkeypa
 def test_results_of_before_and_unreadable_files_do_not_stop_a_folder(tmp_path, monkeypatch):
     Image.fromarray(drawn()).save(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"")
-    decode = enhance.decode
+    decode = service.decode
 
     def denied(path):
         if path.name == "b.png":
             raise PermissionError(13, "Permission denied", str(path))
         return decode(path)
 
-    monkeypatch.setattr(enhance, "decode", denied)
+    monkeypatch.setattr(service, "decode", denied)
     for _ in range(2):
         with pytest.raises(UserError, match=r"^\S+/b.png: Permission denied$"):
-            run(monkeypatch, tmp_path, "-o", tmp_path / "out")
+            run(tmp_path, "-o", tmp_path / "out")
         assert [path.name for path in (tmp_path / "out").rglob("*")] == ["a.png"]
 
 
-def test_a_star_that_no_shell_has_expanded_is_understood(tmp_path, monkeypatch):
+def test_a_star_that_no_shell_has_expanded_is_understood(tmp_path):
     for name in ("a.png", "b.png", "c.tif"):
         Image.fromarray(drawn()).save(tmp_path / name)
-    run(monkeypatch, tmp_path / "*.png", "-o", tmp_path / "out")
+    run(tmp_path / "*.png", "-o", tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.png"]
 
 
 @pytest.mark.parametrize("output", ["", "a.png", "link/a.png"])
-def test_the_input_is_never_overwritten(tmp_path, monkeypatch, output):
+def test_the_input_is_never_overwritten(tmp_path, output):
     Image.fromarray(drawn()).save(tmp_path / "a.png")
     before = (tmp_path / "a.png").read_bytes()
     (tmp_path / "link").symlink_to(tmp_path)
     with pytest.raises(UserError, match="would be overwritten; name another output"):
-        run(monkeypatch, tmp_path / "a.png", "-o", tmp_path / output)
+        run(tmp_path / "a.png", "-o", tmp_path / output)
     assert (tmp_path / "a.png").read_bytes() == before
 
 
@@ -170,31 +169,31 @@ def test_mistakes_are_told_in_one_line(tmp_path, monkeypatch, arguments, reason)
     described = {"network": "vdsr", "scales": [3], "noise": [0.0], "precision": "float32"}
     modelfile.write(Path("x3"), {"vdsr": VDSR().state_dict()}, described)
     with pytest.raises(UserError, match=reason) as error:
-        run(monkeypatch, *arguments)
+        run(*arguments)
     assert "\n" not in str(error.value)
 
 
 def test_a_result_that_no_memory_holds_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(enhance, "MOST_PIXELS", 4 * 30 * 22 - 1)
+    monkeypatch.setattr(service, "MOST_PIXELS", 4 * 30 * 22 - 1)
     Image.fromarray(drawn()).save(tmp_path / "a.png")
-    with pytest.raises(UserError, match="would have 2,640 pixels, more than 2,639; use a smaller --scale"):
-        run(monkeypatch, tmp_path / "a.png", "-o", tmp_path / "out")
+    with pytest.raises(UserError, match="would have 2,640 pixels, more than 2,639; use a smaller scale"):
+        run(tmp_path / "a.png", "-o", tmp_path / "out")
 
 
-def test_denoising_takes_a_model_that_was_trained_with_noise(tmp_path, monkeypatch):
+def test_denoising_takes_a_model_that_was_trained_with_noise(tmp_path):
     described = {"network": "vdsr", "scales": [2], "noise": [0.0, 5.0], "precision": "float32"}
     modelfile.write(tmp_path / "noisy", {"vdsr": VDSR().state_dict()}, described)
     Image.fromarray(drawn()).save(tmp_path / "a.png")
-    run(monkeypatch, tmp_path / "a.png", "-o", tmp_path / "out", "--denoise", "--model", tmp_path / "noisy")
+    run(tmp_path / "a.png", "-o", tmp_path / "out", "--denoise", "--model", tmp_path / "noisy")
     assert (tmp_path / "out/a.png").exists()
 
 
-def test_quality_is_that_of_scikit_image(tmp_path, monkeypatch, capsys):
+def test_quality_is_that_of_scikit_image(tmp_path, capsys):
     truth = drawn(60, 44, bits=16)
     small = cv2.resize(truth, (22, 30), interpolation=cv2.INTER_AREA)
     Image.fromarray(truth).save(tmp_path / "truth.png")
     Image.fromarray(small).save(tmp_path / "a.png")
-    run(monkeypatch, tmp_path / "a.png", "-o", tmp_path / "out", "--reference", tmp_path / "truth.png")
+    run(tmp_path / "a.png", "-o", tmp_path / "out", "--reference", tmp_path / "truth.png")
     said = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines()[:2])
     levels = (truth / 65535 * 255).round().astype(np.uint8)[2:-2, 2:-2]
     low = torch.from_numpy(small.astype(np.float32) / 65535)[None, None]
@@ -207,7 +206,7 @@ def test_quality_is_that_of_scikit_image(tmp_path, monkeypatch, capsys):
         assert ssim == pytest.approx(similarity, abs=2e-4)
 
 
-def test_the_comparison_shows_both_images_and_where_they_differ(tmp_path, monkeypatch):
+def test_the_comparison_shows_both_images_and_where_they_differ(tmp_path):
     bicubic = drawn(512, 300)
     enhanced = bicubic.copy()
     enhanced[200:230, 100:130] ^= 4
@@ -218,5 +217,5 @@ def test_the_comparison_shows_both_images_and_where_they_differ(tmp_path, monkey
     changed = np.repeat(np.repeat(enhanced[200:230, 100:130], 5, 0), 5, 1)  # 96 pixels of detail on 512: somewhat more than 5
     assert cv2.matchTemplate(picture[600:, :, 0].copy(), changed, cv2.TM_CCORR_NORMED).max() > 0.95
     Image.fromarray(bicubic).save(tmp_path / "a.png")
-    run(monkeypatch, tmp_path / "a.png", "-o", tmp_path / "out", "--compare")
+    run(tmp_path / "a.png", "-o", tmp_path / "out", "--compare")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "a.png.compare.png"]

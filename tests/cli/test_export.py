@@ -1,21 +1,20 @@
 import json
-import sys
 
 import onnxruntime
 import pytest
 import torch
 
-from cxr.cli import export
+from cxr.cli.export import main
 from cxr.foundation.errors import UserError
+from cxr.superres import export
 from cxr.superres.model import load_model
 from cxr.superres.tiles import tiled
 
 
 @pytest.mark.parametrize(("name", "scale"), [("srcnn", 2), ("srcnn", 4), ("vdsr", 2)])
-def test_onnxruntime_agrees_with_torch_at_any_size(tmp_path, monkeypatch, name, scale):
+def test_onnxruntime_agrees_with_torch_at_any_size(tmp_path, name, scale):
     path = tmp_path / "network.onnx"
-    monkeypatch.setattr(sys, "argv", ["export", name, "-o", str(path), "--scale", str(scale)])
-    export.main()
+    main([name, "-o", str(path), "--scale", str(scale)])
     runtime = onnxruntime.InferenceSession(path)
     network = load_model(name).networks[scale]
     for shape in ((1, 1, 40, 40), (1, 1, 33, 57), (2, 1, 64, 21)):

@@ -255,8 +255,8 @@ def test_metrics_diff_compares_branches_in_a_clone_without_a_remote(workspace, t
 
 
 def walkthrough() -> list[str]:
-    """Return the shell blocks of the README's section on comparing branches."""
-    section = (ROOT / "README.md").read_text().partition("## Comparing branches\n")[2].partition("\n## ")[0]
+    """Return the shell blocks of the guide's section on comparing branches."""
+    section = (ROOT / "docs/guide.md").read_text().partition("## Comparing branches\n")[2].partition("\n## ")[0]
     return re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
 
 
@@ -272,7 +272,7 @@ def page_of(folder: Path) -> tuple[int, dict[str, list[str]]]:
 
 
 @pytest.mark.parametrize(("block", "address"), [(1, "s3://BUCKET/chest-xray"), (2, "ssh://USER@HOST/srv/chest-xray")])
-def test_the_readmes_other_stores_are_set_as_it_says(tmp_path, block, address):
+def test_the_guides_other_stores_are_set_as_it_says(tmp_path, block, address):
     install, *lines = walkthrough()[block].splitlines()
     assert install.startswith("pip install dvc-")
     call(tmp_path, "git", "init", "--quiet")
@@ -282,7 +282,7 @@ def test_the_readmes_other_stores_are_set_as_it_says(tmp_path, block, address):
     assert "keyfile" not in (tmp_path / ".dvc/config").read_text()
 
 
-def test_the_readmes_walkthrough_does_what_it_says(workspace, tmp_path):
+def test_the_guides_walkthrough_does_what_it_says(workspace, tmp_path):
     share, _, _, change, copy, several = walkthrough()
     (tmp_path / "store").mkdir()
     plots_page.run(workspace)

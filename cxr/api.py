@@ -1,0 +1,17 @@
+"""The public face: load a trained network and enhance radiographs with it.
+
+>>> import numpy as np
+>>> from cxr.api import enhance, load_model
+>>> model = load_model("vdsr")
+>>> radiograph = np.zeros((30, 20), np.uint16)  # rows, columns; 0 is black and 65,535 white
+>>> enhanced = enhance(model, radiograph, scale=2)
+>>> enhanced.shape, enhanced.dtype
+((60, 40), dtype('uint16'))
+
+The result is for research, not for diagnosis.
+"""
+
+from cxr.service import Enhanced, enhance_file
+from cxr.superres.model import Model, enhance, load_model
+
+__all__ = ["Enhanced", "Model", "enhance", "enhance_file", "load_model"]
