@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 from stages import check, diagnose, download, errormaps, evaluate, preprocess, split, train_srcnn, train_vdsr
 from tests.support.tiny import TINY, write_params
@@ -19,12 +20,19 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a workspace in which every stage has run; for reading only."""
-    workspace = tmp_path_factory.mktemp("finished")
-    write_params(workspace, TINY)
-    for stage in (check, download, preprocess, split, train_srcnn, train_vdsr, evaluate, errormaps, diagnose):
-        stage.run(workspace)
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Return a workspace in which every stage has run; for reading only. All test processes share one."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent  # of all processes of this run
+    workspace = shared / "finished"
+    with FileLock(shared / "finished.lock"):
+        if not (workspace / "done").exists():
+            shutil.rmtree(workspace, ignore_errors=True)  # of a process that stopped half-way
+            workspace.mkdir()
+            write_params(workspace, TINY)
+            for stage in (check, download, preprocess, split, train_srcnn, train_vdsr, evaluate, errormaps, diagnose):
+                stage.run(workspace)
+            (workspace / "done").touch()
     return workspace
 
 

@@ -18,7 +18,9 @@ PAGES = ("README.md", "docs/guide.md", "docs/architecture.md", "docs/security.md
 MEDIAN, LONGEST = 16, 40  # words a sentence
 
 # What is not prose: blocks of code, comments, headings, rules, pictures, rows of tables.
-_SKIPPED = re.compile(r"^```.*?^```[^\n]*$|<!--.*?-->|^#[^\n]*$|^ *\|[^\n]*$|^[-=]{3,}$|^ *!\[[^\n]*$", re.MULTILINE | re.DOTALL)
+_SKIPPED = re.compile(
+    r"^ *```.*?^ *```[^\n]*$|<!--.*?-->|^#[^\n]*$|^ *\|[^\n]*$|^[-=]{3,}$|^ *!\[[^\n]*$", re.MULTILINE | re.DOTALL
+)
 _CODE = re.compile(r"`[^`]+`")  # one word, however long
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 _ITEM = re.compile(r"^\s*(?:[-*]|\d+\.|>)\s+")

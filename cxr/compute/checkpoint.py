@@ -1,18 +1,17 @@
 """Resumable training state, outside DVC's outputs, because DVC removes those before it reruns a stage."""
 
-import fcntl
 import hashlib
 import io
 import json
 import os
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from cxr.foundation.errors import UserError
 from cxr.foundation.files import replacing
@@ -65,19 +64,12 @@ def locked(folder: Path, name: str) -> Iterator[None]:
     Raises UserError with the holder's process id when the lock is not free within LOCK_SECONDS.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.lock"
-    with path.open("a+") as file:
-        deadline = time.monotonic() + LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    holder = path.read_text().strip() or "unknown"
-                    raise UserError(f"{name} is still running as process {holder}; wait for it or stop it") from None
-                time.sleep(0.2)
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+    lock, holder = FileLock(folder / f"{name}.lock"), folder / f"{name}.pid"
+    try:
+        lock.acquire(timeout=LOCK_SECONDS)
+    except Timeout:
+        number = holder.read_text().strip() if holder.is_file() else "unknown"
+        raise UserError(f"{name} is still running as process {number}; wait for it or stop it") from None
+    with lock:
+        holder.write_text(str(os.getpid()))
         yield

@@ -140,7 +140,7 @@ def predicted(network: nn.Module, images: Images | Sequence[Tensor], rows: npt.N
 
 
 def _pixels(images: Any, rows: npt.NDArray[np.intp], device: torch.device) -> Tensor:
-    return torch.from_numpy(images[np.sort(rows)][np.argsort(np.argsort(rows))]).to(device).unsqueeze(1).float() / 255
+    return torch.from_numpy(images[rows]).to(device).unsqueeze(1).float() / 255
 
 
 def _moved(images: Tensor, source: Generator) -> Tensor:

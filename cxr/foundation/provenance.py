@@ -7,7 +7,8 @@ from importlib.metadata import version
 from cxr.foundation import params
 from cxr.foundation.place import ROOT
 
-PACKAGES = ("numpy", "opencv-python-headless", "scikit-image", "torch")
+# What computes: decodes, reduces, splits, trains, measures.
+PACKAGES = ("numpy", "opencv-python-headless", "pandas", "pillow", "scikit-learn", "scipy", "torch")
 
 
 def code_of(stage: str) -> str:

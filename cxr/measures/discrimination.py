@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import laplace
 from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import roc_curve
 
 from cxr.measures.bootstrap import Floats, Truths
 
@@ -31,9 +32,8 @@ def auc(scores: Floats, labels: Truths, weights: npt.NDArray[np.integer] | None 
 
 def roc(scores: Floats, labels: Truths) -> tuple[Floats, Floats]:
     """Return the false and true positive rates of all thresholds, from (0, 0) to (1, 1)."""
-    thresholds = np.unique(scores)[::-1]
-    rates = [np.r_[0.0, [(scores[of] >= threshold).mean() for threshold in thresholds]] for of in (~labels, labels)]
-    return rates[0], rates[1]
+    false, true, _ = roc_curve(labels, scores, drop_intermediate=False)
+    return false, true
 
 
 def calibration_error(probabilities: Floats, labels: Truths, weights: npt.NDArray[np.integer] | None = None) -> Floats:

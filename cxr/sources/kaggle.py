@@ -6,7 +6,6 @@ ended when its file no longer grows. What the client has fetched counts only aft
 """
 
 import email.utils
-import fcntl
 import functools
 import http
 import json
@@ -23,6 +22,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+
+from filelock import FileLock, Timeout
 
 from cxr.foundation.errors import UserError, of_the_disk
 from cxr.foundation.place import ROOT
@@ -127,15 +128,10 @@ def _alone(folder: Path) -> Iterator[None]:
     """Keep other downloads out of `folder`: a killed dvc leaves its stage running, and two clients would write one file."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
-    except OSError as error:
-        raise UserError(f"{folder}: {error.strerror}; downloads are kept there") from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{folder}: another download into it is running; wait for it or stop it") from None
-        yield
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise UserError(f"{folder}: another download into it is running; wait for it or stop it") from None
 
 
 def _record(archive: Path) -> Path:

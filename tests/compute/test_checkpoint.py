@@ -1,4 +1,5 @@
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -33,7 +34,7 @@ def test_the_checkpoint_of_another_run_is_never_picked_up(tmp_path, name, identi
 def test_a_save_that_fails_leaves_the_one_before(tmp_path):
     kept = Checkpoint(tmp_path, "net", {})
     kept.save({"step": 3})
-    with pytest.raises(Exception, match="pickle"):
+    with pytest.raises((AttributeError, pickle.PicklingError), match="lambda"):
         kept.save({"step": lambda: None})
     assert kept.load() == {"step": 3}
     assert [path.name for path in tmp_path.iterdir()] == [kept.path.name]

@@ -11,8 +11,6 @@ Anatomy is in millimetres: x towards the image's right (the patient's left), y d
 midline near the fifth thoracic vertebra. Sides are -1 (the patient's right, left in the image) and 1.
 """
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -21,6 +19,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from cxr.foundation.workers import in_order
 from cxr.sources.phantom.anatomy import Disease, Image, Subject, stream
 from cxr.sources.phantom.detector import detect, display, intensity
 from cxr.sources.phantom.drawing import View
@@ -43,11 +42,9 @@ def write(folder: Path, phantom: Phantom, processes: int) -> None:
     for klass in ("NORMAL", "PNEUMONIA"):
         (folder / klass).mkdir(parents=True, exist_ok=True)
     job = partial(_write_one, folder, phantom.seed, phantom.size)
-    progress = partial(tqdm, total=phantom.images, desc="drawing", unit="image", disable=None)
-    # Spawned, not forked: a fork of a process in which threads run (torch's, OpenCV's) can hang.
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), partial(cv2.setNumThreads, 1)) as pool:
-        for _ in progress(pool.map(job, range(phantom.images), chunksize=4)):
-            pass
+    drawn = in_order(job, range(phantom.images), processes, "", folder)
+    for _ in tqdm(drawn, "drawing", phantom.images, unit="image", disable=None):
+        pass
 
 
 def _write_one(folder: Path, seed: int, size: int, index: int) -> None:
