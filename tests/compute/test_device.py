@@ -58,7 +58,7 @@ def test_products_are_of_the_precision_asked_for(precision):
 def test_freed_memory_is_kept_for_the_next_maps(kept):
     code = f"""
 import resource, numpy
-from cxr.compute.device import keep_freed_memory
+from cxr.compute.memory import keep_freed_memory
 if {kept}:
     keep_freed_memory()
 def maps():

@@ -39,9 +39,9 @@ def start(workspace: Path, at_once: int | None = None) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "stages.train_srcnn"]
     if at_once:
         code = f"""
-from cxr.superres.training import trainer
+from cxr.superres.training import run
 from stages import train_srcnn
-trainer.AT_ONCE = {at_once}
+run.AT_ONCE = {at_once}
 train_srcnn.main()
 """
         command = [sys.executable, "-c", code]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from dask.distributed import Client, LocalCluster
 
-from cxr.foundation import place, workers
+from cxr.foundation import workers
 from cxr.foundation.errors import UserError
 from cxr.foundation.workers import in_order
 from stages import download, preprocess
@@ -90,7 +90,7 @@ def test_workers_that_do_not_see_the_folder_are_told_apart(cluster):
 
 
 def test_workers_with_other_code_are_not_trusted(cluster, monkeypatch, tmp_path):
-    monkeypatch.setattr(place, "PACKAGE", tmp_path)  # only here: the workers keep theirs
+    monkeypatch.setattr(workers, "PACKAGE", tmp_path)  # only here: the workers keep theirs
     with pytest.raises(UserError, match="runs other code than this; start it again"):
         processes_of(1, cluster=cluster)
 
