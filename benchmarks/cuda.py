@@ -60,7 +60,7 @@ def training_rate(name: str, folder: Path, settings: Training, device: torch.dev
 
         def train(steps: int) -> None:
             for _ in range(steps):
-                run.learn(*draw_batch())
+                run.train_step(*draw_batch())
             if device.type == "cuda":
                 torch.cuda.synchronize()
 

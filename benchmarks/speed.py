@@ -246,11 +246,11 @@ def our_steps(name: str, images: Images) -> tuple[Callable[[], object], Callable
     run, draw_batch = start_training(name, images, plain.BATCH, plain.PATCH, torch.device("cpu"))
 
     def as_the_stage() -> None:
-        run.learn(*draw_batch())
+        run.train_step(*draw_batch())
 
     for _ in range(5):  # the gradients of the first steps are zeros, which are multiplied faster
         as_the_stage()
-    return as_the_stage, partial(run.gather, *draw_batch())
+    return as_the_stage, partial(run.compute_gradients, *draw_batch())
 
 
 def start_training(

@@ -49,7 +49,7 @@ def run(workspace: Path) -> None:
         trainer = Trainer(data, settings, augment, runtime, workspace / CHECKPOINTS, made_with("train_vdsr"), rank)
         network = VDSR()
         start_from_bicubic(network, settings.seed)
-        fitted = trainer.fit("vdsr", network, degrade.degradations, judged_in=trainer.precision)
+        fitted = trainer.fit("vdsr", network, degrade.degradations, validation_precision=trainer.precision)
         if not rank.first:
             return
         description = {"network": "vdsr", "best_step": fitted.best_step, **degrade.levels, **trainer.description}

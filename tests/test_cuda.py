@@ -59,8 +59,10 @@ def _as_in_training():
 def test_gradients_are_those_of_a_cpu_in_float32(name, precision, furthest):
     inputs, truth = batch()
     theirs, ours = run(name, CPU, torch.float32), run(name, CUDA, precision)
-    expected = theirs.gather(inputs, truth)
-    torch.testing.assert_close(ours.gather(inputs.to(CUDA), truth.to(CUDA)).cpu(), expected, rtol=furthest, atol=1e-6)
+    expected = theirs.compute_gradients(inputs, truth)
+    torch.testing.assert_close(
+        ours.compute_gradients(inputs.to(CUDA), truth.to(CUDA)).cpu(), expected, rtol=furthest, atol=1e-6
+    )
     wanted = gradients(theirs)
     assert (gradients(ours) - wanted).norm() < furthest * wanted.norm()
 
@@ -128,6 +130,6 @@ def test_two_runs_are_equal_bit_for_bit(name, precision):
         ours = run(name, CUDA, precision, ALL)
         crops = Crops(images, np.arange(5), Augment(True, 0.7, 5.0, 0.5), 36, 6, 0, CUDA, margin=reach(ALL))
         for step in range(23):
-            ours.learn(*crops.observed(step, ALL))
+            ours.train_step(*crops.observed(step, ALL))
         trained.append([*ours.network.parameters(), *ours.averaged.parameters(), ours.losses])
     assert all(torch.equal(*pair) for pair in zip(*trained, strict=True))

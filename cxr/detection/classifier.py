@@ -21,7 +21,7 @@ from cxr.foundation.randomness import generator
 
 POSITIVE = "PNEUMONIA"
 SHIFT = 16  # pixels by which a training image is moved at most
-SMOOTHED = 0.95  # share of the running mean of the weights that each step keeps
+EMA_DECAY = 0.95  # share of the running mean of the weights that each step keeps
 WEIGHT_DECAY = 0.05
 IMAGENET = (0.449, 0.226)  # mean and standard deviation of grey levels, which pretrained backbones expect
 
@@ -110,7 +110,7 @@ def _trained(
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY)
     batches = max(1, len(learn) // settings.batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.epochs * batches)
-    mean = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(SMOOTHED))  # type: ignore[no-untyped-call]
+    mean = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY))  # type: ignore[no-untyped-call]
     best, kept = np.inf, copy.deepcopy(mean.module)
     for epoch in tqdm(range(settings.epochs), "diagnose", unit="epoch", disable=None):
         source = generator("diagnose", settings.seed, epoch)

@@ -121,7 +121,7 @@ def test_a_run_that_went_back_and_was_interrupted_ends_as_one_that_was_not(data,
         undisturbed = fit(data, tmp_path / "undisturbed", minutes=0)
     with monkeypatch.context() as patched:
         spoil_once(patched, step=3)
-        patched.setattr(Run, "judge", lambda *_, judge=Run.judge: stop_at(6, *_) or judge(*_))
+        patched.setattr(Run, "judge", lambda *_, validate=Run.validate: stop_at(6, *_) or validate(*_))
         with pytest.raises(KeyboardInterrupt):
             fit(data, tmp_path / "resumed", minutes=0)
     assert equal(fit(data, tmp_path / "resumed", minutes=0), undisturbed)
@@ -229,8 +229,8 @@ def test_losses_in_the_curves_are_means_over_the_crops_of_each_scale(data):
     run = Run(network, settings(optimizer="adam", learning_rate=1e-9), ALL, torch.float32)
     errors = torch.arange(12).view(3, 4, 1, 1, 1) / 100
     for batch in errors:
-        run.learn(batch, torch.zeros(4, 1, 1, 1))
-    run.judge(Validation(data.images, data.rows("val"), ALL, CPU))
+        run.train_step(batch, torch.zeros(4, 1, 1, 1))
+    run.validate(Validation(data.images, data.rows("val"), ALL, CPU))
     for scale, row in enumerate(run.curves):
         assert row["loss"] == pytest.approx(errors.flatten()[scale::3].mean().item(), rel=1e-5)
 
@@ -245,12 +245,12 @@ def test_a_batch_in_pieces_has_the_gradients_of_the_whole(pieces, monkeypatch):
     expected = torch.autograd.grad((network(inputs) - truth).abs().mean(), list(network.parameters()))
     monkeypatch.setattr(training_run, "AT_ONCE", 3 * truth.numel() // pieces)
     run = Run(network, settings(batch=6, patch=12), [X2], torch.float32)
-    errors = run.gather(inputs, truth)
+    errors = run.compute_gradients(inputs, truth)
     torch.testing.assert_close(errors, (network(inputs) - truth).abs().mean((1, 2, 3)))
     once = [parameter.grad for parameter in network.parameters()]
     for gradient, wanted in zip(once, expected, strict=True):
         torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-6)
-    run.gather(inputs, truth)
+    run.compute_gradients(inputs, truth)
     assert all(torch.equal(parameter.grad, before) for parameter, before in zip(network.parameters(), once, strict=True))
     assert torch.get_num_threads() == threads
 
@@ -277,7 +277,7 @@ def test_the_weights_that_are_judged_are_a_running_mean():
     run = Run(network, settings(optimizer="adam", learning_rate=0.1), [X2], torch.float32)
     seen = []
     for _ in range(4):
-        run.learn(torch.rand(1, 1, 4, 4), torch.rand(1, 1, 4, 4))
+        run.train_step(torch.rand(1, 1, 4, 4), torch.rand(1, 1, 4, 4))
         seen.append(network.weight.item())
     mean = seen[0]  # what the network was before its first step does not count
     for step, weight in enumerate(seen[1:], start=1):
@@ -312,10 +312,12 @@ def test_no_validation_image_is_refused(data):
 
 
 @pytest.mark.parametrize("judged_in", [torch.float32, torch.bfloat16])
-def test_networks_are_judged_in_what_they_are_evaluated_in(data, tmp_path, judged_in):
+def test_networks_are_judged_in_what_they_are_evaluated_in(data, tmp_path, validation_precision):
     fresh = VDSR()
     vdsr.start_from_bicubic(fresh, 0)
-    fitted = trainer(data, tmp_path, precision="bfloat16", validations=1).fit("vdsr", fresh, [X2], judged_in=judged_in)
+    fitted = trainer(data, tmp_path, precision="bfloat16", validations=1).fit(
+        "vdsr", fresh, [X2], validation_precision=validation_precision
+    )
     network = torch.nn.utils.convert_conv2d_weight_memory_format(VDSR(), torch.channels_last)
     network.load_state_dict(fitted.weights)
 
@@ -324,8 +326,8 @@ def test_networks_are_judged_in_what_they_are_evaluated_in(data, tmp_path, judge
             return Validation(data.images, data.rows("val"), [X2], CPU).measure(network)[X2]
 
     judged = fitted.curves[-1]["psnr"], fitted.curves[-1]["ssim"]
-    assert judged == pytest.approx(quality(judged_in), abs=1e-7)
-    other = torch.bfloat16 if judged_in == torch.float32 else torch.float32
+    assert judged == pytest.approx(quality(validation_precision), abs=1e-7)
+    other = torch.bfloat16 if validation_precision == torch.float32 else torch.float32
     assert judged != pytest.approx(quality(other), abs=1e-7)
 
 

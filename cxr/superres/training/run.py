@@ -20,7 +20,7 @@ from cxr.superres.training.crops import share
 from cxr.superres.training.settings import Training
 from cxr.superres.training.validation import Validation
 
-AVERAGE = 0.99  # share of the running mean of the weights that each step keeps: it is this mean that is judged and kept
+EMA_DECAY = 0.99  # share of the running mean of the weights that each step keeps: it is this mean that is judged and kept
 WARM_UP = 0.02  # share of the steps in which the learning rate rises from nothing
 CLIP = 0.5  # largest norm of a gradient; a batch of hard crops must not throw the network back
 DIVERGED = 0.5  # a loss above half of the grey range is that of no network that is still learning
@@ -41,17 +41,19 @@ class Run:
         settings: Training,
         degradations: Sequence[Degradation],
         precision: torch.dtype,
-        judged_in: torch.dtype = torch.float32,
+        validation_precision: torch.dtype = torch.float32,
         rank: Rank = ALONE,
     ) -> None:
         self.network, self.settings, self.degradations, self.rank = network, settings, degradations, rank
-        self.precision, self.judged_in = precision, judged_in
+        self.precision, self.validation_precision = precision, validation_precision
         # What runs forwards: with several ranks, running back through it averages their gradients.
         self.forwards = DistributedDataParallel(network) if rank.count > 1 else network
         self.averaged = copy.deepcopy(network)
         soap, parameters = settings.optimizer == "soap", network.parameters()
         self.optimizer = (SOAP if soap else torch.optim.Adam)(parameters, lr=settings.learning_rate)
-        self.marks = {math.ceil(settings.steps * i / settings.validations) for i in range(1, settings.validations + 1)}
+        self.validation_steps = {
+            math.ceil(settings.steps * i / settings.validations) for i in range(1, settings.validations + 1)
+        }
         self.step = 0
         self.best: dict[str, Any] = {"score": -math.inf}
         self.curves: list[Row] = []
@@ -61,15 +63,15 @@ class Run:
         self.layers = sum(parameter.ndim == 4 for parameter in network.parameters())
         self.threads: ThreadPoolExecutor | None = None
         self.recorded = Recorded(self._clipped) if self.losses.is_cuda and rank.count == 1 else None
-        self.good = copy.deepcopy(self._present())
+        self.last_good_state = copy.deepcopy(self._present())
 
-    def learn(self, inputs: Tensor, truth: Tensor) -> None:
+    def train_step(self, inputs: Tensor, truth: Tensor) -> None:
         """Take the next optimiser step, on its batch, or this rank's share of it, (N, 1, P, P) of `Crops.observed`."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * self._schedule()
         (errors,) = self.recorded(inputs, truth) if self.recorded else self._clipped(inputs, truth)
         self.optimizer.step()
-        keep = min(AVERAGE, (1 + self.step) / (10 + self.step)) if self.step else 0  # early weights are soon outdated
+        keep = min(EMA_DECAY, (1 + self.step) / (10 + self.step)) if self.step else 0  # early weights are soon outdated
         means, weights = ([tensor.detach() for tensor in each.parameters()] for each in (self.averaged, self.network))
         torch._foreach_lerp_(means, weights, 1 - keep)
         kinds, batch = len(self.degradations), len(errors) * self.rank.count
@@ -82,22 +84,22 @@ class Run:
         self.crops = [before + len(range(batch)[share(i, first, kinds)]) for i, before in enumerate(self.crops)]
         self.step += 1
 
-    def gather(self, inputs: Tensor, truth: Tensor) -> Tensor:
+    def compute_gradients(self, inputs: Tensor, truth: Tensor) -> Tensor:
         """Set the gradients to those of a batch, or of this rank's share of it; return the mean absolute error of each crop."""
         self.network.zero_grad()
         count = math.ceil(truth.numel() * self.layers / AT_ONCE) if truth.device.type == "cpu" else 1
         pieces = list(zip(inputs.chunk(count), truth.chunk(count), strict=True))
         if len(pieces) > 1 and self.rank.count == 1:
-            return self._gather_side_by_side(pieces)
+            return self._compute_gradients_side_by_side(pieces)
         found = []
         for piece in pieces:
             found.append(self._errors(*piece))
             torch.autograd.backward(found[-1].sum() / len(truth))
         return torch.cat(found).detach()
 
-    def judge(self, validation: Validation) -> None:
+    def validate(self, validation: Validation) -> None:
         """Measure the averaged weights on the validation windows, note it in the curves, and keep them if they are the best."""
-        with multiplying_in(self.judged_in, self.losses.device):
+        with multiplying_in(self.validation_precision, self.losses.device):
             quality = validation.measure(self.averaged)
         for degradation, loss, crops in zip(self.degradations, self.losses.tolist(), self.crops, strict=True):
             (value, similarity), (bicubic, _) = quality[degradation], validation.bicubic[degradation]
@@ -117,13 +119,13 @@ class Run:
         score = sum(value for value, _ in quality.values()) / len(quality)
         if score > self.best["score"]:
             self.best = {"score": score, "step": self.step, "weights": _copy(self.averaged)}
-        self.good = copy.deepcopy(self._present())
+        self.last_good_state = copy.deepcopy(self._present())
 
     def diverged(self) -> bool:
         """Tell whether the loss since the last validation is no number, or absurd."""
         return not self._loss() <= DIVERGED  # which NaN is not either
 
-    def go_back(self) -> str:
+    def roll_back(self) -> str:
         """Go back to the last validation, and on at half the learning rate; return what was done.
 
         Raises UserError when that has been done before.
@@ -131,22 +133,22 @@ class Run:
         cause = f"up to step {self.step} the loss was {self._loss():.3g}"
         if self.slowed:
             raise UserError(f"training diverges: {cause}, also at half the learning rate; set a lower learning_rate")
-        self._take(copy.deepcopy(self.good))
+        self._take(copy.deepcopy(self.last_good_state))
         self.slowed = True
         return f"{cause}; went back to step {self.step}, and on at half the learning rate"
 
-    def standing(self) -> str:
+    def progress_text(self) -> str:
         """Return the last measured gain over bicubic by degradation, for the eye."""
         return ", ".join(f"{row['scale']} {row['gain']:+.2f} dB" for row in self.curves[-len(self.degradations) :])
 
     def state(self) -> dict[str, Any]:
         """Return what `load_state` needs to go on from here."""
-        return {**self._present(), "good": self.good, "slowed": self.slowed}
+        return {**self._present(), "last_good_state": self.last_good_state, "slowed": self.slowed}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from what `state` returned."""
         self._take(state)
-        self.good, self.slowed = state["good"], state["slowed"]
+        self.last_good_state, self.slowed = state["last_good_state"], state["slowed"]
 
     def _present(self) -> dict[str, Any]:
         return {
@@ -173,13 +175,13 @@ class Run:
         return (restored - truth).abs().mean(dim=(1, 2, 3))
 
     def _clipped(self, inputs: Tensor, truth: Tensor) -> Sequence[Tensor]:
-        """Do as `gather`, but shorten gradients that are too long."""
-        errors = self.gather(inputs, truth)
+        """Do as `compute_gradients`, but shorten gradients that are too long."""
+        errors = self.compute_gradients(inputs, truth)
         nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
         return [errors]
 
-    def _gather_side_by_side(self, pieces: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-        """Do as `gather`, each piece in a thread with its share of the cores: in no layer do they wait for each other."""
+    def _compute_gradients_side_by_side(self, pieces: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        """Do as `compute_gradients`, each piece in a thread with its share of the cores: in no layer do they wait for each other."""
         if self.threads is None:
             count = min(len(pieces), torch.get_num_threads())
             self.threads = ThreadPoolExecutor(count, "piece", torch.set_num_threads, (torch.get_num_threads() // count,))

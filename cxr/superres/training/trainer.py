@@ -69,11 +69,11 @@ class Trainer:
         network: nn.Module,
         degradations: Sequence[Degradation],
         steps: int | None = None,
-        judged_in: torch.dtype = torch.float32,
+        validation_precision: torch.dtype = torch.float32,
     ) -> Fitted:
         """Train `network` for `degradations` together, for the settings' steps or for `steps`; return what validated best.
 
-        On the validation windows it multiplies in `judged_in`, which should be what it will be evaluated in.
+        On the validation windows it multiplies in `validation_precision`, which should be what it will be evaluated in.
         The loss is the mean absolute error; the learning rate rises linearly and falls to nothing along a cosine (Loshchilov
         and Hutter, ICLR 2017) or as the square of the time left. A checkpoint that an interrupted run has left is taken up; a
         network that was finished before its stage was interrupted comes back from its checkpoint at once. When the loss is no
@@ -86,7 +86,7 @@ class Trainer:
         crops = Crops(images, self.data.rows("train"), self.augment, *drawing)
         validation = Validation(images, self.data.rows("val"), degradations, self.device)
         network = nn.utils.convert_conv2d_weight_memory_format(network.to(self.device), torch.channels_last)
-        run = Run(network, settings, degradations, self.precision, judged_in, self.rank)
+        run = Run(network, settings, degradations, self.precision, validation_precision, self.rank)
         identity = {**self.description, "degradations": degradations, "steps": settings.steps}
         checkpoint = Checkpoint(self.checkpoints, name, identity)
         self._written.append(checkpoint)
@@ -100,16 +100,16 @@ class Trainer:
             repeatable(),
         ):
             while run.step < settings.steps:
-                run.learn(*crops.observed(run.step, degradations))
+                run.train_step(*crops.observed(run.step, degradations))
                 progress.update()
-                if run.step in run.marks and run.diverged():
+                if run.step in run.validation_steps and run.diverged():
                     warning = f"warning: {name}: {run.go_back()}"
                     if self.rank.first:
                         progress.write(warning, file=sys.stderr)
                     progress.n = run.step
-                elif run.step in run.marks:
-                    run.judge(validation)
-                    progress.set_postfix_str(run.standing())
+                elif run.step in run.validation_steps:
+                    run.validate(validation)
+                    progress.set_postfix_str(run.progress_text())
                 if run.step == settings.steps or time.monotonic() - saved >= self.checkpoint_seconds:
                     if self.rank.first:
                         checkpoint.save(run.state())
