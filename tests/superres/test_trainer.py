@@ -121,7 +121,7 @@ def test_a_run_that_went_back_and_was_interrupted_ends_as_one_that_was_not(data,
         undisturbed = fit(data, tmp_path / "undisturbed", minutes=0)
     with monkeypatch.context() as patched:
         spoil_once(patched, step=3)
-        patched.setattr(Run, "judge", lambda *_, validate=Run.validate: stop_at(6, *_) or validate(*_))
+        patched.setattr(Run, "validate", lambda *_, validate=Run.validate: stop_at(6, *_) or validate(*_))
         with pytest.raises(KeyboardInterrupt):
             fit(data, tmp_path / "resumed", minutes=0)
     assert equal(fit(data, tmp_path / "resumed", minutes=0), undisturbed)
@@ -311,7 +311,7 @@ def test_no_validation_image_is_refused(data):
         Validation(data.images, np.array([], int), [X2], CPU)
 
 
-@pytest.mark.parametrize("judged_in", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("validation_precision", [torch.float32, torch.bfloat16])
 def test_networks_are_judged_in_what_they_are_evaluated_in(data, tmp_path, validation_precision):
     fresh = VDSR()
     vdsr.start_from_bicubic(fresh, 0)

@@ -181,7 +181,7 @@ class Run:
         return [errors]
 
     def _compute_gradients_side_by_side(self, pieces: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-        """Do as `compute_gradients`, each piece in a thread with its share of the cores: in no layer do they wait for each other."""
+        """Do as `compute_gradients`, each piece in a thread with its share of the cores, so that no layer waits for another."""
         if self.threads is None:
             count = min(len(pieces), torch.get_num_threads())
             self.threads = ThreadPoolExecutor(count, "piece", torch.set_num_threads, (torch.get_num_threads() // count,))

@@ -103,7 +103,7 @@ class Trainer:
                 run.train_step(*crops.observed(run.step, degradations))
                 progress.update()
                 if run.step in run.validation_steps and run.diverged():
-                    warning = f"warning: {name}: {run.go_back()}"
+                    warning = f"warning: {name}: {run.roll_back()}"
                     if self.rank.first:
                         progress.write(warning, file=sys.stderr)
                     progress.n = run.step
