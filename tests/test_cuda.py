@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from cxr.compute import soap
-from cxr.compute.cuda_graph import Recorded
+from cxr.compute.cuda_graph import CudaGraphed
 from cxr.compute.device import repeatable
 from cxr.compute.soap import SOAP
 from cxr.superres.networks import srcnn, vdsr
@@ -74,7 +74,7 @@ def test_recorded_work_does_what_it_does_kernel_by_kernel(name, precision):
     ours = run(name, CUDA, precision)
     ours._clipped(inputs, truth)
     expected = gradients(ours)
-    recorded = Recorded(ours._clipped)
+    recorded = CudaGraphed(ours._clipped)
     for _ in range(3):
         recorded(inputs.flip(0), truth)
         recorded(inputs, truth)

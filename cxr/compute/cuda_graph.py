@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 
-class Recorded:
+class CudaGraphed:
     """Work on a CUDA device that always takes the same steps, recorded as a CUDA graph at its second call.
 
     A small network is hundreds of kernels of a few microseconds each, and starting them one by one takes longer than they do;

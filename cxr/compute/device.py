@@ -38,6 +38,6 @@ def repeatable() -> AbstractContextManager[None]:
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
-def send(tensor: Tensor, device: torch.device) -> Tensor:
+def to_device_async(tensor: Tensor, device: torch.device) -> Tensor:
     """Return `tensor`, which is in the CPU's memory, on `device`, without waiting for what a GPU is still to do."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor

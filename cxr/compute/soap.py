@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cxr.compute.cuda_graph import Recorded
-from cxr.compute.device import send
+from cxr.compute.cuda_graph import CudaGraphed
+from cxr.compute.device import to_device_async
 
 # Steps between two turns of the bases. On a CPU the matrices here are so small that two cost less than they bring; a GPU takes
 # as long for QR decompositions as for two steps of a network.
@@ -54,7 +54,7 @@ class SOAP:
         )
         # One for each axis of each of the shapes.
         self.covariances, self.bases, self.latest = ([own.new_zeros(square) for square in squares] for _ in range(3))
-        self.recorded: dict[bool, Recorded] = {}
+        self.recorded: dict[bool, CudaGraphed] = {}
 
     def state_dict(self) -> dict[str, Any]:
         """Return what `load_state_dict` needs to go on from here; the tensors change with every step."""
@@ -79,7 +79,7 @@ class SOAP:
         scales = self.param_groups[0]["lr"], 1 - beta1**taken, math.sqrt(1 - beta2**taken)
         if device.type == "cuda":
             take = partial(self._take_recorded, turn)
-            self.recorded.setdefault(turn, Recorded(take))(send(torch.tensor(scales), device), *gradients)
+            self.recorded.setdefault(turn, CudaGraphed(take))(to_device_async(torch.tensor(scales), device), *gradients)
         else:
             self._take(turn, scales, gradients)
 

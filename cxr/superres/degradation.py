@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from cxr.compute.device import send
+from cxr.compute.device import to_device_async
 from cxr.foundation.randomness import generator
 from cxr.superres.settings import Degradation
 
@@ -55,7 +55,7 @@ def low_resolution(images: Tensor, scale: int, noise: Tensor | None = None) -> T
     if height % scale or width % scale:
         raise ValueError(f"{height}x{width} is no multiple of the scale {scale}; use crop_to_multiple first")
     low = resize(images, height // scale, width // scale)
-    return to_levels(low if noise is None else low + send(noise, low.device) / 255).float() / 255
+    return to_levels(low if noise is None else low + to_device_async(noise, low.device) / 255).float() / 255
 
 
 def enlarge(low: Tensor, scale: int) -> Tensor:

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from cxr.compute.cuda_graph import Recorded
+from cxr.compute.cuda_graph import CudaGraphed
 from cxr.compute.device import choose_device, choose_precision, multiplying_in
 from cxr.foundation.errors import UserError
 from tests.support.tiny import ROOT
@@ -96,7 +96,7 @@ def test_work_is_rehearsed_recorded_and_then_replayed(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
     monkeypatch.setattr(torch.cuda, "graph", lambda _: nullcontext())
-    recorded = Recorded(work)
+    recorded = CudaGraphed(work)
     one, two = torch.tensor([1.0]), torch.tensor([2.0])
     assert recorded(one, two)[0].item() == 3
     gc.disable()  # or it might go by itself

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from cxr.compute.cuda_graph import Recorded
-from cxr.compute.device import send
+from cxr.compute.cuda_graph import CudaGraphed
+from cxr.compute.device import to_device_async
 from cxr.compute.ranks import ALONE, Rank
 from cxr.dataset.packed import Images
 from cxr.foundation.errors import UserError
@@ -65,7 +65,7 @@ class Crops:
             raise UserError("there is no image to train on; give more images or a larger split.train")
         self.images, self.rows, self.augment, self.device = images, rows, augment, device
         self.stored = _stored(images, rows, device)
-        self.recorded: dict[tuple[object, ...], Recorded] = {}
+        self.recorded: dict[tuple[object, ...], CudaGraphed] = {}
         self.batch, self.seed, self.own = batch, seed, rank.share(batch)
         self.patch, self.drawn, self.margin = patch, drawn, margin
         self.side = drawn - 2 * (MARGIN - margin)
@@ -91,7 +91,7 @@ class Crops:
             return degrade(*self.draw(step), source=generator(self.seed, step, "grain"))
         key = first, *degradations
         if key not in self.recorded:
-            self.recorded[key] = Recorded(partial(degrade, source=generator()))  # nothing is drawn of it without noise
+            self.recorded[key] = CudaGraphed(partial(degrade, source=generator()))  # nothing is drawn of it without noise
         inputs, truth = self.recorded[key](*self.draw(step))
         return inputs, truth
 
@@ -138,9 +138,9 @@ class Crops:
             pick, top, left, turns, mirrors = places[:5].numpy()
             # As bytes, and before they go to the device: a quarter of the memory to move.
             turned = _turned_and_mirrored(cut(self.images, self.rows[pick], top, left, side), turns, mirrors)
-            crops, places = send(torch.from_numpy(turned), self.device), send(places, self.device)
+            crops, places = to_device_async(torch.from_numpy(turned), self.device), to_device_async(places, self.device)
         else:
-            places = send(places, self.device)
+            places = to_device_async(places, self.device)
             crops = cut_there(self.stored, places[:5], side)
         return crops.unsqueeze(1).float().div_(255), places[5:]
 
@@ -195,7 +195,7 @@ def _around(side: int, angle: float) -> int:
 def _turned_inside(crops: Tensor, angle: float, side: int) -> Tensor:
     """Return the central squares of `side` pixels of `crops` (N, 1, H, H) after a turn by `angle` radians."""
     rotation = torch.tensor([[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0]])
-    theta = send(rotation * side / crops.shape[-1], crops.device)[None]
+    theta = to_device_async(rotation * side / crops.shape[-1], crops.device)[None]
     grid = F.affine_grid(theta, [1, 1, side, side], align_corners=False)  # one for all
     return F.grid_sample(crops, grid.expand(len(crops), -1, -1, -1), mode="bicubic", align_corners=False).clamp(0, 1)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from cxr.compute.cuda_graph import Recorded
+from cxr.compute.cuda_graph import CudaGraphed
 from cxr.compute.device import multiplying_in
 from cxr.compute.ranks import ALONE, Rank
 from cxr.compute.soap import SOAP
@@ -62,7 +62,7 @@ class Run:
         self.slowed = False
         self.layers = sum(parameter.ndim == 4 for parameter in network.parameters())
         self.threads: ThreadPoolExecutor | None = None
-        self.recorded = Recorded(self._clipped) if self.losses.is_cuda and rank.count == 1 else None
+        self.recorded = CudaGraphed(self._clipped) if self.losses.is_cuda and rank.count == 1 else None
         self.last_good_state = copy.deepcopy(self._present())
 
     def train_step(self, inputs: Tensor, truth: Tensor) -> None:
