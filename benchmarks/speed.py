@@ -43,7 +43,7 @@ from cxr.superres.networks import srcnn, vdsr
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
 from cxr.superres.settings import Degradation, Degrade
-from cxr.superres.training.crops import Crops, reach
+from cxr.superres.training.crops import Crops, needed_margin
 from cxr.superres.training.run import Run
 from cxr.superres.training.settings import Augment, Training
 
@@ -267,7 +267,7 @@ def start_training(
     augment = params.read(PARAMS, "augment", Augment)
     precision = choose_precision(settings.precision, device)
     degradations = [Degradation(scale) for scale in scales_of(name)]
-    crops = Crops(images, np.arange(len(images)), augment, patch, batch, 0, device, margin=reach(degradations))
+    crops = Crops(images, np.arange(len(images)), augment, patch, batch, 0, device, margin=needed_margin(degradations))
     run = Run(network, settings, degradations, precision)
     return run, lambda: crops.observed(run.step, degradations)
 
@@ -367,9 +367,9 @@ def main() -> None:
     images = np.stack([draw(0, index, SIZE).pixels for index in range(IMAGES)])
     for name, operations in OPERATIONS.items():
         sides = {"plain": Side(plain_training, name, images)}
-        sides |= {"ours": Side(our_training, name, images), "share": Side(our_share, name, images)}
+        sides |= {"ours": Side(our_training, name, images), "crops_of_degradation": Side(our_share, name, images)}
         found_rates = in_turn(sides, rounds)
-        shares = sorted(median(turn.rate for turn in turns) for turns in found_rates.pop("share"))
+        shares = sorted(median(turn.rate for turn in turns) for turns in found_rates.pop("crops_of_degradation"))
         report(f"train {name}", "patches/s", found_rates, rates[precision])
         done = median(map(rate_of, found_rates["ours"])) * 6 * operations * plain.PATCH**2
         print(

@@ -14,7 +14,7 @@ from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
 from cxr.superres.settings import Degradation
 from cxr.superres.training import crops
-from cxr.superres.training.crops import Crops, reach
+from cxr.superres.training.crops import Crops, needed_margin
 from cxr.superres.training.run import Run
 from cxr.superres.training.settings import Augment, Training
 
@@ -105,9 +105,9 @@ def test_soap_steps_as_on_a_cpu(monkeypatch):
 def test_crops_are_those_of_a_cpu(monkeypatch):
     images = np.random.default_rng(0).integers(0, 256, (5, 144, 144), dtype=np.uint8)
     augment = Augment(flip=True, zoom=0.7, rotation=5.0, warped=0.5)
-    on_cpu, stored = (Crops(images, np.array([4, 0, 2]), augment, 36, 7, 0, d, margin=reach(ALL)) for d in (CPU, CUDA))
+    on_cpu, stored = (Crops(images, np.array([4, 0, 2]), augment, 36, 7, 0, d, margin=needed_margin(ALL)) for d in (CPU, CUDA))
     monkeypatch.setattr(crops, "ROOM", 0)
-    sent = Crops(images, np.array([4, 0, 2]), augment, 36, 7, 0, CUDA, margin=reach(ALL))
+    sent = Crops(images, np.array([4, 0, 2]), augment, 36, 7, 0, CUDA, margin=needed_margin(ALL))
     assert stored.stored is not None
     assert sent.stored is None
     other = []
@@ -128,7 +128,7 @@ def test_two_runs_are_equal_bit_for_bit(name, precision):
     trained = []
     for _ in range(2):
         ours = run(name, CUDA, precision, ALL)
-        crops = Crops(images, np.arange(5), Augment(True, 0.7, 5.0, 0.5), 36, 6, 0, CUDA, margin=reach(ALL))
+        crops = Crops(images, np.arange(5), Augment(True, 0.7, 5.0, 0.5), 36, 6, 0, CUDA, margin=needed_margin(ALL))
         for step in range(23):
             ours.train_step(*crops.observed(step, ALL))
         trained.append([*ours.network.parameters(), *ours.averaged.parameters(), ours.losses])

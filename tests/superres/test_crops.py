@@ -8,7 +8,7 @@ from cxr.foundation.randomness import generator
 from cxr.superres.degradation import MARGIN, observe
 from cxr.superres.settings import Degradation
 from cxr.superres.training import crops as crops_module
-from cxr.superres.training.crops import GRID, Crops, cut, cut_there, pairs, reach, squares
+from cxr.superres.training.crops import GRID, Crops, cut_windows, cut_windows_on_gpu, needed_margin, pairs, squares
 from cxr.superres.training.settings import Augment
 
 PLAIN = Augment(flip=False, zoom=1.0, rotation=0.0, warped=0.0)
@@ -187,7 +187,7 @@ def test_any_patch_with_the_least_margin_is_still_the_window_of_the_degraded_ima
         for left in places
     }
     flip = Augment(flip=True, zoom=1.0, rotation=0.0, warped=0.0)
-    crops = Crops(images, np.arange(2), flip, patch, 6, 0, CPU, margin=reach(degradations))
+    crops = Crops(images, np.arange(2), flip, patch, 6, 0, CPU, margin=needed_margin(degradations))
     for step in range(8):
         for both in torch.cat(crops.observed(step, degradations), dim=1):
             turns = [each.rot90(k, (1, 2)) for each in (both, both.flip(2)) for k in range(4)]
@@ -205,7 +205,9 @@ def test_pixels_that_no_degradation_sees_make_no_difference(images, scale, patch
         crops_module, "_uniform", lambda _, low, high: low
     )  # zoom by exactly one half: no side has to be rounded
     large = images.repeat(2, axis=1).repeat(2, axis=2)
-    less, more = (Crops(large, np.arange(2), augment, patch, 6, 0, CPU, margin=m) for m in (reach(degradations), MARGIN))
+    less, more = (
+        Crops(large, np.arange(2), augment, patch, 6, 0, CPU, margin=m) for m in (needed_margin(degradations), MARGIN)
+    )
     for step in range(8):
         for ours, expected in zip(less.observed(step, degradations), more.observed(step, degradations), strict=True):
             torch.testing.assert_close(ours, expected, rtol=0, atol=2e-6)
@@ -244,7 +246,7 @@ def test_crops_get_the_noise_of_their_degradation_and_the_truth_none(images):
 
 def test_cut_returns_the_windows_asked_for(images):
     rows, top, left = np.array([4, 0]), np.array([3, 100]), np.array([50, 0])
-    cuts = cut(images, rows, top, left, 20)
+    cuts = cut_windows(images, rows, top, left, 20)
     assert np.array_equal(cuts[0], images[4, 3:23, 50:70])
     assert np.array_equal(cuts[1], images[0, 100:120, 0:20])
 
@@ -252,10 +254,10 @@ def test_cut_returns_the_windows_asked_for(images):
 def test_cutting_all_at_once_gives_the_same_crops(images):
     quarters, mirrored = np.arange(8) % 4, np.arange(8) // 4
     rows, top, left = np.arange(8) % 5, np.arange(8) * 3, 100 - np.arange(8) * 7
-    expected = [np.rot90(crop, turns) for crop, turns in zip(cut(images, rows, top, left, 20), quarters, strict=True)]
+    expected = [np.rot90(crop, turns) for crop, turns in zip(cut_windows(images, rows, top, left, 20), quarters, strict=True)]
     expected = [np.fliplr(crop) if mirror else crop for crop, mirror in zip(expected, mirrored, strict=True)]
     places = torch.from_numpy(np.stack([rows, top, left, quarters, mirrored]))
-    assert np.array_equal(cut_there(torch.from_numpy(images), places, 20), np.stack(expected))
+    assert np.array_equal(cut_windows_on_gpu(torch.from_numpy(images), places, 20), np.stack(expected))
 
 
 def test_images_too_small_for_a_crop_are_refused():

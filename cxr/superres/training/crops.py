@@ -49,7 +49,7 @@ class Crops:
     ) -> None:
         """Draw `batch` crops of `patch` pixels a side from `rows` of `images` (N, S, S), a memory map or an array.
 
-        They are cut with `margin` pixels to each side, of which `reach` tells how many the degradations see; near an edge of
+        They are cut with `margin` pixels to each side, of which `needed_margin` tells how many the degradations see; near an edge of
         the image they lie off the centre of what is cut. With several ranks, each gets its share of the same batch; where a
         size (batch, ...) is told below, it is the share's.
         Raises UserError when the images are too small for a crop with its margin, or there is no row.
@@ -137,11 +137,11 @@ class Crops:
         if self.stored is None:
             pick, top, left, turns, mirrors = places[:5].numpy()
             # As bytes, and before they go to the device: a quarter of the memory to move.
-            turned = _turned_and_mirrored(cut(self.images, self.rows[pick], top, left, side), turns, mirrors)
+            turned = _turned_and_mirrored(cut_windows(self.images, self.rows[pick], top, left, side), turns, mirrors)
             crops, places = to_device_async(torch.from_numpy(turned), self.device), to_device_async(places, self.device)
         else:
             places = to_device_async(places, self.device)
-            crops = cut_there(self.stored, places[:5], side)
+            crops = cut_windows_on_gpu(self.stored, places[:5], side)
         return crops.unsqueeze(1).float().div_(255), places[5:]
 
 
@@ -155,7 +155,7 @@ def _stored(images: Images, rows: npt.NDArray[np.intp], device: torch.device) ->
     return stored
 
 
-def cut_there(images: Tensor, places: Tensor, side: int) -> Tensor:
+def cut_windows_on_gpu(images: Tensor, places: Tensor, side: int) -> Tensor:
     """Return squares (N, side, side) of `images` (M, S, S), turned and mirrored, by operations that a GPU does at once.
 
     `places` (5, N), integers, are their image, first row, first column, quarter turns, and 1 where they are then mirrored.
@@ -200,7 +200,7 @@ def _turned_inside(crops: Tensor, angle: float, side: int) -> Tensor:
     return F.grid_sample(crops, grid.expand(len(crops), -1, -1, -1), mode="bicubic", align_corners=False).clamp(0, 1)
 
 
-def cut(
+def cut_windows(
     images: Images, rows: npt.NDArray[np.intp], top: npt.NDArray[np.int64], left: npt.NDArray[np.int64], side: int
 ) -> Images:
     """Return the squares (len(rows), side, side) of `images` (N, S, S) whose first pixels are at `top`, `left`."""
@@ -229,13 +229,13 @@ def pairs(
     ours = everyone[own] if own else everyone
     inputs = crops.new_empty(len(crops), 1, patch, patch)
     for i, degradation in enumerate(degradations):
-        dealt = share(i, first + ours.start, len(degradations))
+        dealt = crops_of_degradation(i, first + ours.start, len(degradations))
         scale = degradation.scale
         # No more of the margin than this scale can see, from and to whole pixels of the low-resolution image.
         seen = math.ceil(patch / scale) * scale + 2 * REACH * scale
         begin = (corners[:, dealt] - REACH * scale).clamp(0, crops.shape[-1] - seen)
         window = squares(crops[dealt], begin, seen)
-        theirs = everyone[share(i, first, len(degradations))]
+        theirs = everyone[crops_of_degradation(i, first, len(degradations))]
         before = len([crop for crop in theirs if crop < ours.start])
         noise = None
         if degradation.noise:
@@ -257,12 +257,12 @@ def squares(images: Tensor, corners: Tensor, side: int) -> Tensor:
     return anywhere.index_select(0, first + row * width + column).unsqueeze(1)
 
 
-def reach(degradations: Sequence[Degradation]) -> int:
+def needed_margin(degradations: Sequence[Degradation]) -> int:
     """Return the smallest margin, a multiple of GRID, in which all of `degradations` see what lies around a crop."""
     return math.ceil(REACH * max(each.scale for each in degradations) / GRID) * GRID
 
 
-def share(index: int, first: int, count: int) -> slice:
+def crops_of_degradation(index: int, first: int, count: int) -> slice:
     """Return which crops of a batch, whose first is crop number `first`, go to degradation `index` of `count`."""
     return slice((index - first) % count, None, count)
 

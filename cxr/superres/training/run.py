@@ -16,7 +16,7 @@ from cxr.compute.ranks import ALONE, Rank
 from cxr.compute.soap import SOAP
 from cxr.foundation.errors import UserError
 from cxr.superres.settings import Degradation
-from cxr.superres.training.crops import share
+from cxr.superres.training.crops import crops_of_degradation
 from cxr.superres.training.settings import Training
 from cxr.superres.training.validation import Validation
 
@@ -77,11 +77,11 @@ class Run:
         kinds, batch = len(self.degradations), len(errors) * self.rank.count
         first = self.step * batch
         own = first + self.rank.share(batch).start
-        sums = torch.stack([errors[share(i, own, kinds)].sum() for i in range(kinds)])
+        sums = torch.stack([errors[crops_of_degradation(i, own, kinds)].sum() for i in range(kinds)])
         if self.rank.count > 1:
             distributed.all_reduce(sums)
         self.losses += sums
-        self.crops = [before + len(range(batch)[share(i, first, kinds)]) for i, before in enumerate(self.crops)]
+        self.crops = [before + len(range(batch)[crops_of_degradation(i, first, kinds)]) for i, before in enumerate(self.crops)]
         self.step += 1
 
     def compute_gradients(self, inputs: Tensor, truth: Tensor) -> Tensor:

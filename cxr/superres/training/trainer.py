@@ -17,7 +17,7 @@ from cxr.compute.ranks import ALONE, Rank
 from cxr.dataset.packed import Dataset, digest
 from cxr.foundation.runtime import Runtime
 from cxr.superres.settings import Degradation
-from cxr.superres.training.crops import Crops, reach
+from cxr.superres.training.crops import Crops, needed_margin
 from cxr.superres.training.run import Row, Run
 from cxr.superres.training.settings import Augment, Training
 from cxr.superres.training.validation import Validation
@@ -82,7 +82,7 @@ class Trainer:
         Raises UserError when there are too few or too small images, or when training diverges a second time.
         """
         images, settings = self.data.images, replace(self.settings, steps=steps or self.settings.steps)
-        drawing = settings.patch, settings.batch, settings.seed, self.device, self.rank, reach(degradations)
+        drawing = settings.patch, settings.batch, settings.seed, self.device, self.rank, needed_margin(degradations)
         crops = Crops(images, self.data.rows("train"), self.augment, *drawing)
         validation = Validation(images, self.data.rows("val"), degradations, self.device)
         network = nn.utils.convert_conv2d_weight_memory_format(network.to(self.device), torch.channels_last)

@@ -13,7 +13,7 @@ from cxr.foundation.randomness import generator
 from cxr.measures.quality import psnr, ssim
 from cxr.superres.degradation import MARGIN, to_levels
 from cxr.superres.settings import Degradation
-from cxr.superres.training.crops import GRID, cut, pairs
+from cxr.superres.training.crops import GRID, cut_windows, pairs
 
 VALIDATION_IMAGES = 24  # a network is chosen on one window of this many validation images,
 VALIDATION_SIDE = 96  # of so many pixels a side: more, judged in float32, would cost training more time than they add certainty
@@ -37,7 +37,9 @@ class Validation:
         chosen = rows[np.linspace(0, len(rows) - 1, min(len(rows), VALIDATION_IMAGES)).round().astype(int)]
         positions = (size - side - 2 * MARGIN) // GRID + 1
         top, left = np.random.default_rng(0).integers(positions, size=(2, len(chosen))) * GRID
-        crops = torch.from_numpy(cut(images, chosen, top, left, side + 2 * MARGIN)).to(device).unsqueeze(1).float() / 255
+        crops = (
+            torch.from_numpy(cut_windows(images, chosen, top, left, side + 2 * MARGIN)).to(device).unsqueeze(1).float() / 255
+        )
         corners = torch.full((2, len(crops)), MARGIN, device=device)
         self.windows = {each: pairs(crops, corners, side, [each], generator("validation", each.scale)) for each in degradations}
         self.bicubic = self.measure(lambda images: images)
