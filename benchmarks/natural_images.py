@@ -77,7 +77,7 @@ def windows(images: Path, sets: str) -> tuple[npt.NDArray[np.uint8], pd.DataFram
 
     Raises UserError when a set is missing.
     """
-    cut_windows, rows = [], []
+    windows, rows = [], []
     for name in sets.split("+"):
         files = sorted(path for path in (images / name).glob("*") if path.suffix in {".png", ".jpg", ".bmp"})
         if not files:
@@ -87,10 +87,10 @@ def windows(images: Path, sets: str) -> tuple[npt.NDArray[np.uint8], pd.DataFram
             height, width = whole.shape
             for top in range(0, height - WINDOW + 1, STRIDE):
                 for left in range(0, width - WINDOW + 1, STRIDE):
-                    cut_windows.append(whole[top : top + WINDOW, left : left + WINDOW])
+                    windows.append(whole[top : top + WINDOW, left : left + WINDOW])
                     part = "val" if number % HELD_OUT == 0 else "train"
                     rows.append(dict.fromkeys(TEXTS, "") | {"id": f"{name}/{path.stem} {top} {left}", "split": part})
-    return np.stack(cut_windows), pd.DataFrame(rows)
+    return np.stack(windows), pd.DataFrame(rows)
 
 
 def prepare(folder: Path, images: Path, arguments: argparse.Namespace, device: torch.device) -> None:

@@ -367,9 +367,9 @@ def main() -> None:
     images = np.stack([draw(0, index, SIZE).pixels for index in range(IMAGES)])
     for name, operations in OPERATIONS.items():
         sides = {"plain": Side(plain_training, name, images)}
-        sides |= {"ours": Side(our_training, name, images), "crops_of_degradation": Side(our_share, name, images)}
+        sides |= {"ours": Side(our_training, name, images), "share": Side(our_share, name, images)}
         found_rates = in_turn(sides, rounds)
-        shares = sorted(median(turn.rate for turn in turns) for turns in found_rates.pop("crops_of_degradation"))
+        shares = sorted(median(turn.rate for turn in turns) for turns in found_rates.pop("share"))
         report(f"train {name}", "patches/s", found_rates, rates[precision])
         done = median(map(rate_of, found_rates["ours"])) * 6 * operations * plain.PATCH**2
         print(

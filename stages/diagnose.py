@@ -25,7 +25,7 @@ from cxr.foundation.files import replacing_folder, write_json
 from cxr.foundation.provenance import made_with
 from cxr.foundation.runtime import Runtime
 from cxr.measures.discrimination import auc, matched, sharpness
-from cxr.superres.evaluation.archive import Kept
+from cxr.superres.evaluation.archive import Archive
 from cxr.superres.methods import LOW, ORIGINAL
 from cxr.superres.settings import Degrade
 
@@ -46,7 +46,7 @@ def run(workspace: Path) -> None:
     data = packed.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
     ill = (data.table["class"] == POSITIVE).to_numpy()
     learn, choose, rows = (data.rows(part) for part in ("train", "val", "test"))
-    kept = Kept(workspace / RESTORED, data.table["id"].iloc[rows].tolist(), data.images.shape[1], degrade)
+    archive = Archive.open(workspace / RESTORED, data.table["id"].iloc[rows].tolist(), data.images.shape[1], degrade)
     if reason := lacking(ill, {"training": learn, "validation": choose, "test": rows}):
         print(f"Nothing can be said of diagnosis: {reason}")
         write_json(workspace / METRICS, {"not_measured": reason})
@@ -59,7 +59,7 @@ def run(workspace: Path) -> None:
         scale = degradation.scale
         seen: dict[str, list[torch.Tensor]] = {view: [] for view in VIEWS}
         for row in rows:
-            restored = kept.of(data.images[row], data.table["id"].iloc[row], degradation, device)
+            restored = archive.restored(data.images[row], data.table["id"].iloc[row], degradation, device)
             low = restored.low.repeat_interleave(scale, 2).repeat_interleave(scale, 3)  # as large pixels
             for view, image in {LOW: low, **restored.images}.items():
                 seen[view].append(predicted(network, [image]))

@@ -18,7 +18,7 @@ from cxr.figures.panels import error_panel, mean_error_maps
 from cxr.foundation import params
 from cxr.foundation.errors import one_line_errors
 from cxr.foundation.files import replacing_folder, whole
-from cxr.superres.evaluation.archive import Kept
+from cxr.superres.evaluation.archive import Archive
 from cxr.superres.evaluation.settings import ErrorMaps
 from cxr.superres.evaluation.showcase import choose
 from cxr.superres.methods import BICUBIC, LEAD, NAMES, TITLES
@@ -35,7 +35,9 @@ def run(workspace: Path) -> None:
     settings = params.read(workspace / PARAMS, "errormaps", ErrorMaps)
     degrade = params.read(workspace / PARAMS, "degrade", Degrade)
     data = packed.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
-    kept = Kept(workspace / RESTORED, data.table["id"].iloc[data.rows("test")].tolist(), data.images.shape[1], degrade)
+    archive = Archive.open(
+        workspace / RESTORED, data.table["id"].iloc[data.rows("test")].tolist(), data.images.shape[1], degrade
+    )
     with whole(workspace / PER_IMAGE):
         per_image = pd.read_csv(workspace / PER_IMAGE, dtype={"image": str, "patient": str})
     with whole(workspace / ERRORS), np.load(workspace / ERRORS, allow_pickle=False) as file:
@@ -49,7 +51,7 @@ def run(workspace: Path) -> None:
             name = degradation.name
             for number, (rule, image) in enumerate(choose(per_image, name, settings.panels), start=1):
                 row = int(np.flatnonzero(data.table["id"] == image)[0])
-                truth, low, restored = kept.of(data.images[row], image, degradation, torch.device("cpu"))
+                truth, low, restored = archive.restored(data.images[row], image, degradation, torch.device("cpu"))
                 source = data.table["source"].iloc[row]
                 gain = scores[image, name, LEAD][0] - scores[image, name, BICUBIC][0]
                 panel = error_panel(

@@ -19,7 +19,7 @@ from cxr.foundation.errors import one_line_errors
 from cxr.foundation.files import replacing, replacing_folder, write_json, write_table
 from cxr.foundation.provenance import made_with
 from cxr.foundation.runtime import Runtime
-from cxr.superres.evaluation.archive import keeping
+from cxr.superres.evaluation.archive import Archive
 from cxr.superres.evaluation.report import gains_by_image, means, summary, table
 from cxr.superres.evaluation.restore import Restorers, measured
 from cxr.superres.methods import NAMES
@@ -47,13 +47,13 @@ def run(workspace: Path) -> None:
     identities = data.table["id"].iloc[rows].tolist()
     with (
         replacing_folder(workspace / RESTORED) as folder,
-        keeping(folder, identities, data.images.shape[1], degrade.degradations) as keeper,
+        Archive.writer(folder, identities, data.images.shape[1], degrade.degradations) as writer,
     ):
         for row in tqdm(rows, "evaluate", unit="image", disable=None):
             described = data.table.iloc[row]
             for degradation in degrade.degradations:
                 restored = restorers.restore(data.images[row], described["id"], degradation)
-                keeper.add(restored, degradation)
+                writer.add(restored, degradation)
                 quality = measured(restored, degradation.scale)
                 for number, model in enumerate(NAMES):
                     name = f"{model}_{degradation.name}"

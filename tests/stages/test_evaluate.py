@@ -15,7 +15,7 @@ from cxr.compute import modelfile
 from cxr.foundation.errors import UserError
 from cxr.sources.phantom.scene import draw
 from cxr.superres.degradation import enlarge, low_resolution, noise_for_image, observe, to_levels
-from cxr.superres.evaluation.archive import NETWORKS, Kept, Restored, degraded, keeping
+from cxr.superres.evaluation.archive import NETWORKS, Restored, degraded, keeping
 from cxr.superres.evaluation.restore import Restorers, inconsistency
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
@@ -168,9 +168,9 @@ def test_what_is_looked_at_again_is_what_was_measured(finished):
     degrade = Degrade((2, 3, 4), (0.0,), 0)
     restorers = Restorers(finished / "models", degrade, torch.device("cpu"))
     images = truths(finished)
-    kept = Kept(finished / "data/restored", list(images), TINY["preprocess"]["size"], degrade)
+    kept = Archive.open(finished / "data/restored", list(images), TINY["preprocess"]["size"], degrade)
     for (identity, image), degradation in itertools.product(images.items(), degrade.degradations):
-        again = kept.of(image, identity, degradation, torch.device("cpu"))
+        again = kept.restored(image, identity, degradation, torch.device("cpu"))
         restored = restorers.restore(image, identity, degradation)
         assert torch.equal(again.truth, restored.truth)
         assert torch.equal(again.low, restored.low)
@@ -188,9 +188,9 @@ def test_noise_is_looked_at_again_too(tmp_path):
             networks = {network: (truth + number).clamp(max=255) for number, network in enumerate(NETWORKS, 1)}
             made[name, each] = Restored(truth, to_levels(low), {"bicubic": to_levels(enlarge(low, each.scale)), **networks})
             keeper.add(made[name, each], each)
-    kept = Kept(tmp_path, list(images), 50, degrade)
+    kept = Archive.open(tmp_path, list(images), 50, degrade)
     for (name, each), restored in made.items():
-        again = kept.of(images[name], name, each, torch.device("cpu"))
+        again = kept.restored(images[name], name, each, torch.device("cpu"))
         assert torch.equal(again.low, restored.low)
         assert all(torch.equal(again.images[model], restored.images[model]) for model in restored.images)
     quiet, noisy = (made["a", Degradation(2, noise)].low.float() for noise in (0.0, 5.0))

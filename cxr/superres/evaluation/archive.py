@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -44,62 +43,64 @@ def degraded(
     return truth, low_resolution(truth.float() / 255, scale, noise)
 
 
-@contextmanager
-def keeping(folder: Path, identities: Sequence[str], size: int, degradations: Sequence[Degradation]) -> Iterator["Keeper"]:
-    """Yield a keeper of what each of NETWORKS makes of images of `size` pixels a side, in the order of `identities`.
-
-    `folder` then holds one array for each network and degradation, uint8 (N, H', W'), and a table of the identities.
-    """
-    write_table(folder / IDENTITIES, [{"id": identity} for identity in identities])
-    with ExitStack() as stack:
-        files = {}
-        for degradation in degradations:
-            header = {"descr": "|u1", "fortran_order": False, "shape": _shape(len(identities), size, degradation)}
-            for network in NETWORKS:
-                file = stack.enter_context(_file(folder, network, degradation).open("wb"))
-                np.lib.format.write_array_header_1_0(file, header)
-                files[network, degradation] = file
-        yield Keeper(files)
-
-
-@dataclass(frozen=True)
-class Keeper:
+class Writer:
     """Arrays that grow by an image at a time: written, not mapped, so that a full disk is an error and no crash."""
 
-    files: Mapping[tuple[str, Degradation], BinaryIO]
+    def __init__(self, files: Mapping[tuple[str, Degradation], BinaryIO]) -> None:
+        self.files = files
 
     def add(self, restored: Restored, degradation: Degradation) -> None:
-        """Keep what the networks made of the next image at `degradation`."""
+        """Write what the networks made of the next image at `degradation`."""
         for network in NETWORKS:
             self.files[network, degradation].write(restored.images[network].cpu().numpy().tobytes())
 
 
-class Kept:
-    """What a keeper kept of the images with the ids `identities`, to be looked at again."""
+class Archive:
+    """What each of NETWORKS made of the test images: one array for each network and degradation, and a table of the ids."""
 
-    def __init__(self, folder: Path, identities: Sequence[str], size: int, degrade: Degrade) -> None:
-        """Open the arrays in `folder`, of images of `size` pixels a side.
+    def __init__(self, degrade: Degrade, ids: Sequence[str], arrays: Mapping[tuple[str, Degradation], Images]) -> None:
+        self.degrade, self.arrays = degrade, arrays
+        self.positions = {identity: position for position, identity in enumerate(ids)}
 
-        Raises UserError when one is missing or damaged, or is of other images.
+    @classmethod
+    @contextmanager
+    def writer(cls, folder: Path, ids: Sequence[str], size: int, degradations: Sequence[Degradation]) -> Iterator[Writer]:
+        """Yield a writer, into `folder`, of what is made of images of `size` pixels a side, in the order of their `ids`."""
+        write_table(folder / IDENTITIES, [{"id": identity} for identity in ids])
+        with ExitStack() as stack:
+            files = {}
+            for degradation in degradations:
+                header = {"descr": "|u1", "fortran_order": False, "shape": _shape(len(ids), size, degradation)}
+                for network in NETWORKS:
+                    file = stack.enter_context(_file(folder, network, degradation).open("wb"))
+                    np.lib.format.write_array_header_1_0(file, header)
+                    files[network, degradation] = file
+            yield Writer(files)
+
+    @classmethod
+    def open(cls, folder: Path, ids: Sequence[str], size: int, degrade: Degrade) -> "Archive":
+        """Return what a writer has written to `folder` of the images with these `ids`, `size` pixels a side.
+
+        Raises UserError when an array is missing or damaged, or is of other images.
         """
-        self.degrade, self.arrays = degrade, {}
         with whole(folder / IDENTITIES):
             found = pd.read_csv(folder / IDENTITIES, dtype=str)["id"].tolist()
-        if found != list(identities):
+        if found != list(ids):
             raise UserError(f"{folder} holds other images than those of the test split; run dvc repro, which restores them")
-        self.positions = {identity: position for position, identity in enumerate(found)}
+        arrays = {}
         for degradation in degrade.degradations:
             for network in NETWORKS:
                 path = _file(folder, network, degradation)
                 with whole(path):
                     array = np.load(path, mmap_mode="r", allow_pickle=False)
-                if array.dtype != np.uint8 or array.shape != _shape(len(found), size, degradation):
+                if array.dtype != np.uint8 or array.shape != _shape(len(ids), size, degradation):
                     raise UserError(
                         f"{path} ({array.dtype}, {array.shape}) does not hold what it should; rerun the stage evaluate"
                     )
-                self.arrays[network, degradation] = array
+                arrays[network, degradation] = array
+        return cls(degrade, ids, arrays)
 
-    def of(self, image: Images, identity: str, degradation: Degradation, device: torch.device) -> Restored:
+    def restored(self, image: Images, identity: str, degradation: Degradation, device: torch.device) -> Restored:
         """Return what was made of `image` (H, W), whose id is `identity`, (1, 1, H', W'); the rest is computed on `device`."""
         truth, low = degraded(image, identity, degradation, self.degrade, device)
         images = {BICUBIC: to_levels(enlarge(low, degradation.scale))}
