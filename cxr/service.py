@@ -18,7 +18,7 @@ from cxr.foundation.errors import UserError
 from cxr.measures.quality import psnr, ssim
 from cxr.superres.degradation import enlarge
 from cxr.superres.methods import BICUBIC, TITLES
-from cxr.superres.model import Model, enhance, enhance_beyond
+from cxr.superres.model import Model, enhance, enhance_unclipped
 
 MOST_PIXELS = 4 * MAX_PIXELS  # of a result, which takes some twelve bytes a pixel on its way
 
@@ -103,7 +103,7 @@ def enhance_file(
     tell = (lambda pixels: done(pixels, height * width)) if done else None
     result: npt.NDArray[Any]
     if radiograph:
-        result = enhance_beyond(model, image, scale, tell)
+        result = enhance_unclipped(model, image, scale, tell)
         values = radiograph.values(result)
         dicom.write(target, dicom.derived(radiograph, values, scale, note, f"{model.digest} x{scale}"))
     else:

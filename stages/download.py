@@ -1,9 +1,9 @@
 """Gather the radiographs: each once, in one folder per class."""
 
 if __name__ == "__main__":  # before imports that take seconds, in which nobody would notice that dvc has gone
-    from cxr.foundation.parent import stop_without_parent
+    from cxr.foundation.parent import exit_with_parent
 
-    stop_without_parent()
+    exit_with_parent()
 
 import sys
 from pathlib import Path
@@ -29,9 +29,9 @@ def run(workspace: Path) -> None:
     runtime = params.read(workspace / PARAMS, "runtime", Runtime)
     source = workspace / settings.path
     if settings.source == "kaggle":
-        source = kaggle.fetch(workspace / DOWNLOADS, runtime.stall_seconds, 60 * runtime.retry_minutes, _tell)
+        source = kaggle.fetch(workspace / DOWNLOADS, runtime.stall_seconds, 60 * runtime.retry_minutes, _log)
         if unlike := kaggle.unlike_published(source):
-            _tell(f"warning: Kaggle's zip does not hold what was published: {unlike}")
+            _log(f"warning: Kaggle's zip does not hold what was published: {unlike}")
     with replacing_folder(workspace / RAW) as folder:
         if settings.source == "phantom":
             scene.write(folder, drawn, runtime.processes)
@@ -49,7 +49,7 @@ def run(workspace: Path) -> None:
     )
 
 
-def _tell(line: str) -> None:
+def _log(line: str) -> None:
     print(line, file=sys.stderr)
 
 

@@ -1,9 +1,9 @@
 """Measure bicubic interpolation and each network on the test split."""
 
 if __name__ == "__main__":  # before imports that take seconds, in which nobody would notice that dvc has gone
-    from cxr.foundation.parent import stop_without_parent
+    from cxr.foundation.parent import exit_with_parent
 
-    stop_without_parent()
+    exit_with_parent()
 
 from pathlib import Path
 

@@ -5,9 +5,9 @@ Network", ECCV 2016, section 3.4): a third of the steps then lead as far as all 
 """
 
 if __name__ == "__main__":  # before imports that take seconds, in which nobody would notice that dvc has gone
-    from cxr.foundation.parent import stop_without_parent
+    from cxr.foundation.parent import exit_with_parent
 
-    stop_without_parent()
+    exit_with_parent()
 
 import math
 from contextlib import nullcontext

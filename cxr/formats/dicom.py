@@ -90,7 +90,7 @@ def read(path: Path) -> Radiograph:
     Black and white are the ends of the first VOI window, or of the values there are where it has none.
     Raises Unusable("damaged") for everything else; OSError when the file cannot be opened.
     """
-    with path.open("rb") as file, _told():
+    with path.open("rb") as file, _as_unusable():
         data = dcmread(file, force=True)
         if not hasattr(data, "file_meta") or "TransferSyntaxUID" not in data.file_meta:
             # A data set by itself is in the default transfer syntax (PS3.5, section 10.1).
@@ -105,7 +105,7 @@ def read(path: Path) -> Radiograph:
 
 
 @contextmanager
-def _told(let_through: type[Exception] = Unusable) -> Iterator[None]:
+def _as_unusable(let_through: type[Exception] = Unusable) -> Iterator[None]:
     """Raise Unusable("damaged") instead of any other exception than `let_through`: broken bytes lead anywhere.
 
     In silence, also of what the standard does not allow and files are full of.
@@ -160,7 +160,7 @@ def _number(data: Dataset, name: str) -> float | None:
     return float(value if isinstance(value, (int, float, str)) else value[0])
 
 
-@_told()
+@_as_unusable()
 def derived(source: Radiograph, values: Values, scale: int, description: str, maker: str) -> Dataset:
     """Return the image of `values` (H * scale, W * scale), as `Radiograph.values` gives them, derived from `source`.
 
@@ -205,7 +205,7 @@ def write(path: Path, data: Dataset) -> None:
 
     Raises Unusable("damaged") when an element cannot be written; OSError when the disk does not take the file.
     """
-    with replacing(path) as partial, _told(OSError):
+    with replacing(path) as partial, _as_unusable(OSError):
         data.save_as(partial, enforce_file_format=True)
 
 

@@ -50,7 +50,7 @@ def read(path: Path, section: str, schema: type[Section]) -> Section:
     """
     document = load(path)
     if section not in document:
-        raise UserError(f"{path}: the section {section} is missing{_near(section, document)}")
+        raise UserError(f"{path}: the section {section} is missing{_suggestion(section, document)}")
     return convert(document[section], schema, f"{path}: {section}")
 
 
@@ -76,7 +76,7 @@ def refuse_unknown(document: Mapping[str, Any], known: Mapping[str, Any], path: 
     """Raise UserError when `document` has a section that is not in `known`."""
     for name in document:
         if name not in known:
-            raise UserError(f"{path}: the section {_shown(name)} is unknown{_near(_shown(name), known)}")
+            raise UserError(f"{path}: the section {_quoted(name)} is unknown{_suggestion(_quoted(name), known)}")
 
 
 def convert(value: Any, schema: type[Section], where: str) -> Section:
@@ -86,7 +86,7 @@ def convert(value: Any, schema: type[Section], where: str) -> Section:
     fields = _fields(schema)
     for key in value:
         if key not in fields:
-            raise UserError(f"{where}.{_shown(key)} is unknown{_near(_shown(key), fields)}")
+            raise UserError(f"{where}.{_quoted(key)} is unknown{_suggestion(_quoted(key), fields)}")
     for key in fields:
         if key not in value:
             raise UserError(f"{where}.{key} is missing; expected {_describe(fields[key])}")
@@ -97,7 +97,7 @@ def convert(value: Any, schema: type[Section], where: str) -> Section:
         raise UserError(f"{where}: {error}") from None
 
 
-def _shown(key: Any) -> str:
+def _quoted(key: Any) -> str:
     """Return `key` as it stands in the file when that is short and plain."""
     return key if isinstance(key, str) and key.isprintable() and 0 < len(key) <= _SHORT.maxstring else _SHORT.repr(key)
 
@@ -107,7 +107,7 @@ def _fields(schema: type[Any]) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(schema)}
 
 
-def _near(name: str, known: Mapping[str, Any]) -> str:
+def _suggestion(name: str, known: Mapping[str, Any]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]}?" if close else f"; known here: {', '.join(known)}"
 

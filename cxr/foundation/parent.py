@@ -12,7 +12,7 @@ PR_SET_PDEATHSIG = 1  # prctl(2): the signal that Linux is to send when the pare
 SECONDS = 0.5  # between two looks where there is no such thing
 
 
-def stop_without_parent(parent: int | None = None) -> None:
+def exit_with_parent(parent: int | None = None) -> None:
     """Let this process end at once when its parent has gone, which is `parent` or, if that is None, the present one.
 
     A killed dvc leaves its stage running, which would write beside the next run; a killed stage leaves its workers waiting.

@@ -14,7 +14,7 @@ from typing import TypeVar
 import cv2
 
 from cxr.foundation.errors import UserError
-from cxr.foundation.parent import stop_without_parent
+from cxr.foundation.parent import exit_with_parent
 from cxr.foundation.place import PACKAGE
 
 Item = TypeVar("Item")
@@ -63,7 +63,7 @@ def _start_worker() -> None:
     """Leave Ctrl-C to the parent, which then ends the workers, end when it has gone, and leave the cores to other workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
-    stop_without_parent(parent.pid if parent else None)
+    exit_with_parent(parent.pid if parent else None)
     cv2.setNumThreads(1)
 
 
@@ -85,13 +85,13 @@ def _cluster(address: str, folder: Path) -> Iterator[tuple[Executor, int]]:
         raise UserError(f"{where}: no Dask scheduler answers there ({reason}); start one, or leave it empty") from None
     with client:
         try:
-            found = client.run(acquaintance, str(folder))
+            found = client.run(code_and_folder_fingerprint, str(folder))
         except ModuleNotFoundError:
             raise UserError(f"{where}: its workers cannot import the project; start them in this folder") from None
         if not found:
             raise UserError(f"{where}: it has no workers; start some, in this folder")
         for worker, (code, sees) in found.items():
-            if code != acquaintance(str(folder))[0]:
+            if code != code_and_folder_fingerprint(str(folder))[0]:
                 raise UserError(f"{where}: the worker {worker} runs other code than this; start it again, in this folder")
             if not sees:
                 raise UserError(f"{where}: the worker {worker} does not see {folder}; the folder must be shared")
@@ -101,7 +101,7 @@ def _cluster(address: str, folder: Path) -> Iterator[tuple[Executor, int]]:
             raise UserError(f"{where}: its workers were lost ({type(error).__name__}); start them and run it again") from None
 
 
-def acquaintance(folder: str) -> tuple[str, bool]:
+def code_and_folder_fingerprint(folder: str) -> tuple[str, bool]:
     """Return the SHA-256 (hex) of the project's code where this runs, and whether `folder` can be seen from there."""
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*.py")):

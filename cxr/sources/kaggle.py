@@ -58,7 +58,7 @@ class End(NamedTuple):
     kind: Literal["done", "refused", "failed", "spoilt", "disk", "broken"]
     """`refused`: an HTTP status; `failed`: no connection, or a silent one; `spoilt`: the file is not what was announced;
     `disk`: the file cannot be written; `broken`: whatever else the client stumbled over."""
-    told: str = ""
+    message_of: str = ""
     status: int = 0
     wait: float = 0
     """Seconds that the server asked to wait."""
@@ -66,28 +66,28 @@ class End(NamedTuple):
     """Whether the refused request carried any."""
 
 
-def fetch(folder: Path, stall_seconds: float, retry_seconds: float, tell: Callable[[str], None]) -> Path:
+def fetch(folder: Path, stall_seconds: float, retry_seconds: float, log: Callable[[str], None]) -> Path:
     """Return the path of Kaggle's zip in `folder`, every byte of it checked; download it unless it is there already.
 
     A try that brings nothing for `stall_seconds` is ended. Tries that fail for want of a connection or of a willing server
-    are repeated, from where the last one was, until nothing more has come for `retry_seconds`. `tell` takes lines on what goes
+    are repeated, from where the last one was, until nothing more has come for `retry_seconds`. `log` takes lines on what goes
     wrong on the way. Raises UserError when Kaggle refuses, when `folder` cannot be written or is in use by another download,
     when time is up, and when what Kaggle sends is twice no whole zip of radiographs.
     """
     archive = folder / ZIP
-    with _alone(folder):
-        if _is_kept(archive, tell):
+    with _exclusive_lock(folder):
+        if _is_kept(archive, log):
             return archive
         fault = ""
         for _ in range(2):
-            _download(archive, stall_seconds, retry_seconds, tell)
-            fault = _fault(archive)
+            _download(archive, stall_seconds, retry_seconds, log)
+            fault = _zip_error(archive)
             if not fault:
                 # Torn by a crash, the record is none at all, and the zip is checked again.
                 _record(archive).write_text(json.dumps({"dataset": DATASET, "sha256": zips.sha256(archive)}) + "\n")
                 return archive
             _remove(archive)
-            tell(f"{archive} was not what Kaggle publishes ({fault}): removed")
+            log(f"{archive} was not what Kaggle publishes ({fault}): removed")
     raise UserError(f"Kaggle sent no whole zip of {DATASET} ({fault}), twice; try again later, {_OTHERWISE}")
 
 
@@ -105,7 +105,7 @@ def _radiographs(archive: zipfile.ZipFile) -> set[tuple[str, str]]:
     return {(match[1], match[2]) for match in map(_RADIOGRAPH.search, archive.namelist()) if match}
 
 
-def _fault(archive: Path) -> str:
+def _zip_error(archive: Path) -> str:
     """Return what is wrong with the zip `archive`; empty when each entry can be read and has the checksum it should have."""
     try:
         with (
@@ -120,11 +120,11 @@ def _fault(archive: Path) -> str:
     except zips.BROKEN as error:
         if of_the_disk(error):
             raise
-        return zips.told(error)
+        return zips.message_of(error)
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _exclusive_lock(folder: Path) -> Iterator[None]:
     """Keep other downloads out of `folder`: a killed dvc leaves its stage running, and two clients would write one file."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -148,7 +148,7 @@ def _remove(archive: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _is_kept(archive: Path, tell: Callable[[str], None]) -> bool:
+def _is_kept(archive: Path, log: Callable[[str], None]) -> bool:
     """Tell whether `archive` is what its record says; remove both when it is not."""
     try:
         record = json.loads(_record(archive).read_text())
@@ -157,7 +157,7 @@ def _is_kept(archive: Path, tell: Callable[[str], None]) -> bool:
     if archive.is_file() and record == {"dataset": DATASET, "sha256": zips.sha256(archive)}:
         return True
     _remove(archive)
-    tell(f"{archive} is no longer what was downloaded: removed")
+    log(f"{archive} is no longer what was downloaded: removed")
     return False
 
 
@@ -173,10 +173,10 @@ def _announced(archive: Path) -> int | None:
         return None
 
 
-def _download(archive: Path, stall_seconds: float, retry_seconds: float, tell: Callable[[str], None]) -> None:
+def _download(archive: Path, stall_seconds: float, retry_seconds: float, log: Callable[[str], None]) -> None:
     """Have the client fetch `archive`, as often as it takes. Raises UserError where another try is of no use."""
     most, since, pause = _size(archive), time.monotonic(), FIRST_PAUSE
-    while (end := _try(archive, stall_seconds)).kind != "done":
+    while (end := _attempt(archive, stall_seconds)).kind != "done":
         if end.kind == "spoilt":
             _remove(archive)
         _raise_hopeless(end)
@@ -187,11 +187,11 @@ def _download(archive: Path, stall_seconds: float, retry_seconds: float, tell: C
         if left <= 0 or end.wait > left:
             asked = f", and asks to wait {end.wait:.0f} s" if end.wait else ""
             raise UserError(
-                f"the download of {DATASET} does not get on: {end.told}{asked}; what has come is kept: say dvc repro again "
+                f"the download of {DATASET} does not get on: {end.message_of}{asked}; what has come is kept: say dvc repro again "
                 f"later, allow more runtime.retry_minutes, {_OTHERWISE}"
             )
         wait = max(end.wait, min(pause, left))
-        tell(f"{end.told}; trying again in {wait:.1f} s")
+        log(f"{end.message_of}; trying again in {wait:.1f} s")
         time.sleep(wait)
         pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -200,16 +200,20 @@ def _raise_hopeless(end: End) -> None:
     """Raise UserError when another try would end like this one."""
     if end.status in {401, 403}:
         what = "these credentials" if end.credentials else "a download without credentials"
-        raise UserError(f"Kaggle refuses {what} ({end.told}): {_CREDENTIALS}{_OTHERWISE}")
+        raise UserError(f"Kaggle refuses {what} ({end.message_of}): {_CREDENTIALS}{_OTHERWISE}")
     if end.kind == "refused" and end.status != 429 and end.status < 500:
-        raise UserError(f"Kaggle does not give {DATASET} ({end.told}): download it by hand and set download.source to local")
+        raise UserError(
+            f"Kaggle does not give {DATASET} ({end.message_of}): download it by hand and set download.source to local"
+        )
     if end.kind == "disk":
-        raise UserError(f"{end.told}; what has come is kept: put that right and say dvc repro again")
+        raise UserError(f"{end.message_of}; what has come is kept: put that right and say dvc repro again")
     if end.kind == "broken":
-        raise UserError(f"Kaggle's client failed ({end.told}): see that it is installed as requirements.txt says, {_OTHERWISE}")
+        raise UserError(
+            f"Kaggle's client failed ({end.message_of}): see that it is installed as requirements.txt says, {_OTHERWISE}"
+        )
 
 
-def _try(archive: Path, stall_seconds: float) -> End:
+def _attempt(archive: Path, stall_seconds: float) -> End:
     """Run the client once, in a process of its own, and end it when `archive` no longer grows or this process must stop."""
     with (
         subprocess.Popen(
@@ -269,12 +273,12 @@ def _child(folder: str) -> None:
         kaggle.api.dataset_download_files(DATASET, path=folder, quiet=True)
         end = End("done")
     except Exception as error:  # whatever it is: its text may hold a signed address and stays here
-        end = _end(error, folder)
+        end = _classify_error(error, folder)
     answer.write(json.dumps(end._asdict()))
     answer.close()
 
 
-def _end(error: Exception, folder: str) -> End:
+def _classify_error(error: Exception, folder: str) -> End:
     """Return as what kind of End the client's `error` counts, told without the client's words."""
     import requests  # noqa: PLC0415  the client's, and slow to import
 

@@ -103,7 +103,7 @@ def _fetch_zip(source: Path, folder: Path) -> Fetched:
     except zips.BROKEN as error:
         if of_the_disk(error):
             raise
-        raise UserError(f"{source}: not a whole zip ({zips.told(error)}); download it again, or give a folder") from None
+        raise UserError(f"{source}: not a whole zip ({zips.message_of(error)}); download it again, or give a folder") from None
     with archive:
         shelf = _Shelf(source, folder)
         members = [entry for entry in archive.infolist() if not entry.is_dir()]
@@ -236,8 +236,8 @@ def _unpacked(source: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, ba
     except zips.BROKEN as error:
         if of_the_disk(error):
             raise
-        told = zips.told(error)
-        raise UserError(f"{source}: the entry {entry.filename!r} is damaged ({told}); download the zip again") from None
+        message_of = zips.message_of(error)
+        raise UserError(f"{source}: the entry {entry.filename!r} is damaged ({message_of}); download the zip again") from None
 
 
 def _line(name: str, sha256: str) -> bytes:

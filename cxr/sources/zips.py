@@ -26,7 +26,7 @@ BROKEN = (
 _CHUNK = 1 << 20  # bytes
 
 
-def told(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     """Return what `error` says on one line, or its kind when it says nothing."""
     return " ".join(str(error).split()) or type(error).__name__
 

@@ -119,7 +119,7 @@ def enhance(
 
 
 @torch.inference_mode()
-def enhance_beyond(
+def enhance_unclipped(
     model: Model, image: npt.NDArray[np.float32], scale: int, done: Callable[[int], object] | None = None
 ) -> npt.NDArray[np.float32]:
     """Return the same of an image of which 0 is shown as black and 1 as white, but which holds more on either side.

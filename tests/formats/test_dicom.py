@@ -23,7 +23,7 @@ from pydicom.uid import (
 
 from cxr.formats import dicom, dicom_decoder
 from cxr.formats.decode import Unusable
-from cxr.superres.model import Model, enhance_beyond
+from cxr.superres.model import Model, enhance_unclipped
 from cxr.superres.networks.vdsr import VDSR
 from tests.support.dicom_files import BY_GDCM, BY_PYDICOM, dataset, save, values
 
@@ -150,7 +150,7 @@ def test_what_the_network_adds_nothing_to_is_the_bicubic_image(tmp_path, bits, s
     model = Model("vdsr", {scale: network}, {}, "", torch.device("cpu"), torch.float32)
     stored = values(bits, signed=True)
     radiograph = dicom.read(save(dataset(stored, bits, True, "MONOCHROME1", **more), tmp_path / "in.dcm"))
-    found = radiograph.values(enhance_beyond(model, radiograph.levels(), scale))
+    found = radiograph.values(enhance_unclipped(model, radiograph.levels(), scale))
     size = tuple(scale * length for length in stored.shape)
     exact = F.interpolate(torch.tensor(stored)[None, None].double(), size, mode="bicubic", antialias=True)[0, 0].numpy()
     exact = exact.clip(-(1 << bits - 1), (1 << bits - 1) - 1)

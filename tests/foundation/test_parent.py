@@ -26,8 +26,8 @@ CHILD = """
 import sys, time
 sys.platform = sys.argv[2]
 from pathlib import Path
-from cxr.foundation.parent import stop_without_parent
-stop_without_parent()
+from cxr.foundation.parent import exit_with_parent
+exit_with_parent()
 Path(sys.argv[1]).touch()
 time.sleep(60)
 Path(sys.argv[1]).with_name("written").touch()
@@ -78,4 +78,4 @@ def test_every_stage_ends_with_its_parent():
     for path in sorted(Path(ROOT / "stages").glob("*.py")):
         body = [node for node in ast.parse(path.read_text()).body if not isinstance(node, ast.Expr)]
         if body:
-            assert ast.unparse(body[0]).endswith("stop_without_parent()"), path  # before anything that takes time
+            assert ast.unparse(body[0]).endswith("exit_with_parent()"), path  # before anything that takes time

@@ -13,7 +13,7 @@ from cxr.foundation.place import ROOT
 from cxr.sources.phantom.scene import draw
 from cxr.superres import model as model_module
 from cxr.superres.degradation import enlarge, low_resolution
-from cxr.superres.model import enhance, enhance_beyond, load_model, restore
+from cxr.superres.model import enhance, enhance_unclipped, load_model, restore
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
 from cxr.superres.tiles import TILE_CPU, tiled
@@ -113,7 +113,7 @@ def test_other_arrays_and_scales_are_refused():
 def test_what_lies_beyond_black_and_white_is_kept():
     model = replace(load_model("vdsr"), precision=torch.float32)
     image = np.random.default_rng(0).random((20, 17)).astype(np.float32) * 3 - 1
-    found = enhance_beyond(model, image, 2)
+    found = enhance_unclipped(model, image, 2)
     bicubic = torch.nn.functional.interpolate(
         torch.from_numpy(image)[None, None], (40, 34), mode="bicubic", antialias=True
     ).numpy()[0, 0]

@@ -98,7 +98,7 @@ MUTANTS = [
     Mutant(
         "a worker with other code is trusted",
         "cxr/foundation/workers.py",
-        "if code != acquaintance(str(folder))[0]:",
+        "if code != code_and_folder_fingerprint(str(folder))[0]:",
         "if not code:",
         "tests/foundation/test_workers.py::test_workers_with_other_code_are_not_trusted",
     ),
@@ -336,7 +336,7 @@ MUTANTS = [
     Mutant(
         "workers outlive the stage that started them",
         "cxr/foundation/workers.py",
-        "stop_without_parent(parent.pid if parent else None)",
+        "exit_with_parent(parent.pid if parent else None)",
         "del parent",
         "tests/foundation/test_parent.py::test_workers_end_with_the_stage_that_started_them",
     ),
