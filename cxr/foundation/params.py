@@ -153,4 +153,4 @@ def _describe(kind: Any) -> str:
         return f"{many} {_describe(kinds[0])}"
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(str(choice) for choice in get_args(kind))
-    return {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}[kind]
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}[kind]

@@ -58,7 +58,7 @@ class End(NamedTuple):
     kind: Literal["done", "refused", "failed", "spoilt", "disk", "broken"]
     """`refused`: an HTTP status; `failed`: no connection, or a silent one; `spoilt`: the file is not what was announced;
     `disk`: the file cannot be written; `broken`: whatever else the client stumbled over."""
-    message_of: str = ""
+    message: str = ""
     status: int = 0
     wait: float = 0
     """Seconds that the server asked to wait."""
@@ -187,11 +187,11 @@ def _download(archive: Path, stall_seconds: float, retry_seconds: float, log: Ca
         if left <= 0 or end.wait > left:
             asked = f", and asks to wait {end.wait:.0f} s" if end.wait else ""
             raise UserError(
-                f"the download of {DATASET} does not get on: {end.message_of}{asked}; what has come is kept: say dvc repro again "
+                f"the download of {DATASET} does not get on: {end.message}{asked}; what has come is kept: run dvc repro again "
                 f"later, allow more runtime.retry_minutes, {_OTHERWISE}"
             )
         wait = max(end.wait, min(pause, left))
-        log(f"{end.message_of}; trying again in {wait:.1f} s")
+        log(f"{end.message}; trying again in {wait:.1f} s")
         time.sleep(wait)
         pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -200,16 +200,14 @@ def _raise_hopeless(end: End) -> None:
     """Raise UserError when another try would end like this one."""
     if end.status in {401, 403}:
         what = "these credentials" if end.credentials else "a download without credentials"
-        raise UserError(f"Kaggle refuses {what} ({end.message_of}): {_CREDENTIALS}{_OTHERWISE}")
+        raise UserError(f"Kaggle refuses {what} ({end.message}): {_CREDENTIALS}{_OTHERWISE}")
     if end.kind == "refused" and end.status != 429 and end.status < 500:
-        raise UserError(
-            f"Kaggle does not give {DATASET} ({end.message_of}): download it by hand and set download.source to local"
-        )
+        raise UserError(f"Kaggle does not give {DATASET} ({end.message}): download it by hand and set download.source to local")
     if end.kind == "disk":
-        raise UserError(f"{end.message_of}; what has come is kept: put that right and say dvc repro again")
+        raise UserError(f"{end.message}; what has come is kept: put that right and run dvc repro again")
     if end.kind == "broken":
         raise UserError(
-            f"Kaggle's client failed ({end.message_of}): see that it is installed as requirements.txt says, {_OTHERWISE}"
+            f"Kaggle's client failed ({end.message}): see that it is installed as requirements.txt says, {_OTHERWISE}"
         )
 
 

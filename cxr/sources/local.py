@@ -236,8 +236,8 @@ def _unpacked(source: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, ba
     except zips.BROKEN as error:
         if of_the_disk(error):
             raise
-        message_of = zips.message_of(error)
-        raise UserError(f"{source}: the entry {entry.filename!r} is damaged ({message_of}); download the zip again") from None
+        reason = zips.message_of(error)
+        raise UserError(f"{source}: the entry {entry.filename!r} is damaged ({reason}); download the zip again") from None
 
 
 def _line(name: str, sha256: str) -> bytes:

@@ -15,7 +15,7 @@ from cxr.compute import modelfile
 from cxr.foundation.errors import UserError
 from cxr.sources.phantom.scene import draw
 from cxr.superres.degradation import enlarge, low_resolution, noise_for_image, observe, to_levels
-from cxr.superres.evaluation.archive import NETWORKS, Restored, degraded, keeping
+from cxr.superres.evaluation.archive import Archive, Restored, degraded
 from cxr.superres.evaluation.restore import Restorers, inconsistency
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
@@ -182,12 +182,12 @@ def test_noise_is_looked_at_again_too(tmp_path):
     degrade = Degrade((2, 3), (0.0, 5.0), 1)
     images = {name: draw(0, number, 50).pixels for number, name in enumerate("ab")}
     made = {}
-    with keeping(tmp_path, list(images), 50, degrade.degradations) as keeper:
+    with Archive.writer(tmp_path, list(images), 50, degrade.degradations) as writer:
         for (name, image), each in itertools.product(images.items(), degrade.degradations):
             truth, low = degraded(image, name, each, degrade, torch.device("cpu"))
             networks = {network: (truth + number).clamp(max=255) for number, network in enumerate(NETWORKS, 1)}
             made[name, each] = Restored(truth, to_levels(low), {"bicubic": to_levels(enlarge(low, each.scale)), **networks})
-            keeper.add(made[name, each], each)
+            writer.add(made[name, each], each)
     kept = Archive.open(tmp_path, list(images), 50, degrade)
     for (name, each), restored in made.items():
         again = kept.restored(images[name], name, each, torch.device("cpu"))

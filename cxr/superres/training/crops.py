@@ -49,8 +49,8 @@ class Crops:
     ) -> None:
         """Draw `batch` crops of `patch` pixels a side from `rows` of `images` (N, S, S), a memory map or an array.
 
-        They are cut with `margin` pixels to each side (`needed_margin` tells how many the degradations see); near an edge of the
-        image they lie off the centre of what is cut. With several ranks, each gets its share of the same batch; where a
+        They are cut with `margin` pixels to each side: `needed_margin` tells how many the degradations see. Near an edge of
+        the image they lie off the centre of what is cut. With several ranks, each gets its share of the same batch; where a
         size (batch, ...) is told below, it is the share's.
         Raises UserError when the images are too small for a crop with its margin, or there is no row.
         """
