@@ -44,21 +44,21 @@ def run(workspace: Path) -> None:
     degrade = params.read(workspace / PARAMS, "degrade", Degrade)
     device = choose_device(params.read(workspace / PARAMS, "runtime", Runtime).device)
     data = packed.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
-    ill = (data.table["class"] == POSITIVE).to_numpy()
-    learn, choose, rows = (data.rows(part) for part in ("train", "val", "test"))
-    archive = Archive.open(workspace / RESTORED, data.table["id"].iloc[rows].tolist(), data.images.shape[1], degrade)
-    if reason := lacking(ill, {"training": learn, "validation": choose, "test": rows}):
+    is_positive = (data.table["class"] == POSITIVE).to_numpy()
+    train_rows, val_rows, test_rows = (data.test_rows(part) for part in ("train", "val", "test"))
+    archive = Archive.open(workspace / RESTORED, data.table["id"].iloc[test_rows].tolist(), data.images.shape[1], degrade)
+    if reason := lacking(is_positive, {"training": train_rows, "validation": val_rows, "test": test_rows}):
         print(f"Nothing can be said of diagnosis: {reason}")
         write_json(workspace / METRICS, {"not_measured": reason})
         with replacing_folder(workspace / FIGURES):
             return
-    network = train(data.images, ill, learn, choose, settings, device)
+    network = train(data.images, is_positive, train_rows, val_rows, settings, device)
 
-    logits = {(ORIGINAL, ""): predicted(network, data.images, rows)}
+    logits = {(ORIGINAL, ""): predicted(network, data.images, test_rows)}
     for degradation in tqdm(degrade.degradations, "diagnose", unit="degradation", disable=None):
         scale = degradation.scale
         seen: dict[str, list[torch.Tensor]] = {view: [] for view in VIEWS}
-        for row in rows:
+        for row in test_rows:
             restored = archive.restored(data.images[row], data.table["id"].iloc[row], degradation, device)
             low = restored.low.repeat_interleave(scale, 2).repeat_interleave(scale, 3)  # as large pixels
             for view, image in {LOW: low, **restored.images}.items():
@@ -68,21 +68,21 @@ def run(workspace: Path) -> None:
     scores = {view: found.double().cpu().numpy() for view, found in logits.items()}
 
     native = data.table[["height", "width"]].min(axis=1).to_numpy(float)
-    sharp = np.array([sharpness(image) for image in tqdm(data.images, "sharpness", unit="image", disable=None)])
+    sharpnesses = np.array([sharpness(image) for image in tqdm(data.images, "sharpness", unit="image", disable=None)])
     # Which way a measure points is learnt, too, and not looked up on the test images.
     shortcuts = {
-        name: np.sign(auc(measure[learn], ill[learn])[0] - 0.5) * measure[rows]
-        for name, measure in {"native_size": native, "sharpness": sharp}.items()
+        name: np.sign(auc(measure[train_rows], is_positive[train_rows])[0] - 0.5) * measure[test_rows]
+        for name, measure in {"native_size": native, "sharpness": sharpnesses}.items()
     }
-    patients = data.table["patient"].to_numpy(str)[rows]
-    alike = matched(sharp[rows], ill[rows])
-    found = findings(scores, shortcuts, ill[rows], patients, alike)
+    patients = data.table["patient"].to_numpy(str)[test_rows]
+    matched_rows = matched(sharpnesses[test_rows], is_positive[test_rows])
+    found = findings(scores, shortcuts, is_positive[test_rows], patients, matched_rows)
     made = {**made_with("diagnose"), "device": device.type}
     write_json(workspace / METRICS, {**found, "made_with": [made]})
     with replacing_folder(workspace / FIGURES) as folder:
         for degradation in degrade.degradations:
             views = {ORIGINAL: scores[ORIGINAL, ""], **{view: scores[view, degradation.name] for view in VIEWS}}
-            save(charts.roc_curves(views, ill[rows], degradation.title), folder / f"roc_{degradation.name}.png")
+            save(charts.roc_curves(views, is_positive[test_rows], degradation.title), folder / f"roc_{degradation.name}.png")
         save(charts.auc_by_scale(found["intervals"]), folder / "auc.png")
     print(table(found))
 

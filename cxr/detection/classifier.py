@@ -81,12 +81,12 @@ def lacking(labels: npt.NDArray[np.bool_], parts: Mapping[str, npt.NDArray[np.in
 def train(
     images: Images,
     labels: npt.NDArray[np.bool_],
-    learn: npt.NDArray[np.intp],
-    choose: npt.NDArray[np.intp],
+    train_rows: npt.NDArray[np.intp],
+    val_rows: npt.NDArray[np.intp],
     settings: Diagnose,
     device: torch.device,
 ) -> nn.Module:
-    """Return a classifier trained on rows `learn` of `images` (N, S, S), the epoch being chosen on the rows `choose`.
+    """Return a classifier trained on rows `train_rows` of `images` (N, S, S), the epoch being chosen on the rows `val_rows`.
 
     Cross-entropy with AdamW (Loshchilov and Hutter, ICLR 2019) along a cosine, on images mirrored and moved at random; what is
     judged is the running mean of the weights. `labels` (N,) are true for PNEUMONIA.
@@ -96,26 +96,28 @@ def train(
         torch.manual_seed(settings.seed)
         network = classifier(settings.network).to(device)
         nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)  # half as fast again on a CPU
-        return _trained(network, images, torch.tensor(labels, dtype=torch.float32, device=device), learn, choose, settings)
+        return _trained(
+            network, images, torch.tensor(labels, dtype=torch.float32, device=device), train_rows, val_rows, settings
+        )
 
 
 def _trained(
     network: nn.Module,
     images: Images,
     labels: Tensor,
-    learn: npt.NDArray[np.intp],
-    choose: npt.NDArray[np.intp],
+    train_rows: npt.NDArray[np.intp],
+    val_rows: npt.NDArray[np.intp],
     settings: Diagnose,
 ) -> nn.Module:
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY)
-    batches = max(1, len(learn) // settings.batch)
+    batches = max(1, len(train_rows) // settings.batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.epochs * batches)
     mean = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY))  # type: ignore[no-untyped-call]
     best, kept = np.inf, copy.deepcopy(mean.module)
     for epoch in tqdm(range(settings.epochs), "diagnose", unit="epoch", disable=None):
         source = generator("diagnose", settings.seed, epoch)
         network.train()
-        order = learn[torch.randperm(len(learn), generator=source).numpy()]
+        order = train_rows[torch.randperm(len(train_rows), generator=source).numpy()]
         for rows in np.array_split(order, batches):
             logits = network(_moved(_pixels(images, rows, labels.device), source))
             optimizer.zero_grad()
@@ -123,7 +125,7 @@ def _trained(
             optimizer.step()
             schedule.step()
             mean.update_parameters(network)
-        loss = F.binary_cross_entropy_with_logits(predicted(mean.module, images, choose), labels[choose]).item()
+        loss = F.binary_cross_entropy_with_logits(predicted(mean.module, images, val_rows), labels[val_rows]).item()
         if loss < best:
             best, kept = loss, copy.deepcopy(mean.module)
     return kept

@@ -25,19 +25,19 @@ def findings(
     shortcuts: Mapping[str, Floats],
     labels: Truths,
     patients: npt.NDArray[np.str_],
-    alike: npt.NDArray[np.intp],
+    matched_rows: npt.NDArray[np.intp],
 ) -> dict[str, Any]:
     """Return all that metrics/diagnose.json holds.
 
     `scores` are logits (N,) by view, `shortcuts` measures (N,) that know nothing of disease, `labels` true for a disease, and
-    `alike` the cases that are matched in sharpness. Intervals are 95%, bootstrapped by patient.
+    `matched_rows` the cases that are matched in sharpness. Intervals are 95%, bootstrapped by patient.
     Numbers that `dvc metrics diff` is to show are in dictionaries, records in lists, which it leaves out.
     """
     weights = resampled(labels, patients)
     records, compared = _measured(scores, labels, weights)
-    few = resampled(labels[alike], patients[alike]) if len(alike) else np.zeros((0, 0), np.intp)
-    of_matched = {view: found[alike] for view, found in scores.items()}
-    matched_records, matched_compared = _measured(of_matched, labels[alike], few) if len(alike) else ([], [])
+    few = resampled(labels[matched_rows], patients[matched_rows]) if len(matched_rows) else np.zeros((0, 0), np.intp)
+    of_matched = {view: found[matched_rows] for view, found in scores.items()}
+    matched_records, matched_compared = _measured(of_matched, labels[matched_rows], few) if len(matched_rows) else ([], [])
     negatives = int((~labels).sum())
     enough = negatives >= ENOUGH_NEGATIVES
     return {
@@ -47,7 +47,7 @@ def findings(
         **{metric: _by_scale(records, metric) for metric in ("auc", "accuracy", "brier", "calibration_error")},
         "sensitivity_at_95_specificity": _by_scale(records, "sensitivity") if enough else "too few",
         "shortcuts": {name: round(float(auc(measure, labels)[0]), DECIMALS) for name, measure in shortcuts.items()},
-        "matched": {"pairs": len(alike) // 2, "auc": _by_scale(matched_records, "auc")},
+        "matched": {"pairs": len(matched_rows) // 2, "auc": _by_scale(matched_records, "auc")},
         "intervals": records,
         "differences": compared,
         "shortcut_intervals": [
@@ -129,10 +129,10 @@ def table(found: Mapping[str, Any]) -> str:
         "",
         "AUC, all images                  sharpness alike in both classes",
     ]
-    alike = {(record["view"], record["scale"]): record for record in found["matched_intervals"]}
+    matched_rows = {(record["view"], record["scale"]): record for record in found["matched_intervals"]}
     for record in areas:
         seen = f"{record['scale']} {methods.VIEWS[record['view']].title}".strip()
-        beside = alike.get((record["view"], record["scale"]))
+        beside = matched_rows.get((record["view"], record["scale"]))
         lines.append(f"{seen:22} {interval(record)}   {interval(beside) if beside else 'no pairs'}")
     lines += [f"{'by ' + r['measure'].replace('_', ' ') + ' alone':22} {interval(r)}" for r in found["shortcut_intervals"]]
     lines += ["", f"Differences in AUC ({found['matched']['pairs']} pairs are alike in sharpness):"]

@@ -27,11 +27,11 @@ def resampled(labels: Truths, patients: npt.NDArray[np.str_], seed: int = 0) -> 
     Patients are drawn with replacement, with all their images, from those with a positive image and from the others apart.
     """
     names, of = np.unique(patients, return_inverse=True)
-    ill = np.zeros(len(names), bool)
-    np.logical_or.at(ill, of, labels)
+    is_positive = np.zeros(len(names), bool)
+    np.logical_or.at(is_positive, of, labels)
     source = np.random.default_rng(seed)
     counts = np.zeros((RESAMPLES, len(names)), np.intp)
-    for group in (np.flatnonzero(ill), np.flatnonzero(~ill)):
+    for group in (np.flatnonzero(is_positive), np.flatnonzero(~is_positive)):
         if len(group):
             drawn = group[source.integers(len(group), size=(RESAMPLES, len(group)))]
             np.add.at(counts, (np.arange(RESAMPLES)[:, None], drawn), 1)

@@ -40,14 +40,14 @@ def scores_of(count=80, negatives=30, seed=0):
 
 def test_figures_are_those_of_scikit_learn():
     scores, labels, patients = scores_of()
-    alike = np.arange(20, 60)
-    found = findings(scores, {"native_size": scores["low", "x2"]}, labels, patients, alike)
+    matched_rows = np.arange(20, 60)
+    found = findings(scores, {"native_size": scores["low", "x2"]}, labels, patients, matched_rows)
     assert (found["images"], found["patients"], found["negatives"]) == (80, 40, 30)
     for (view, scale), logits in scores.items():
         inner = found["auc"][scale][view] if scale else found["auc"][view]
         assert inner == pytest.approx(roc_auc_score(labels, logits), abs=0.0005)
         within = found["matched"]["auc"][scale][view] if scale else found["matched"]["auc"][view]
-        assert within == pytest.approx(roc_auc_score(labels[alike], logits[alike]), abs=0.0005)
+        assert within == pytest.approx(roc_auc_score(labels[matched_rows], logits[matched_rows]), abs=0.0005)
         accuracy = found["accuracy"][scale][view] if scale else found["accuracy"][view]
         assert accuracy == pytest.approx(accuracy_score(labels, logits > 0), abs=0.0005)
         brier = found["brier"][scale][view] if scale else found["brier"][view]
