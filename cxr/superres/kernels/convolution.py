@@ -62,13 +62,13 @@ def _better_as_products(maps: Tensor, weight: Tensor) -> bool:
 def _of_weights(gradient: Tensor, maps: Tensor, side: int, padding: int) -> Tensor:
     """Return the gradient of the weights (O, C, side, side), a matrix product for each image and each row of them."""
     padded = F.pad(maps.permute(0, 2, 3, 1), (0, 0, *[padding] * 4)).contiguous()
-    behind = gradient.permute(0, 2, 3, 1)
-    count, height, width, outputs = behind.shape
+    grad_output = gradient.permute(0, 2, 3, 1)
+    count, height, width, outputs = grad_output.shape
     channels = padded.shape[-1]
     # Each pixel and those to its right, whose channels lie one behind the other.
     shape, strides = (count, padded.shape[1], width, side * channels), (*padded.stride()[:2], channels, 1)
     wide = padded.as_strided(shape, strides).contiguous()
-    rows = [wide[:, top : top + height].flatten(1, 2).mT @ behind.flatten(1, 2) for top in range(side)]
+    rows = [wide[:, top : top + height].flatten(1, 2).mT @ grad_output.flatten(1, 2) for top in range(side)]
     return torch.stack([row.sum(0) for row in rows]).view(side, side, channels, outputs).permute(3, 2, 0, 1)
 
 
@@ -102,8 +102,8 @@ def gradient_before_relu(gradient: Tensor, weight: Tensor, maps: Tensor) -> Tens
     `maps` are used up.
     """
     if maps.is_cuda:
-        behind, _, _ = gradients(gradient, maps, weight, weight.shape[2] // 2, (True, False, False))
-        passed: Tensor = torch.ops.aten.threshold_backward.grad_input(behind, maps, 0, grad_input=behind)
+        grad_output, _, _ = gradients(gradient, maps, weight, weight.shape[2] // 2, (True, False, False))
+        passed: Tensor = torch.ops.aten.threshold_backward.grad_input(grad_output, maps, 0, grad_input=grad_output)
         return passed
     return gradient_of_inputs(gradient, weight, torch.gt(maps, 0, out=maps))
 

@@ -74,14 +74,14 @@ class SRCNN(nn.Module):
                 second = _of_level(mapping, middle.relu()).clamp(max=0).to(dtype)
                 levels = levels.to(by_level.dtype)
                 alone = levels @ by_level.T
-                features_less = _less(alone, levels @ first.to(by_level.dtype).T, alone, dtype)
-            answer = _answer(mapping, weights[1], features_less, alone.relu())
+                features_offset = _offset(alone, levels @ first.to(by_level.dtype).T, alone, dtype)
+            bias_from_level = _bias_from_level(mapping, weights[1], features_offset, alone.relu())
             with torch.no_grad():
                 alone = _of_level(mapping, alone.relu())
-                mapped_less = _less(answer, second, alone, dtype)
-            amounts = first, second, features_less, mapped_less
-            detail: Tensor = _Detail.apply(inputs, *weights, by_level, answer, *amounts)  # type: ignore[no-untyped-call]
-            return detail + _answer(reconstruction, weights[2], mapped_less, alone.relu())[..., None, None]
+                mapped_offset = _offset(bias_from_level, second, alone, dtype)
+            amounts = first, second, features_offset, mapped_offset
+            detail: Tensor = _Detail.apply(inputs, *weights, by_level, bias_from_level, *amounts)  # type: ignore[no-untyped-call]
+            return detail + _bias_from_level(reconstruction, weights[2], mapped_offset, alone.relu())[..., None, None]
 
     def _layers(self) -> tuple[nn.Conv2d, nn.Conv2d, nn.Conv2d]:
         return self.extraction, self.mapping, self.reconstruction
@@ -160,9 +160,9 @@ def _slants(rows: Tensor, width: int) -> Tensor:
 class _Detail(Function):
     """The three layers on what an image adds to its level, with their gradients one by one.
 
-    The maps of the first two layers are those of the network less an amount for each image and map, `features_less` (N, 64)
-    and `mapped_less` (N, 32), that leaves them small, so that `dtype` holds them precisely. What a layer makes of the amounts
-    before it is its `answer` (N, C), of which its convolution adds a part by itself (`first` and `second`) and ReLU sees the
+    The maps of the first two layers are those of the network less an amount for each image and map, `features_offset` (N, 64)
+    and `mapped_offset` (N, 32), that leaves them small, so that `dtype` holds them precisely. What a layer makes of the amounts
+    before it is its `bias_from_level` (N, C), of which its convolution adds a part by itself (`first` and `second`) and ReLU sees the
     rest, which is the next amount. Any amounts give the same network, so that nothing goes back to them. The first layer's
     answer is `by_level` (64, 2) times one and the level, the last two channels of `inputs` (N, 11, H+8, W).
     """
@@ -175,39 +175,39 @@ class _Detail(Function):
         mapping: Tensor,
         reconstruction: Tensor,
         by_level: Tensor,
-        answer: Tensor,
+        bias_from_level: Tensor,
         first: Tensor,
         second: Tensor,
-        features_less: Tensor,
-        mapped_less: Tensor,
+        features_offset: Tensor,
+        mapped_offset: Tensor,
     ) -> Tensor:
-        del by_level, answer  # the amounts hold them; named for their gradients
+        del by_level, bias_from_level  # the amounts hold them; named for their gradients
         columns = F.pad(_columns(extraction), (0, 0, 0, 0, 0, first.shape[1]))
         columns[:, EXTRACTION:, EXTRACTION // 2, 0] = first
         by_column = _by_column(reconstruction)
-        features = _rectified(F.conv2d(inputs, columns), features_less, mapping)
-        mapped = _rectified(F.conv2d(features, mapping, second), mapped_less, by_column)
-        ctx.save_for_backward(inputs, columns, features, mapping, mapped, by_column, features_less, mapped_less)
+        features = _rectified(F.conv2d(inputs, columns), features_offset, mapping)
+        mapped = _rectified(F.conv2d(features, mapping, second), mapped_offset, by_column)
+        ctx.save_for_backward(inputs, columns, features, mapping, mapped, by_column, features_offset, mapped_offset)
         rows = F.conv2d(mapped, by_column).float().permute(0, 2, 3, 1).flatten(2)
         return (rows @ _slants(rows, inputs.shape[-1]).T)[:, None]
 
     @staticmethod
     def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor | None, ...]:
-        inputs, columns, features, mapping, mapped, by_column, features_less, mapped_less = ctx.saved_tensors
+        inputs, columns, features, mapping, mapped, by_column, features_offset, mapped_offset = ctx.saved_tensors
         rows = gradient[0][:, 0].to(mapped.dtype)
-        behind = (rows @ _slants(rows, rows.shape[-1])).view(*rows.shape, RECONSTRUCTION).permute(0, 3, 1, 2)
-        _, of_reconstruction, _ = gradients(behind, mapped, by_column, 0, (False, True, False))
-        behind = _before_repeated(behind, by_column, _passed(mapped, mapped_less, by_column))
-        of_answer = behind.sum((2, 3)).to(mapped_less.dtype)
-        _, of_mapping, _ = gradients(behind, features, mapping, 0, (False, True, False))
-        behind = _before_repeated(behind, mapping, _passed(features, features_less, mapping))
-        of_inputs, of_columns, _ = gradients(behind, inputs, columns, 0, (ctx.needs_input_grad[0], True, False))
+        grad_output = (rows @ _slants(rows, rows.shape[-1])).view(*rows.shape, RECONSTRUCTION).permute(0, 3, 1, 2)
+        _, of_reconstruction, _ = gradients(grad_output, mapped, by_column, 0, (False, True, False))
+        grad_output = _before_repeated(grad_output, by_column, _relu_mask(mapped, mapped_offset, by_column))
+        of_bias_from_level = grad_output.sum((2, 3)).to(mapped_offset.dtype)
+        _, of_mapping, _ = gradients(grad_output, features, mapping, 0, (False, True, False))
+        grad_output = _before_repeated(grad_output, mapping, _relu_mask(features, features_offset, mapping))
+        of_inputs, of_columns, _ = gradients(grad_output, inputs, columns, 0, (ctx.needs_input_grad[0], True, False))
         assert of_columns is not None
         assert of_reconstruction is not None
         of_extraction = of_columns[:, :EXTRACTION].permute(0, 3, 2, 1)
-        of_level = of_columns[:, EXTRACTION:, EXTRACTION // 2, 0].to(of_answer.dtype)
+        of_level = of_columns[:, EXTRACTION:, EXTRACTION // 2, 0].to(of_bias_from_level.dtype)
         of_weights = of_extraction, of_mapping, of_reconstruction.permute(3, 1, 2, 0)
-        return of_inputs, *of_weights, of_level, of_answer, None, None, None, None
+        return of_inputs, *of_weights, of_level, of_bias_from_level, None, None, None, None
 
 
 def _of_level(layer: nn.Conv2d, level: Tensor) -> Tensor:
@@ -215,35 +215,35 @@ def _of_level(layer: nn.Conv2d, level: Tensor) -> Tensor:
     return F.linear(level, layer.weight.sum((2, 3)), layer.bias)
 
 
-def _answer(layer: nn.Conv2d, rounded: Tensor, less: Tensor, level: Tensor) -> Tensor:
-    """Return what is to be added (N, O) to the convolution of maps that are `less` (N, C) than those of the network.
+def _bias_from_level(layer: nn.Conv2d, rounded: Tensor, offset: Tensor, level: Tensor) -> Tensor:
+    """Return what is to be added (N, O) to the convolution of maps that are `offset` (N, C) than those of the network.
 
     `level` are the network's maps of the level alone. What is left of it has small errors, as the convolution's weights are
     `rounded`; since they would be the same all over the image, they are seen to here.
     """
     with torch.no_grad():
-        lost = F.linear(level - less, (layer.weight - rounded).sum((2, 3)))
-    return _of_level(layer, less) + lost
+        lost = F.linear(level - offset, (layer.weight - rounded).sum((2, 3)))
+    return _of_level(layer, offset) + lost
 
 
-def _less(answer: Tensor, added: Tensor, alone: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return how much less than the network's its maps of `_rectified` are (N, C): `answer` without what is `added` before.
+def _offset(bias_from_level: Tensor, added: Tensor, alone: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return how much less than the network's its maps of `_rectified` are (N, C): `bias_from_level` without what is `added` before.
 
     Where ReLU cuts off the layer's answer to the level `alone`, most of the map is then minus this: a number of `dtype`.
     """
-    less = answer - added
-    return torch.where(alone < 0, less.to(dtype).to(less.dtype), less)
+    offset = bias_from_level - added
+    return torch.where(alone < 0, offset.to(dtype).to(offset.dtype), offset)
 
 
-def _rectified(maps: Tensor, less: Tensor, following: Tensor) -> Tensor:
-    """Return relu(maps + less) - less for `less` (N, C), that is max(maps, -less), with borders that repeat the edges.
+def _rectified(maps: Tensor, offset: Tensor, following: Tensor) -> Tensor:
+    """Return relu(maps + less) - less for `offset` (N, C), that is max(maps, -less), with borders that repeat the edges.
 
     They are as wide as the filters `following` (O, C, h, w) need: of (N, C, H, W) come (N, C, H + h - 1, W + w - 1).
     """
     (count, channels, height, width), (above, beside) = maps.shape, _borders(following)
     padded = maps.new_empty(count, height + 2 * above, width + 2 * beside, channels)
     rows = _rows(padded, above, beside)
-    torch.maximum(_rows(maps.permute(0, 2, 3, 1)), _row(-less, rows), out=rows)
+    torch.maximum(_rows(maps.permute(0, 2, 3, 1)), _row(-offset, rows), out=rows)
     inside = padded[:, above : above + height]
     inside[:, :, :beside] = inside[:, :, beside : beside + 1]
     inside[:, :, beside + width :] = inside[:, :, beside + width - 1 : beside + width]
@@ -252,12 +252,12 @@ def _rectified(maps: Tensor, less: Tensor, following: Tensor) -> Tensor:
     return padded.permute(0, 3, 1, 2)
 
 
-def _passed(rectified: Tensor, less: Tensor, following: Tensor) -> Tensor:
+def _relu_mask(rectified: Tensor, offset: Tensor, following: Tensor) -> Tensor:
     """Return where ReLU has let pass what `_rectified` has returned: ones and zeros, without the borders."""
     rows = _rows(rectified.permute(0, 2, 3, 1), *_borders(following))
-    passed = rows.new_empty(*rows.shape[:2], rows.shape[2] // less.shape[1], less.shape[1])
-    torch.gt(rows, _row(-less, rows), out=_rows(passed))
-    return passed.permute(0, 3, 1, 2)
+    relu_mask = rows.new_empty(*rows.shape[:2], rows.shape[2] // offset.shape[1], offset.shape[1])
+    torch.gt(rows, _row(-offset, rows), out=_rows(relu_mask))
+    return relu_mask.permute(0, 3, 1, 2)
 
 
 def _borders(weight: Tensor) -> tuple[int, int]:
@@ -265,42 +265,42 @@ def _borders(weight: Tensor) -> tuple[int, int]:
     return weight.shape[2] // 2, weight.shape[3] // 2
 
 
-def _before_repeated(behind: Tensor, weight: Tensor, passed: Tensor) -> Tensor:
-    """Return the gradient of maps times `passed` from that of their convolution, `behind`, for which their edges were repeated.
+def _before_repeated(grad_output: Tensor, weight: Tensor, relu_mask: Tensor) -> Tensor:
+    """Return the gradient of maps times `relu_mask` from that of their convolution, `grad_output`, for which their edges were repeated.
 
     All of them are without borders. What goes back to a border belongs to the edge that it repeats; as there is little
     of it, it is computed apart, one row or column for each edge, and the maps need no borders.
     """
-    gradient = gradient_of_inputs(behind, weight, passed)
+    gradient = gradient_of_inputs(grad_output, weight, relu_mask)
     above, beside = _borders(weight)
     for edge in (0, -1):
         if above:
-            row = _into_border(behind, weight, 2, edge, (0, beside))[:, :, 0]
-            gradient[:, :, edge].addcmul_(row, passed[:, :, edge])
+            row = _into_border(grad_output, weight, 2, edge, (0, beside))[:, :, 0]
+            gradient[:, :, edge].addcmul_(row, relu_mask[:, :, edge])
         if beside:
-            column = _into_border(behind, weight, 3, edge, (2 * above, 0))[..., 0]
+            column = _into_border(grad_output, weight, 3, edge, (2 * above, 0))[..., 0]
             column[:, :, above] += column[:, :, :above].sum(2)
             column[:, :, -above - 1] += column[:, :, -above:].sum(2)
-            gradient[..., edge].addcmul_(column[:, :, above:-above], passed[..., edge])
+            gradient[..., edge].addcmul_(column[:, :, above:-above], relu_mask[..., edge])
     return gradient
 
 
-def _into_border(behind: Tensor, weight: Tensor, axis: int, edge: int, padding: tuple[int, int]) -> Tensor:
+def _into_border(grad_output: Tensor, weight: Tensor, axis: int, edge: int, padding: tuple[int, int]) -> Tensor:
     """Return what goes back to the rows (`axis` 2) or columns (3) of a border: before the first `edge` (0) or behind the last.
 
     They are added up: it is one convolution, with sums of the filters' rows or columns, of what lies nearest.
     """
     border = weight.shape[axis] // 2
-    near = min(border, behind.shape[axis])
+    near = min(border, grad_output.shape[axis])
     sums = (weight if edge == 0 else weight.flip(axis)).narrow(axis, 0, border).clone()
     for i in range(1, border):  # cumsum takes four times as long
         sums.select(axis, i).add_(sums.select(axis, i - 1))
     if edge == 0:
-        behind, filters = behind.narrow(axis, 0, near), turned_round(sums).narrow(axis, 0, near)
+        grad_output, filters = grad_output.narrow(axis, 0, near), turned_round(sums).narrow(axis, 0, near)
     else:
-        behind = behind.narrow(axis, behind.shape[axis] - near, near)
+        grad_output = grad_output.narrow(axis, grad_output.shape[axis] - near, near)
         filters = turned_round(sums.flip(axis)).narrow(axis, border - near, near)
-    return F.conv2d(behind.contiguous(memory_format=torch.channels_last), filters, padding=padding)
+    return F.conv2d(grad_output.contiguous(memory_format=torch.channels_last), filters, padding=padding)
 
 
 def _rows(maps: Tensor, above: int = 0, beside: int = 0) -> Tensor:

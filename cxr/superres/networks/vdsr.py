@@ -128,17 +128,17 @@ class _Residual(Function):
     def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor | None, ...]:
         saved = ctx.saved_tensors
         inputs, weights = saved[: len(saved) // 2], saved[len(saved) // 2 :]
-        (behind,) = gradient
+        (grad_output,) = gradient
         of_weights: list[Tensor | None] = []
         of_biases: list[Tensor | None] = []
         of_images = None
         for number in reversed(range(len(weights))):
             wanted = (number == 0 and ctx.needs_input_grad[0], True, True)
-            of_images, of_weight, of_bias = gradients(behind, inputs[number], weights[number], 1, wanted)
+            of_images, of_weight, of_bias = gradients(grad_output, inputs[number], weights[number], 1, wanted)
             of_weights.insert(0, of_weight)
             of_biases.insert(0, of_bias)
             if number > 0:
-                behind = gradient_before_relu(behind, weights[number], inputs[number])  # which nobody needs any more
+                grad_output = gradient_before_relu(grad_output, weights[number], inputs[number])  # which nobody needs any more
         return (of_images, *of_weights, *of_biases)
 
 
