@@ -45,7 +45,7 @@ def run(workspace: Path) -> None:
     device = choose_device(params.read(workspace / PARAMS, "runtime", Runtime).device)
     data = packed.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
     is_positive = (data.table["class"] == POSITIVE).to_numpy()
-    train_rows, val_rows, test_rows = (data.test_rows(part) for part in ("train", "val", "test"))
+    train_rows, val_rows, test_rows = (data.rows(part) for part in ("train", "val", "test"))
     archive = Archive.open(workspace / RESTORED, data.table["id"].iloc[test_rows].tolist(), data.images.shape[1], degrade)
     if reason := lacking(is_positive, {"training": train_rows, "validation": val_rows, "test": test_rows}):
         print(f"Nothing can be said of diagnosis: {reason}")

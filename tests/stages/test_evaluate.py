@@ -17,6 +17,7 @@ from cxr.sources.phantom.scene import draw
 from cxr.superres.degradation import enlarge, low_resolution, noise_for_image, observe, to_levels
 from cxr.superres.evaluation.archive import Archive, Restored, degraded
 from cxr.superres.evaluation.restore import Restorers, inconsistency
+from cxr.superres.methods import NETWORKS
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
 from cxr.superres.settings import Degradation, Degrade

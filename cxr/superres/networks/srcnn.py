@@ -162,9 +162,9 @@ class _Detail(Function):
 
     The maps of the first two layers are those of the network less an amount for each image and map, `features_offset` (N, 64)
     and `mapped_offset` (N, 32), that leaves them small, so that `dtype` holds them precisely. What a layer makes of the amounts
-    before it is its `bias_from_level` (N, C), of which its convolution adds a part by itself (`first` and `second`) and ReLU sees the
-    rest, which is the next amount. Any amounts give the same network, so that nothing goes back to them. The first layer's
-    answer is `by_level` (64, 2) times one and the level, the last two channels of `inputs` (N, 11, H+8, W).
+    before it is its `bias_from_level` (N, C), of which its convolution adds a part by itself (`first` and `second`) and ReLU
+    sees the rest, which is the next amount. Any amounts give the same network, so that nothing goes back to them. That of the
+    first layer is `by_level` (64, 2) times one and the level, the last two channels of `inputs` (N, 11, H+8, W).
     """
 
     @staticmethod
@@ -216,7 +216,7 @@ def _of_level(layer: nn.Conv2d, level: Tensor) -> Tensor:
 
 
 def _bias_from_level(layer: nn.Conv2d, rounded: Tensor, offset: Tensor, level: Tensor) -> Tensor:
-    """Return what is to be added (N, O) to the convolution of maps that are `offset` (N, C) than those of the network.
+    """Return what is to be added (N, O) to the convolution of maps that lie `offset` (N, C) below those of the network.
 
     `level` are the network's maps of the level alone. What is left of it has small errors, as the convolution's weights are
     `rounded`; since they would be the same all over the image, they are seen to here.
@@ -227,7 +227,7 @@ def _bias_from_level(layer: nn.Conv2d, rounded: Tensor, offset: Tensor, level: T
 
 
 def _offset(bias_from_level: Tensor, added: Tensor, alone: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return how much less than the network's its maps of `_rectified` are (N, C): `bias_from_level` without what is `added` before.
+    """Return how far the maps of `_rectified` lie below the network's (N, C): `bias_from_level` without what is `added` before.
 
     Where ReLU cuts off the layer's answer to the level `alone`, most of the map is then minus this: a number of `dtype`.
     """
@@ -236,7 +236,7 @@ def _offset(bias_from_level: Tensor, added: Tensor, alone: Tensor, dtype: torch.
 
 
 def _rectified(maps: Tensor, offset: Tensor, following: Tensor) -> Tensor:
-    """Return relu(maps + less) - less for `offset` (N, C), that is max(maps, -less), with borders that repeat the edges.
+    """Return relu(maps + offset) - offset, `offset` (N, C), that is max(maps, -offset), with borders that repeat the edges.
 
     They are as wide as the filters `following` (O, C, h, w) need: of (N, C, H, W) come (N, C, H + h - 1, W + w - 1).
     """
@@ -266,7 +266,7 @@ def _borders(weight: Tensor) -> tuple[int, int]:
 
 
 def _before_repeated(grad_output: Tensor, weight: Tensor, relu_mask: Tensor) -> Tensor:
-    """Return the gradient of maps times `relu_mask` from that of their convolution, `grad_output`, for which their edges were repeated.
+    """Return the gradient of maps, times `relu_mask`, from `grad_output` of their convolution, for which edges were repeated.
 
     All of them are without borders. What goes back to a border belongs to the edge that it repeats; as there is little
     of it, it is computed apart, one row or column for each edge, and the maps need no borders.
