@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cxr.figures.layout import DISCLAIMER, save
+from cxr.figures.layout import DISCLAIMER, Grey8, save
 from cxr.figures.panels import comparison
 from cxr.formats import dicom
 from cxr.formats.decode import MAX_PIXELS, decode
@@ -21,8 +21,6 @@ from cxr.superres.methods import BICUBIC, TITLES
 from cxr.superres.model import Model, enhance, enhance_unclipped
 
 MOST_PIXELS = 4 * MAX_PIXELS  # of a result, which takes some twelve bytes a pixel on its way
-
-Grey8 = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ class Enhanced:
 
 def kind_of(path: Path) -> str:
     """Return what the suffix of `path` says that it is: DICOM, JPEG, PNG, TIFF, or nothing."""
-    return "DICOM" if path.suffix.lower() in dicom.SUFFIXES else FORMATS.get(path.suffix.lower(), "")
+    return "DICOM" if path.suffix.lower() in dicom.DICOM_SUFFIXES else FORMATS.get(path.suffix.lower(), "")
 
 
 def read(path: Path) -> tuple[npt.NDArray[Any], dicom.Radiograph | None]:

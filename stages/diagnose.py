@@ -15,7 +15,7 @@ from cxr.compute.device import choose_device
 from cxr.compute.memory import keep_freed_memory
 from cxr.dataset import packed
 from cxr.detection.classifier import POSITIVE, lacking, predicted, train
-from cxr.detection.report import VIEWS, findings, table
+from cxr.detection.report import DEGRADED_VIEWS, findings, table
 from cxr.detection.settings import Diagnose
 from cxr.figures import charts
 from cxr.figures.layout import save
@@ -57,13 +57,13 @@ def run(workspace: Path) -> None:
     logits = {(ORIGINAL, ""): predicted(network, data.images, test_rows)}
     for degradation in tqdm(degrade.degradations, "diagnose", unit="degradation", disable=None):
         scale = degradation.scale
-        seen: dict[str, list[torch.Tensor]] = {view: [] for view in VIEWS}
+        seen: dict[str, list[torch.Tensor]] = {view: [] for view in DEGRADED_VIEWS}
         for row in test_rows:
             restored = archive.restored(data.images[row], data.table["id"].iloc[row], degradation, device)
             low = restored.low.repeat_interleave(scale, 2).repeat_interleave(scale, 3)  # as large pixels
             for view, image in {LOW: low, **restored.images}.items():
                 seen[view].append(predicted(network, [image]))
-        for view in VIEWS:
+        for view in DEGRADED_VIEWS:
             logits[view, degradation.name] = torch.cat(seen[view])
     scores = {view: found.double().cpu().numpy() for view, found in logits.items()}
 
@@ -81,7 +81,7 @@ def run(workspace: Path) -> None:
     write_json(workspace / METRICS, {**found, "made_with": [made]})
     with replacing_folder(workspace / FIGURES) as folder:
         for degradation in degrade.degradations:
-            views = {ORIGINAL: scores[ORIGINAL, ""], **{view: scores[view, degradation.name] for view in VIEWS}}
+            views = {ORIGINAL: scores[ORIGINAL, ""], **{view: scores[view, degradation.name] for view in DEGRADED_VIEWS}}
             save(charts.roc_curves(views, is_positive[test_rows], degradation.title), folder / f"roc_{degradation.name}.png")
         save(charts.auc_by_scale(found["intervals"]), folder / "auc.png")
     print(table(found))

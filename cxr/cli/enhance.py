@@ -19,7 +19,7 @@ from cxr.api import Model, enhance_file, load_model
 from cxr.compute.memory import keep_freed_memory
 from cxr.figures.layout import DISCLAIMER
 from cxr.formats.decode import Unusable
-from cxr.formats.dicom import SUFFIXES, looks_like_dicom
+from cxr.formats.dicom import DICOM_SUFFIXES, looks_like_dicom
 from cxr.formats.encode import FORMATS
 from cxr.foundation.errors import UserError, of_the_disk, one_line_errors
 from cxr.service import description, kind_of
@@ -89,7 +89,7 @@ def _jobs(inputs: Sequence[Path], output: Path) -> Iterator[tuple[Path, Path]]:
     for given in (path for pattern in inputs for path in _named(pattern)):
         found = sorted(_radiographs(given, output)) if given.is_dir() else [given]
         if not found:
-            raise UserError(f"{given} holds no radiograph ({', '.join([*FORMATS, *SUFFIXES])})")
+            raise UserError(f"{given} holds no radiograph ({', '.join([*FORMATS, *DICOM_SUFFIXES])})")
         for source in found:
             target = output if to_file else output / (source.relative_to(given) if given.is_dir() else source.name)
             if target.exists() and target.samefile(source):

@@ -11,7 +11,7 @@ from cxr.measures.discrimination import ENOUGH_NEGATIVES, POWER, auc, calibratio
 from cxr.superres import methods
 from cxr.superres.methods import BICUBIC, LEAD, LOW, NAMES, ORIGINAL, RIVALS
 
-VIEWS = (LOW, *NAMES)
+DEGRADED_VIEWS = (LOW, *NAMES)
 PAIRS = ((BICUBIC, ORIGINAL), (LEAD, ORIGINAL), *RIVALS)
 SPECIFICITY = 0.95
 DECIMALS = 3

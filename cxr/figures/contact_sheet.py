@@ -9,14 +9,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cxr.figures.layout import Grey, Layout
+from cxr.figures.layout import Grey8, Layout
 
 SHEET_IMAGES = 40
 SHEET_COLUMNS = 8
 
 
 @matplotlib.style.context("default")
-def contact_sheet(images: Grey, table: pd.DataFrame) -> Figure:
+def contact_sheet(images: Grey8, table: pd.DataFrame) -> Figure:
     """Lay out up to 40 images, as evenly from the classes as they allow, each labelled with class, file and patient.
 
     `images` is uint8 (N, S, S); row i of `table`, with columns class, source (a posix path) and patient, describes

@@ -16,7 +16,7 @@ from PIL import Image
 
 from cxr.foundation.files import replacing
 
-Grey = npt.NDArray[np.uint8]
+Grey8 = npt.NDArray[np.uint8]
 OUTLINE_COLOUR = "#56B4E9"
 ERROR_COLOURS = "magma"  # perceptually uniform: equal steps of error look equally large
 ERROR_LABEL = "|error|, grey levels of 255"
@@ -32,7 +32,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 @matplotlib.style.context("default")
-def pixels(figure: Figure) -> Grey:
+def pixels(figure: Figure) -> Grey8:
     """Return `figure` as it is drawn: uint8 (height, width, 3), RGB."""
     canvas: Any = FigureCanvasAgg(figure)  # partly untyped
     canvas.draw()
@@ -106,7 +106,7 @@ class Layout:
         """Write `name` upwards beside the row."""
         self.text(name, self._margin - self.px(10), top + height / 2, 22, rotation=90, va="center", ha="right", color="#404040")
 
-    def grey(self, image: Grey, left: int, top: int, side: int, *, extent: int | None = None) -> Axes:
+    def grey(self, image: Grey8, left: int, top: int, side: int, *, extent: int | None = None) -> Axes:
         """Show a grey image as it is, its pixels stretched to `extent` pixels a side of another image if given."""
         # As RGB, since the colour map "gray" of matplotlib draws some grey levels one level too dark.
         return self._image(np.stack([image] * 3, axis=-1), left, top, side, extent or len(image))

@@ -15,7 +15,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cxr.figures.layout import Grey, Layout
+from cxr.figures.layout import Grey8, Layout
 from cxr.superres.methods import BICUBIC, COLOURS, TITLES
 
 # Of `comparison`: pixels a side of a panel and of the detail that it magnifies, and grey levels at the top of its colours.
@@ -38,9 +38,9 @@ def most_different_window(errors: Sequence[npt.NDArray[Any]], side: int) -> tupl
 
 @matplotlib.style.context("default")
 def error_panel(
-    truth: Grey,
-    low: Grey,
-    restored: Mapping[str, Grey],
+    truth: Grey8,
+    low: Grey8,
+    restored: Mapping[str, Grey8],
     scores: Mapping[str, tuple[float, float]],
     task: str,
     title: str,
@@ -134,7 +134,7 @@ def mean_error_maps(
 
 
 @matplotlib.style.context("default")
-def comparison(bicubic: Grey, enhanced: Grey, model: str, title: str) -> Figure:
+def comparison(bicubic: Grey8, enhanced: Grey8, model: str, title: str) -> Figure:
     """Lay a radiograph enlarged by bicubic interpolation beside what `model` (of `methods`) made of it, and their difference.
 
     Both uint8 (H, W). Above the whole, shrunk to at most COMPARED pixels, below the detail where they differ most.
@@ -170,7 +170,7 @@ def comparison(bicubic: Grey, enhanced: Grey, model: str, title: str) -> Figure:
     return layout.figure
 
 
-def _whole(image: Grey) -> Grey:
+def _whole(image: Grey8) -> Grey8:
     """Return `image` (H, W) brought to fit a square of COMPARED pixels, in the middle of a white one."""
     height, width = (max(1, round(length * COMPARED / max(image.shape))) for length in image.shape)
     square = np.full((COMPARED, COMPARED), 255, np.uint8)
@@ -180,5 +180,5 @@ def _whole(image: Grey) -> Grey:
     return square
 
 
-def _absolute_error(image: Grey, truth: Grey) -> npt.NDArray[np.int16]:
+def _absolute_error(image: Grey8, truth: Grey8) -> npt.NDArray[np.int16]:
     return np.abs(image.astype(np.int16) - truth.astype(np.int16))

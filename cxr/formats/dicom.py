@@ -26,7 +26,7 @@ from cxr.formats.dicom_decoder import decoded
 from cxr.foundation.files import replacing
 
 LOSSY = JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
-SUFFIXES = ".dcm", ".dicom", ".ima"
+DICOM_SUFFIXES = ".dcm", ".dicom", ".ima"
 PREAMBLE = 128  # bytes, after which a DICOM file says so (PS3.10, section 7.1)
 
 Values = npt.NDArray[np.int32]
@@ -78,7 +78,7 @@ class Radiograph:
 def looks_like_dicom(path: Path) -> bool:
     """Tell by name, or where it has no suffix by its first bytes, whether the file `path` is to be read as DICOM."""
     if path.suffix:
-        return path.suffix.lower() in SUFFIXES
+        return path.suffix.lower() in DICOM_SUFFIXES
     with path.open("rb") as file:
         return file.read(PREAMBLE + 4)[PREAMBLE:] == b"DICM"
 

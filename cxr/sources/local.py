@@ -23,7 +23,7 @@ from cxr.sources import zips
 # poorly if at all, so many times the size of its zip.
 MAX_ENTRY, MAX_TOTAL, MAX_RATIO = 2**30, 2**30, 100
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
 
 
 @dataclass(frozen=True)
@@ -186,12 +186,12 @@ def _list(folder: Path) -> tuple[list[str], int]:
 def _is_image(name: str) -> bool:
     path = PurePosixPath(name)
     litter = "__MACOSX" in path.parts or any(part.startswith(".") and part != ".." for part in path.parts)
-    return path.suffix.lower() in SUFFIXES and not litter
+    return path.suffix.lower() in IMAGE_SUFFIXES and not litter
 
 
 def _refuse_classless(source: Path, names: list[str]) -> None:
     if not names:
-        raise UserError(f"{source}: no images in it ({', '.join(SUFFIXES)}); expected them in one folder per class")
+        raise UserError(f"{source}: no images in it ({', '.join(IMAGE_SUFFIXES)}); expected them in one folder per class")
     for name in names:
         if "/" not in name:
             raise UserError(f"{source}: {name} lies in no class's folder; expected a path such as NORMAL/{name}")

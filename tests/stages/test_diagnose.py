@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import accuracy_score, brier_score_loss, roc_auc_score
 
-from cxr.detection.report import PAIRS, VIEWS, findings, table
+from cxr.detection.report import DEGRADED_VIEWS, PAIRS, findings, table
 from cxr.figures import charts
 from cxr.foundation.errors import UserError
 from stages import diagnose, evaluate, split
@@ -33,7 +33,7 @@ def scores_of(count=80, negatives=30, seed=0):
     patients = np.array([f"p{number // 2}" for number in range(count)])
     disease = source.normal(size=count) + 1.5 * labels
     scores = {("original", ""): disease}
-    for spoilt, view in zip((0.8, 0.6, 0.4, 0.2), VIEWS, strict=True):
+    for spoilt, view in zip((0.8, 0.6, 0.4, 0.2), DEGRADED_VIEWS, strict=True):
         scores[view, "x2"] = disease + spoilt * source.normal(size=count)
     return scores, labels, patients
 
@@ -104,7 +104,7 @@ def test_the_table_says_everything_in_words():
 def test_the_stage_reports_every_view_and_the_shortcuts(told):
     found = json.loads((told / "metrics/diagnose.json").read_text())
     assert set(found["auc"]) == {"original", "x2", "x3", "x4"}
-    assert all(set(found["auc"][scale]) == set(VIEWS) for scale in ("x2", "x3", "x4"))
+    assert all(set(found["auc"][scale]) == set(DEGRADED_VIEWS) for scale in ("x2", "x3", "x4"))
     assert set(found["shortcuts"]) == {"native_size", "sharpness"}
     assert found["sensitivity_at_95_specificity"] == "too few"
     split = pd.read_csv(told / "data/split.csv")

@@ -29,7 +29,7 @@ from cxr.sources.phantom.tissues import attenuation
 IMAGES = (1, 2, 1, 3, 2, 1, 1, 1)  # images of each of eight patients in turn; the second and sixth show no pneumonia
 
 
-class Radiograph(NamedTuple):
+class Drawn(NamedTuple):
     """A drawn radiograph: 8-bit grey of shape (size, size), its class and its file name."""
 
     pixels: Image
@@ -53,11 +53,11 @@ def _write_one(folder: Path, seed: int, size: int, index: int) -> None:
     (folder / radiograph.klass / radiograph.name).write_bytes(jpeg.tobytes())
 
 
-def draw(seed: int, index: int, size: int) -> Radiograph:
+def draw(seed: int, index: int, size: int) -> Drawn:
     """Return radiograph `index` of the endless series `seed`, `size` pixels a side; another size shows the same scene."""
     subject = subject_of(index)
     klass: Literal["NORMAL", "PNEUMONIA"] = "NORMAL" if subject.disease == "none" else "PNEUMONIA"
-    return Radiograph(expose(seed, subject, size), klass, file_name(subject, index))
+    return Drawn(expose(seed, subject, size), klass, file_name(subject, index))
 
 
 def subject_of(index: int) -> Subject:
