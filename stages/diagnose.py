@@ -83,7 +83,7 @@ def run(workspace: Path) -> None:
         for degradation in degrade.degradations:
             views = {ORIGINAL: scores[ORIGINAL, ""], **{view: scores[view, degradation.name] for view in DEGRADED_VIEWS}}
             save(charts.roc_curves(views, is_positive[test_rows], degradation.title), folder / f"roc_{degradation.name}.png")
-        save(charts.auc_by_scale(found["intervals"]), folder / "auc.png")
+        save(charts.auc_by_degradation(found["intervals"]), folder / "auc.png")
     print(table(found))
 
 

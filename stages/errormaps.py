@@ -44,7 +44,7 @@ def run(workspace: Path) -> None:
         errors = {(model, each.name): file[f"{model}_{each.name}"] for model in NAMES for each in degrade.degradations}
     scores = {
         tuple(key): (float(psnr), float(ssim))
-        for *key, psnr, ssim in per_image[["image", "scale", "model", "psnr", "ssim"]].itertuples(index=False)
+        for *key, psnr, ssim in per_image[["image", "degradation", "model", "psnr", "ssim"]].itertuples(index=False)
     }
     with replacing_folder(workspace / PANELS) as folder:
         for degradation in tqdm(degrade.degradations, "errormaps", unit="degradation", disable=None):

@@ -65,7 +65,7 @@ def run(workspace: Path) -> None:
                             "class": described["class"],
                             "patient": described["patient"],
                             "model": model,
-                            "scale": degradation.name,
+                            "degradation": degradation.name,
                             **{metric: values[number] for metric, values in quality.items()},
                         }
                     )
@@ -73,7 +73,11 @@ def run(workspace: Path) -> None:
     in_the_mean = means(per_image, NAMES)
     write_table(workspace / PER_IMAGE, per_image)
     for metric, path in CHARTS.items():
-        bars = [{"scale": s, "model": m, metric: q[metric]} for m, by_scale in in_the_mean.items() for s, q in by_scale.items()]
+        bars = [
+            {"degradation": degradation, "model": model, metric: quality[metric]}
+            for model, by_degradation in in_the_mean.items()
+            for degradation, quality in by_degradation.items()
+        ]
         write_table(workspace / path, bars)
     write_table(workspace / GAINS, gains_by_image(per_image))
     with replacing(workspace / ERRORS) as partial:

@@ -73,7 +73,7 @@ def run(workspace: Path) -> None:
         trainer.forget()
     for fit in fitted.values():
         for last in fit.curves[-len(degrade.noise) :]:
-            print(f"SRCNN {last['scale']}: {last['gain']:+.2f} dB over bicubic on the validation crops")
+            print(f"SRCNN {last['degradation']}: {last['gain']:+.2f} dB over bicubic on the validation crops")
 
 
 def main() -> None:

@@ -58,7 +58,7 @@ def run(workspace: Path) -> None:
         write_table(workspace / CURVES, [{"model": "vdsr", **row} for row in fitted.curves])
         trainer.forget()
     for row in fitted.curves[-len(degrade.degradations) :]:
-        print(f"VDSR {row['scale']}: {row['gain']:+.2f} dB over bicubic on the validation crops")
+        print(f"VDSR {row['degradation']}: {row['gain']:+.2f} dB over bicubic on the validation crops")
 
 
 def main() -> None:

@@ -44,10 +44,10 @@ def findings(
         "images": len(labels),
         "patients": len(set(patients)),
         "negatives": negatives,
-        **{metric: _by_scale(records, metric) for metric in ("auc", "accuracy", "brier", "calibration_error")},
-        "sensitivity_at_95_specificity": _by_scale(records, "sensitivity") if enough else "too few",
+        **{metric: _by_degradation(records, metric) for metric in ("auc", "accuracy", "brier", "calibration_error")},
+        "sensitivity_at_95_specificity": _by_degradation(records, "sensitivity") if enough else "too few",
         "shortcuts": {name: round(float(auc(measure, labels)[0]), DECIMALS) for name, measure in shortcuts.items()},
-        "matched": {"pairs": len(matched_rows) // 2, "auc": _by_scale(matched_records, "auc")},
+        "matched": {"pairs": len(matched_rows) // 2, "auc": _by_degradation(matched_records, "auc")},
         "intervals": records,
         "differences": compared,
         "shortcut_intervals": [
@@ -78,17 +78,17 @@ def _measured(
         }
         if (~labels).sum() >= ENOUGH_NEGATIVES:
             estimates["sensitivity"] = _at_specificity(logits, labels, weights)
-        seen = {"view": view[0], "scale": view[1]}
+        seen = {"view": view[0], "degradation": view[1]}
         records += [{**seen, "metric": metric, **_rounded(value)} for metric, value in estimates.items()]
     compared = []
-    for name in dict.fromkeys(scale for _, scale in scores if scale):
+    for name in dict.fromkeys(degradation for _, degradation in scores if degradation):
         for better, worse in PAIRS:
             first, second = areas[better, name], areas[worse, "" if worse == ORIGINAL else name]
             samples = first[1] - second[1]
             difference = _rounded(estimate(first[0] - second[0], samples))
             # Where both put all pairs of patients in one order, no sample says how far apart they might be.
             detectable = round(POWER * float(np.nanstd(samples)), DECIMALS) if np.nanstd(samples) else None
-            compared.append({"pair": f"{better}-{worse}", "scale": name, **difference, "detectable": detectable})
+            compared.append({"pair": f"{better}-{worse}", "degradation": name, **difference, "detectable": detectable})
     return records, compared
 
 
@@ -101,12 +101,12 @@ def _at_specificity(scores: Floats, labels: Truths, weights: npt.NDArray[np.intp
     return estimate(sensitivity_at(SPECIFICITY, scores, labels), np.array(samples))
 
 
-def _by_scale(records: list[dict[str, Any]], metric: str) -> dict[str, Any]:
-    """Return the values of `metric` as {original: value, scale: {view: value}}."""
+def _by_degradation(records: list[dict[str, Any]], metric: str) -> dict[str, Any]:
+    """Return the values of `metric` as {original: value, degradation: {view: value}}."""
     found: dict[str, Any] = {}
     for record in records:
         if record["metric"] == metric:
-            inner = found.setdefault(record["scale"], {}) if record["scale"] else found
+            inner = found.setdefault(record["degradation"], {}) if record["degradation"] else found
             inner[record["view"]] = record["value"]
     return found
 
@@ -129,16 +129,16 @@ def table(found: Mapping[str, Any]) -> str:
         "",
         "AUC, all images                  sharpness alike in both classes",
     ]
-    matched_rows = {(record["view"], record["scale"]): record for record in found["matched_intervals"]}
+    matched_rows = {(record["view"], record["degradation"]): record for record in found["matched_intervals"]}
     for record in areas:
-        seen = f"{record['scale']} {methods.VIEWS[record['view']].title}".strip()
-        beside = matched_rows.get((record["view"], record["scale"]))
+        seen = f"{record['degradation']} {methods.VIEWS[record['view']].title}".strip()
+        beside = matched_rows.get((record["view"], record["degradation"]))
         lines.append(f"{seen:22} {interval(record)}   {interval(beside) if beside else 'no pairs'}")
     lines += [f"{'by ' + r['measure'].replace('_', ' ') + ' alone':22} {interval(r)}" for r in found["shortcut_intervals"]]
     lines += ["", f"Differences in AUC ({found['matched']['pairs']} pairs are alike in sharpness):"]
     for record in found["differences"]:
         first, second = (methods.VIEWS[name].title for name in record["pair"].split("-"))
-        seen = f"{record['scale']} {first} - {second}"
+        seen = f"{record['degradation']} {first} - {second}"
         least = record["detectable"]
         known = "no pair of images in another order" if least is None else f"detectable: {least:.3f}"
         lines.append(f"{seen:28} {interval(record, '+.3f')}, {known}")

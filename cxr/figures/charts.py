@@ -31,24 +31,24 @@ def roc_curves(scores: Mapping[str, npt.NDArray[np.float64]], labels: npt.NDArra
 
 
 @matplotlib.style.context("default")
-def auc_by_scale(records: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw the area under the ROC curve of each view at each scale, with its interval, from records of `findings`."""
+def auc_by_degradation(records: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw the area under the ROC curve of each view at each degradation, with its interval, from records of `findings`."""
     areas = [record for record in records if record["metric"] == "auc"]
-    scales = list(dict.fromkeys(record["scale"] for record in areas if record["scale"]))
-    figure = Figure(figsize=(2 + 2.2 * len(scales), 5), dpi=DPI, layout="constrained")
+    degradations = list(dict.fromkeys(record["degradation"] for record in areas if record["degradation"]))
+    figure = Figure(figsize=(2 + 2.2 * len(degradations), 5), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
-    views = [view for view in VIEWS if any(record["view"] == view and record["scale"] for record in areas)]
+    views = [view for view in VIEWS if any(record["view"] == view and record["degradation"] for record in areas)]
     for record in areas:
         name, colour, _ = VIEWS[record["view"]]
-        if not record["scale"]:
+        if not record["degradation"]:
             axes.axhspan(record["low"], record["high"], color=colour, alpha=0.08, linewidth=0)
             axes.axhline(record["value"], color=colour, linewidth=1, label=name)
             continue
-        place = scales.index(record["scale"]) + (views.index(record["view"]) - (len(views) - 1) / 2) * 0.18
-        label = name if record["scale"] == scales[0] else None
+        place = degradations.index(record["degradation"]) + (views.index(record["view"]) - (len(views) - 1) / 2) * 0.18
+        label = name if record["degradation"] == degradations[0] else None
         axes.plot([place, place], [record["low"], record["high"]], color=colour, linewidth=2)
         axes.plot(place, record["value"], "o", color=colour, label=label)
-    axes.set_xticks(range(len(scales)), scales)
+    axes.set_xticks(range(len(degradations)), degradations)
     axes.set_ylabel("AUC on the test split, 95% interval by patient")
     axes.set_title("NORMAL against PNEUMONIA, as each method shows the images")
     axes.set_xlabel(DISCLAIMER, fontsize=9, color="#606060")

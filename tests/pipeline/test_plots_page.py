@@ -15,20 +15,20 @@ from tools import plots_page, templates
 TEMPLATES = Path(__file__).parents[2] / ".dvc" / "plots"
 
 QUALITY = [
-    {"rev": rev, "scale": scale, "model": model, "psnr": f"{30 + i + gain}"}
+    {"rev": rev, "degradation": scale, "model": model, "psnr": f"{30 + i + gain}"}
     for rev, gain in (("main", 0.12), ("wider", 0.5))
     for scale in ("x2", "x4")
     for i, model in enumerate(("bicubic", "srcnn", "vdsr"))
 ]
 CURVES = [
-    {"rev": rev, "model": model, "step": f"{step}", "scale": scale, "loss": f"{1 / step}", "gain": f"{step / 100 - 1}"}
+    {"rev": rev, "model": model, "step": f"{step}", "degradation": scale, "loss": f"{1 / step}", "gain": f"{step / 100 - 1}"}
     for rev in ("main", "wider")
     for model in ("srcnn", "vdsr")
     for step in (50, 100, 200)
     for scale in ("x2", "x3", "x4")
 ]
 GAINS = [
-    {"rev": rev, "image": f"{image}", "class": "NORMAL", "model": model, "scale": scale, "gain": f"{image / 10 + i}"}
+    {"rev": rev, "image": f"{image}", "class": "NORMAL", "model": model, "degradation": scale, "gain": f"{image / 10 + i}"}
     for rev in ("main", "wider")
     for scale in ("x2", "x4")
     for i, model in enumerate(("srcnn", "vdsr"))
@@ -60,8 +60,8 @@ def workspace(tmp_path_factory):
         lines = [",".join(keys), *(",".join(row[key] for key in keys) for row in rows)]
         (workspace / f"{name}.csv").write_text("\n".join(lines) + "\n")
     charts = {
-        "psnr": {"template": "quality", "x": "scale", "y": {"psnr.csv": "psnr"}},
-        "gains": {"template": "gains", "x": "scale", "y": {"gains.csv": "gain"}},
+        "psnr": {"template": "quality", "x": "degradation", "y": {"psnr.csv": "psnr"}},
+        "gains": {"template": "gains", "x": "degradation", "y": {"gains.csv": "gain"}},
         "training": {"template": "curves", "x": "step", "y": {"train_srcnn.csv": "gain", "train_vdsr.csv": "gain"}},
     }
     (workspace / "dvc.yaml").write_text(json.dumps({"plots": [{name: chart} for name, chart in charts.items()]}))
@@ -116,7 +116,7 @@ def draw(template, rows, **properties):
 
 
 def test_quality_draws_each_value_once_with_a_panel_for_each_revision():
-    svg = draw("quality", QUALITY, x="scale", y="psnr", title="On test", x_label="scale", y_label="mean PSNR (dB)")
+    svg = draw("quality", QUALITY, x="degradation", y="psnr", title="On test", x_label="degradation", y_label="mean PSNR (dB)")
     texts = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
     assert sorted(text for text in texts if re.fullmatch(r"3\d\.\d\d", text)) == sorted(
         f"{float(row['psnr']):.2f}" for row in QUALITY
@@ -128,8 +128,8 @@ def test_quality_draws_each_value_once_with_a_panel_for_each_revision():
 
 
 def test_quality_shows_ssim_to_four_decimals():
-    rows = [{"rev": "main", "scale": "x2", "model": "vdsr", "ssim": "0.93"}]
-    assert ">0.9300</text>" in draw("quality", rows, x="scale", y="ssim")
+    rows = [{"rev": "main", "degradation": "x2", "model": "vdsr", "ssim": "0.93"}]
+    assert ">0.9300</text>" in draw("quality", rows, x="degradation", y="ssim")
 
 
 def test_curves_draw_a_line_for_each_network_and_scale_and_bicubic_at_zero():
@@ -145,12 +145,12 @@ def test_curves_draw_a_line_for_each_network_and_scale_and_bicubic_at_zero():
 
 
 def test_gains_draw_a_tick_for_each_image_and_a_dot_for_the_median():
-    svg = draw("gains", GAINS, x="scale", y="gain", title="Gains", x_label="scale", y_label="gain (dB)")
+    svg = draw("gains", GAINS, x="degradation", y="gain", title="Gains", x_label="degradation", y_label="gain (dB)")
     for model in ("srcnn", "vdsr"):
         marks = re.findall(rf'aria-roledescription="(tick|point)"[^>]*fill="{methods.COLOURS[model]}"', svg, re.IGNORECASE)
         assert (marks.count("tick"), marks.count("point")) == (20, 4)
     texts = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
-    for said in ("Gains", "scale", "gain (dB)", "main", "wider", "x2", "x4", "SRCNN", "VDSR"):
+    for said in ("Gains", "degradation", "gain (dB)", "main", "wider", "x2", "x4", "SRCNN", "VDSR"):
         assert said in texts
 
 

@@ -74,7 +74,7 @@ def by_hand(finished):
 
 def test_every_test_image_is_measured_as_scikit_image_does(finished, by_hand):
     table = pd.read_csv(finished / "plots/per_image.csv", dtype={"image": str})
-    got = {(row.image, row.model, row.scale): (row.psnr, row.ssim) for row in table.itertuples()}
+    got = {(row.image, row.model, row.degradation): (row.psnr, row.ssim) for row in table.itertuples()}
     assert got.keys() == by_hand[0].keys()
     for key, expected in by_hand[0].items():
         assert got[key] == pytest.approx(expected, abs=2e-4), key
@@ -102,14 +102,18 @@ def test_the_statistics_are_those_of_the_table(finished):
     table = pd.read_csv(finished / "plots/per_image.csv", dtype={"image": str, "patient": str})
     metrics = json.loads((finished / "metrics/evaluate.json").read_text())
     assert (statistics["images"], statistics["patients"]) == (table["image"].nunique(), table["patient"].nunique())
-    means = pd.DataFrame(statistics["means"]).set_index(["class", "model", "scale", "metric"])["mean"]
+    means = pd.DataFrame(statistics["means"]).set_index(["class", "model", "degradation", "metric"])["mean"]
     for (group, model, scale, metric), mean in means.items():
-        of_model = table[(table["model"] == model) & (table["scale"] == scale) & ((group == "all") | (table["class"] == group))]
+        of_model = table[
+            (table["model"] == model) & (table["degradation"] == scale) & ((group == "all") | (table["class"] == group))
+        ]
         assert mean == pytest.approx(of_model[metric].mean(), abs=6e-4)
         if group == "all" and metric != "inconsistency":
             assert mean == metrics[model][scale][metric]
     truth = torch.from_numpy(next(iter(truths(finished).values())).copy())[None, None]
-    first = table[(table["image"] == next(iter(truths(finished)))) & (table["model"] == "bicubic") & (table["scale"] == "x2")]
+    first = table[
+        (table["image"] == next(iter(truths(finished)))) & (table["model"] == "bicubic") & (table["degradation"] == "x2")
+    ]
     low, again = (
         low_resolution(levels / 255, 2) * 255 for levels in (truth.float(), (observe(truth.float() / 255, 2) * 255).round())
     )
@@ -131,14 +135,14 @@ def test_the_charts_show_the_metrics(finished):
         rows = pd.read_csv(finished / f"plots/{metric}.csv")
         assert len(rows) == 9
         for row in rows.itertuples():
-            assert getattr(row, metric) == metrics[row.model][row.scale][metric]
+            assert getattr(row, metric) == metrics[row.model][row.degradation][metric]
 
 
 def test_the_gains_are_what_each_network_adds_to_bicubic(finished, by_hand):
     rows = pd.read_csv(finished / "plots/gains.csv", dtype={"image": str})
     assert len(rows) == len(by_hand[0]) * 2 / 3
     for row in rows.itertuples():
-        by_image = {model: by_hand[0][row.image, model, row.scale][0] for model in ("bicubic", row.model)}
+        by_image = {model: by_hand[0][row.image, model, row.degradation][0] for model in ("bicubic", row.model)}
         assert row.gain == pytest.approx(by_image[row.model] - by_image["bicubic"], abs=4e-4)
 
 
@@ -294,16 +298,18 @@ def test_with_noise_every_level_is_trained_measured_and_drawn(workspace):
     names = {path.name for path in (workspace / "plots/errormaps").iterdir()}
     assert {"x2_mean.png", "x2_noise5_mean.png", "x2_1_worst.png", "x2_noise5_1_worst.png"} <= names
     for network in ("srcnn", "vdsr"):
-        assert set(pd.read_csv(workspace / f"plots/train_{network}.csv")["scale"]) == {"x2", "x2_noise5"}
+        assert set(pd.read_csv(workspace / f"plots/train_{network}.csv")["degradation"]) == {"x2", "x2_noise5"}
     # By hand: the copy with its noise, enlarged.
     image, truth = next(iter(truths(workspace).items()))
     truth = torch.from_numpy(truth.copy())[None, None].float() / 255
     noise = noise_for_image(Degradation(2, 5.0), 0, image, 48, 48)
     levels = (enlarge(low_resolution(truth, 2, noise), 2) * 255).round()[0, 0, 2:-2, 2:-2].numpy()
     table = pd.read_csv(workspace / "plots/per_image.csv", dtype={"image": str})
-    (row,) = table[(table["image"] == image) & (table["model"] == "bicubic") & (table["scale"] == "x2_noise5")].itertuples()
+    (row,) = table[
+        (table["image"] == image) & (table["model"] == "bicubic") & (table["degradation"] == "x2_noise5")
+    ].itertuples()
     expected = peak_signal_noise_ratio((truth * 255)[0, 0, 2:-2, 2:-2].numpy(), levels, data_range=255)
     assert row.psnr == pytest.approx(expected, abs=0.01)
     assert row.inconsistency < 5.5  # of the copy as the networks got it
-    clean = table[(table["image"] == image) & (table["model"] == "bicubic") & (table["scale"] == "x2")]
+    clean = table[(table["image"] == image) & (table["model"] == "bicubic") & (table["degradation"] == "x2")]
     assert clean["psnr"].item() > row.psnr + 1

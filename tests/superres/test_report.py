@@ -13,7 +13,7 @@ def rows(psnrs: dict[tuple[str, str], tuple[float, float, float]]) -> pd.DataFra
 
     Images whose name begins with "n" are NORMAL.
     """
-    common = {"scale": "x2", "inconsistency": 0.5}
+    common = {"degradation": "x2", "inconsistency": 0.5}
     return pd.DataFrame(
         {
             "image": image,

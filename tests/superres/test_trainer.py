@@ -216,9 +216,9 @@ def test_the_best_weights_on_validation_are_kept_not_the_last(data, tmp_path, mo
 
 def test_curves_have_a_row_for_each_validation_and_scale(data, tmp_path):
     curves = pd.DataFrame(fit(data, tmp_path, steps=100 // 10, validations=5).curves)
-    assert list(curves.columns) == ["step", "scale", "learning_rate", "loss", "psnr", "ssim", "gain"]
+    assert list(curves.columns) == ["step", "degradation", "learning_rate", "loss", "psnr", "ssim", "gain"]
     assert list(curves["step"]) == [step for step in (2, 4, 6, 8, 10) for _ in range(3)]
-    assert list(curves["scale"]) == ["x2", "x3", "x4"] * 5
+    assert list(curves["degradation"]) == ["x2", "x3", "x4"] * 5
     assert (curves["loss"] > 0).all()
 
 

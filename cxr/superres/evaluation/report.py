@@ -15,37 +15,42 @@ PERFECT = 100.0  # dB: stands for the infinite PSNR of an image without error (a
 
 
 def means(per_image: pd.DataFrame, models: Sequence[str]) -> dict[str, dict[str, dict[str, float]]]:
-    """Return {model: {scale: {"psnr": dB, "ssim": ...}}}, rounded for print, from the columns model, scale, psnr, ssim."""
-    grouped = per_image.assign(psnr=per_image["psnr"].clip(upper=PERFECT)).groupby(["model", "scale"])
+    """Return {model: {degradation: {"psnr": dB, "ssim": ...}}}, rounded for print.
+
+    `per_image` has the columns model, degradation, psnr (dB) and ssim.
+    """
+    grouped = per_image.assign(psnr=per_image["psnr"].clip(upper=PERFECT)).groupby(["model", "degradation"])
     quality = grouped[list(QUALITY)].mean()
     return {
         model: {
-            scale: {metric: round(float(quality.loc[(model, scale), metric]), DECIMALS[metric]) for metric in QUALITY}
-            for scale in sorted(per_image["scale"].unique())
+            degradation: {
+                metric: round(float(quality.loc[(model, degradation), metric]), DECIMALS[metric]) for metric in QUALITY
+            }
+            for degradation in sorted(per_image["degradation"].unique())
         }
         for model in models
     }
 
 
 def intervals(per_image: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return a record for each group, model, scale and metric: mean, low, high (95%), and how many images and patients.
+    """Return a record for each group, model, degradation and metric: mean, low, high (95%), and how many images and patients.
 
-    The groups are "all" and each class. `per_image` has the columns image, class, patient, model, scale, psnr (dB), ssim and
-    inconsistency (grey levels).
+    The groups are "all" and each class. `per_image` has the columns image, class, patient, model, degradation, psnr (dB),
+    ssim and inconsistency (grey levels).
     """
     records = []
     for group, rows in _groups(per_image):
-        for (scale, model), of_model in rows.groupby(["scale", "model"], sort=False):
+        for (degradation, model), of_model in rows.groupby(["degradation", "model"], sort=False):
             counts = {"images": len(of_model), "patients": int(of_model["patient"].nunique())}
             for metric, decimals in DECIMALS.items():
                 interval = bootstrap_mean(of_model[metric], of_model["patient"])
-                measured: dict[str, Any] = {"class": group, "model": model, "scale": scale, "metric": metric}
+                measured: dict[str, Any] = {"class": group, "model": model, "degradation": degradation, "metric": metric}
                 records.append({**measured, **counts, **_rounded(interval, decimals)})
     return records
 
 
 def differences(per_image: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return a record for each group, pair of RIVALS, scale, and metric (psnr, ssim): by how much the first is better.
+    """Return a record for each group, pair of RIVALS, degradation, and metric (psnr, ssim): by how much the first is better.
 
     Differences are paired by image: mean, low and high (95%) by `bootstrap_mean`; wins, the share of images on which the
     first is better; p, the Wilcoxon signed-rank test ("Individual Comparisons by Ranking Methods", Biometrics Bulletin 1(6),
@@ -55,12 +60,17 @@ def differences(per_image: pd.DataFrame) -> list[dict[str, Any]]:
     records = []
     for group, rows in _groups(per_image):
         for better, worse in RIVALS:
-            for scale, of_scale in rows.groupby("scale"):
+            for degradation, of_degradation in rows.groupby("degradation"):
                 for metric in QUALITY:
-                    wide = of_scale.pivot(index=["image", "patient"], columns="model", values=metric)
+                    wide = of_degradation.pivot(index=["image", "patient"], columns="model", values=metric)
                     difference = wide[better] - wide[worse]
                     patients = difference.index.get_level_values("patient")
-                    compared: dict[str, Any] = {"class": group, "pair": f"{better}-{worse}", "scale": scale, "metric": metric}
+                    compared: dict[str, Any] = {
+                        "class": group,
+                        "pair": f"{better}-{worse}",
+                        "degradation": degradation,
+                        "metric": metric,
+                    }
                     interval = _rounded(bootstrap_mean(difference, patients), DECIMALS[metric])
                     wins = round(float((difference > 0).mean()), 3)
                     records.append(
@@ -80,61 +90,66 @@ def summary(per_image: pd.DataFrame) -> dict[str, Any]:
     return {
         "images": int(per_image["image"].nunique()),
         "patients": int(per_image["patient"].nunique()),
-        "below_bicubic": [f"{model} {scale}" for model, scale, _ in _below_bicubic(compared)],
+        "below_bicubic": [f"{model} {degradation}" for model, degradation, _ in _below_bicubic(compared)],
         "means": intervals(per_image),
         "differences": compared,
     }
 
 
 def gains_by_image(per_image: pd.DataFrame) -> pd.DataFrame:
-    """Return what each other model gains over bicubic in PSNR (dB): columns image, class, model, scale, gain.
+    """Return what each other model gains over bicubic in PSNR (dB): columns image, class, model, degradation, gain.
 
-    `per_image` has the columns image, class, model, scale and psnr (dB).
+    `per_image` has the columns image, class, model, degradation and psnr (dB).
     """
     capped = per_image.assign(psnr=per_image["psnr"].clip(upper=PERFECT))
-    bicubic = capped[capped["model"] == BICUBIC].set_index(["image", "scale"])["psnr"]
+    bicubic = capped[capped["model"] == BICUBIC].set_index(["image", "degradation"])["psnr"]
     others = capped[capped["model"] != BICUBIC]
-    over = bicubic.loc[pd.MultiIndex.from_frame(others[["image", "scale"]])].to_numpy()
-    return others.assign(gain=others["psnr"] - over)[["image", "class", "model", "scale", "gain"]]
+    over = bicubic.loc[pd.MultiIndex.from_frame(others[["image", "degradation"]])].to_numpy()
+    return others.assign(gain=others["psnr"] - over)[["image", "class", "model", "degradation", "gain"]]
 
 
 def table(per_image: pd.DataFrame) -> str:
     """Return the results as lines of text; columns of `per_image` as for `intervals`."""
     models = list(dict.fromkeys(per_image["model"]))
-    scales = sorted(per_image["scale"].unique())
-    wide = max(len(name) for name in ("scale", *scales))
-    at = {(r["class"], r["model"], r["scale"], r["metric"]): r for r in intervals(per_image)}
+    degradations = sorted(per_image["degradation"].unique())
+    wide = max(len(name) for name in ("degradation", *degradations))
+    at = {(r["class"], r["model"], r["degradation"], r["metric"]): r for r in intervals(per_image)}
     compared = differences(per_image)
-    gain = {(r["class"], r["pair"], r["scale"], r["metric"]): r for r in compared}
+    gain = {(r["class"], r["pair"], r["degradation"], r["metric"]): r for r in compared}
     images, patients = per_image["image"].nunique(), per_image["patient"].nunique()
     lines = [
         f"Test split: {images} images of {patients} patients. In brackets: 95% interval, bootstrapped by patient.",
         "Inconsistency: how far the result, degraded again, is from the low-resolution input, RMS in grey levels.",
         "",
-        f"{'scale':{wide}}  model    PSNR/dB    SSIM    PSNR gain over bicubic/dB   SSIM gain over bicubic"
+        f"{'degradation':{wide}}  model    PSNR/dB    SSIM    PSNR gain over bicubic/dB   SSIM gain over bicubic"
         "        inconsistency",
     ]
-    for scale in scales:
+    for degradation in degradations:
         for model in models:
-            psnr, ssim, inconsistency = (at["all", model, scale, metric]["mean"] for metric in DECIMALS)
-            gains = [gain.get(("all", f"{model}-bicubic", scale, metric)) for metric in QUALITY]
+            psnr, ssim, inconsistency = (at["all", model, degradation, metric]["mean"] for metric in DECIMALS)
+            gains = [gain.get(("all", f"{model}-bicubic", degradation, metric)) for metric in QUALITY]
             over = [_interval(g, style) if g else "" for g, style in zip(gains, ("+.2f", "+.4f"), strict=True)]
             lines.append(
-                f"{scale:{wide}}  {model:8} {psnr:6.2f}   {ssim:.4f}    {over[0]:26}  {over[1]:28}  {inconsistency:.2f}"
+                f"{degradation:{wide}}  {model:8} {psnr:6.2f}   {ssim:.4f}    {over[0]:26}  {over[1]:28}  {inconsistency:.2f}"
             )
     for better, worse in [pair for pair in RIVALS if BICUBIC not in pair]:
         lines += ["", f"{TITLES[better]} over {TITLES[worse]} (p: Wilcoxon signed-rank by patient, Holm's correction):"]
-        for scale in scales:
-            psnr, ssim = (gain["all", f"{better}-{worse}", scale, metric] for metric in QUALITY)
+        for degradation in degradations:
+            psnr, ssim = (gain["all", f"{better}-{worse}", degradation, metric] for metric in QUALITY)
             wins = f"better on {psnr['wins']:.0%} of images, p = {psnr['p_holm']:.2g}"
-            lines.append(f"{scale:{wide}}  {_interval(psnr, '+.2f')} dB, {wins};  {_interval(ssim, '+.4f')}")
+            lines.append(f"{degradation:{wide}}  {_interval(psnr, '+.2f')} dB, {wins};  {_interval(ssim, '+.4f')}")
     lines += ["", "By class, PSNR gain over bicubic/dB:"]
     for group in sorted(per_image["class"].unique()):
-        for scale in scales:
-            each = [f"{m} {_interval(gain[group, f'{m}-bicubic', scale, 'psnr'], '+.2f')}" for m in models if m != BICUBIC]
-            lines.append(f"{scale:{wide}}  {group:10} {'   '.join(each)}")
-    for model, scale, below in _below_bicubic(compared):
-        lines += ["", f"WARNING: {model} is worse than bicubic interpolation at {scale}, by {-below:.2f} dB; do not use it"]
+        for degradation in degradations:
+            each = [
+                f"{m} {_interval(gain[group, f'{m}-bicubic', degradation, 'psnr'], '+.2f')}" for m in models if m != BICUBIC
+            ]
+            lines.append(f"{degradation:{wide}}  {group:10} {'   '.join(each)}")
+    for model, degradation, below in _below_bicubic(compared):
+        lines += [
+            "",
+            f"WARNING: {model} is worse than bicubic interpolation at {degradation}, by {-below:.2f} dB; do not use it",
+        ]
     return "\n".join(lines)
 
 
@@ -152,9 +167,9 @@ def _signed_rank(values: pd.Series) -> float:
 
 
 def _below_bicubic(compared: list[dict[str, Any]]) -> list[tuple[str, str, float]]:
-    """Return (model, scale, difference in dB) for each mean PSNR over all images that is below bicubic's."""
+    """Return (model, degradation, difference in dB) for each mean PSNR over all images that is below bicubic's."""
     gains = [r for r in compared if r["class"] == "all" and r["metric"] == "psnr" and r["pair"].endswith("-bicubic")]
-    return [(r["pair"].removesuffix("-bicubic"), r["scale"], r["mean"]) for r in gains if r["mean"] < 0]
+    return [(r["pair"].removesuffix("-bicubic"), r["degradation"], r["mean"]) for r in gains if r["mean"] < 0]
 
 
 def _rounded(interval: tuple[float, float, float], decimals: int) -> dict[str, float]:

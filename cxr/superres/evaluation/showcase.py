@@ -5,15 +5,15 @@ import pandas as pd
 from cxr.superres.methods import BICUBIC, LEAD
 
 
-def choose(per_image: pd.DataFrame, scale: str, panels: int) -> list[tuple[str, str]]:
+def choose(per_image: pd.DataFrame, degradation: str, panels: int) -> list[tuple[str, str]]:
     """Return (rule, image id) for the `panels` worst, median and best gains of LEAD over bicubic, in that order.
 
-    `per_image` has a row for each image, model and scale, with columns image, model, scale and psnr (dB); `scale` is one
-    of its scales, such as "x2". The gain is the difference of the two PSNRs in dB; equal gains are ordered by image id.
-    The worst are listed from the worst, the best from the best. No image is chosen twice: of fewer than 3 * `panels`
+    `per_image` has a row for each image, model and degradation, with columns image, model, degradation and psnr (dB);
+    `degradation` is one of these, such as "x2". The gain is the difference of the two PSNRs in dB; equal gains are ordered by
+    image id. The worst are listed from the worst, the best from the best. No image is chosen twice: of fewer than 3 * `panels`
     images each is chosen once, the rules taking turns in the order worst, best, median.
     """
-    rows = per_image[per_image["scale"] == scale]
+    rows = per_image[per_image["degradation"] == degradation]
     psnr = rows.pivot(index="image", columns="model", values="psnr").sort_index()
     # Where both restore the image without an error, both PSNRs are infinite and their difference is not a number.
     gain = (psnr[LEAD] - psnr[BICUBIC]).fillna(0.0)

@@ -29,7 +29,7 @@ SLOWER = 0.5  # share of the learning rate with which a diverged run tries again
 # core that is faster, or has less else to do, takes more.
 AT_ONCE = 20 * 2**15
 Row = dict[str, str | int | float]
-"""One line of the training curves: step, scale (a degradation's name), learning_rate, loss, psnr (dB), ssim, gain (dB)."""
+"""One line of the training curves: step, degradation, learning_rate, loss, psnr (dB), ssim, gain (dB)."""
 
 
 class Run:
@@ -106,7 +106,7 @@ class Run:
             self.curves.append(
                 {
                     "step": self.step,
-                    "scale": degradation.name,
+                    "degradation": degradation.name,
                     "learning_rate": self.settings.learning_rate * self._schedule(),
                     "loss": loss / crops if crops else math.nan,
                     "psnr": value,
@@ -139,7 +139,7 @@ class Run:
 
     def progress_text(self) -> str:
         """Return the last measured gain over bicubic by degradation, for the eye."""
-        return ", ".join(f"{row['scale']} {row['gain']:+.2f} dB" for row in self.curves[-len(self.degradations) :])
+        return ", ".join(f"{row['degradation']} {row['gain']:+.2f} dB" for row in self.curves[-len(self.degradations) :])
 
     def state(self) -> dict[str, Any]:
         """Return what `load_state` needs to go on from here."""
