@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from filelock import FileLock
 
+from tests.support import warm
 from tests.support.kaggle_server import IMAGES, Kaggle, status, write_zip
 from tests.support.tiny import ROOT, TINY, write_params
 from tools import plots_page
@@ -27,7 +28,20 @@ ENVIRONMENT = {
 }
 
 
-def call(folder: Path, *command: str, fails: bool = False, environment: dict[str, str] = ENVIRONMENT) -> str:
+@pytest.fixture(scope="session", autouse=True)
+def _warm(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> None:
+    """Let the tests' commands start at once; but for the first run, which starts Python and DVC as a user would."""
+    own = tmp_path_factory.getbasetemp()
+    shared, watched = (own, os.getpid()) if worker_id == "master" else (own.parent, os.getppid())
+    with FileLock(shared / "warm.lock"):
+        commands = warm.start(shared, watched)
+    WARM["PATH"] = os.pathsep.join([str(commands), ENVIRONMENT["PATH"]])
+
+
+WARM = dict(ENVIRONMENT)  # filled by `_warm`
+
+
+def call(folder: Path, *command: str, fails: bool = False, environment: dict[str, str] = WARM) -> str:
     done = subprocess.run(
         command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
     )
@@ -65,7 +79,7 @@ def first_run(workspace: Path) -> str:
     call(workspace, "git", "init", "--quiet", "--initial-branch=main")
     for key, value in {"user.name": "test", "user.email": "test@localhost", "commit.gpgsign": "false"}.items():
         call(workspace, "git", "config", key, value)
-    output = call(workspace, "dvc", "repro")
+    output = call(workspace, "dvc", "repro", environment=ENVIRONMENT)
     call(workspace, "git", "add", "--all")
     call(workspace, "git", "commit", "--quiet", "--message", "first run")
     return output
@@ -176,7 +190,7 @@ def test_a_typo_in_the_last_section_stops_before_the_download_in_one_line(worksp
 def test_kaggle_refuses_in_one_line_and_when_it_gives_its_zip_stays_outside_git_and_dvc(workspace, tmp_path):
     write_params(workspace, TINY, {"download": {"source": "kaggle"}})
     with Kaggle(write_zip(tmp_path / "served.zip")) as server:
-        environment = {name: value for name, value in ENVIRONMENT.items() if not name.startswith("KAGGLE_")}
+        environment = {name: value for name, value in WARM.items() if not name.startswith("KAGGLE_")}
         environment |= {"HOME": str(tmp_path), **server.environment}
         server.api = [status(401)]
         output = call(workspace, "dvc", "repro", fails=True, environment=environment)
@@ -213,7 +227,7 @@ def test_of_two_runs_at_once_one_does_the_work_and_the_other_waits_or_says_so(wo
     shutil.copytree(workspace, alone, symlinks=True)
     call(alone, "dvc", "repro")
     both = [
-        subprocess.Popen(["dvc", "repro"], cwd=workspace, env=ENVIRONMENT, text=True, stdout=-1, stderr=subprocess.STDOUT)
+        subprocess.Popen(["dvc", "repro"], cwd=workspace, env=WARM, text=True, stdout=-1, stderr=subprocess.STDOUT)
         for _ in range(2)
     ]
     ends = [(process.communicate()[0], process.returncode) for process in both]
