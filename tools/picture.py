@@ -1,0 +1,67 @@
+"""Draw the README's picture of a finished demo: `python -m tools.picture [WORKSPACE]`, by default of the folder demo/."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+
+from cxr.dataset import packed
+from cxr.figures.layout import pixels
+from cxr.figures.panels import error_panel
+from cxr.foundation import params
+from cxr.foundation.errors import one_line_errors
+from cxr.foundation.files import replacing, whole
+from cxr.foundation.place import ROOT
+from cxr.superres.evaluation.archive import Archive
+from cxr.superres.evaluation.settings import ErrorMaps
+from cxr.superres.evaluation.showcase import choose
+from cxr.superres.methods import NAMES
+from cxr.superres.settings import Degradation, Degrade
+
+PICTURE = Path("docs/errormap.png")
+WIDTH = 1200  # pixels: as wide as a page shows it, and well below a megabyte in true colours
+SHOWN = Degradation(3)
+TITLE = "PHANTOM, drawn by this project: no person, no patient"
+
+
+def draw(workspace: Path) -> Image.Image:
+    """Return the panel of the test image with the median gain at x3, shrunk to WIDTH, RGB.
+
+    Raises UserError when the demo of `workspace` has not run.
+    """
+    settings = params.read(workspace / "params.yaml", "errormaps", ErrorMaps)
+    degrade = params.read(workspace / "params.yaml", "degrade", Degrade)
+    data = packed.load(*(workspace / "data" / name for name in ("images.npy", "images.csv", "split.csv")))
+    ids = data.table["id"].iloc[data.rows("test")].tolist()
+    archive = Archive.open(workspace / "data/restored", ids, data.images.shape[1], degrade)
+    table = workspace / "plots/per_image.csv"
+    with whole(table):
+        per_image = pd.read_csv(table, dtype={"image": str, "patient": str})
+    (chosen,) = [image for rule, image in choose(per_image, SHOWN.name, 1) if rule == "median"]
+    row = int(np.flatnonzero(data.table["id"] == chosen)[0])
+    truth, low, restored = archive.restored(data.images[row], chosen, SHOWN, torch.device("cpu"))
+    quality = per_image[(per_image["image"] == chosen) & (per_image["degradation"] == SHOWN.name)]
+    scores = {
+        name: (float(psnr), float(ssim)) for name, psnr, ssim in quality[["model", "psnr", "ssim"]].itertuples(index=False)
+    }
+    images = {name: restored[name][0, 0].numpy() for name in NAMES}
+    figure = error_panel(
+        truth[0, 0].numpy(), low[0, 0].numpy(), images, scores, SHOWN.title, TITLE, settings.ceiling, settings.inset
+    )
+    picture = Image.fromarray(pixels(figure))
+    return picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)), Image.Resampling.LANCZOS)
+
+
+def main() -> None:
+    """Write the picture."""
+    picture = draw(Path(sys.argv[1] if len(sys.argv) > 1 else "demo"))
+    with replacing(ROOT / PICTURE) as partial:
+        picture.save(partial, format="PNG", optimize=True)
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()
