@@ -1,16 +1,16 @@
 """A picture laid out in its own pixels, and written to a file."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib.style
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from PIL import Image
 
@@ -37,6 +37,17 @@ def pixels(figure: Figure) -> Grey8:
     canvas: Any = FigureCanvasAgg(figure)  # partly untyped
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+class Placed(NamedTuple):
+    """An image in its square on the page: `side` pixels of the figure from the upper left corner (`left`, `top`)."""
+
+    image: AxesImage
+    left: int
+    top: int
+    side: int
+    extent: int
+    """Pixels a side of the image, or of that whose size it stands for."""
 
 
 class Layout:
@@ -70,6 +81,10 @@ class Layout:
         self._height = height
         self.figure = Figure(figsize=(self._width / DPI, height / DPI), dpi=DPI)
         self._canvas: Any = FigureCanvasAgg(self.figure)  # partly untyped; measures texts
+        # One for all images, in pixels of the figure: making axes takes longer than drawing on them.
+        self._page = self.figure.add_axes((0, 0, 1, 1))
+        self._page.set_axis_off()
+        self._page.set(xlim=(0, self._width), ylim=(height, 0), autoscale_on=False)
 
     def px(self, length: float) -> int:
         """Return `length` in pixels."""
@@ -99,62 +114,55 @@ class Layout:
     def column_name(self, name: str, colour: str, left: int, image_top: int) -> None:
         """Write `name` above the column that begins at `left`, over a strip of `colour`."""
         self.text(name, left, image_top - self.px(46), 26, weight="bold")
-        strip = self._axes(left, image_top - self.px(10), self.column, self.px(6))
-        strip.add_patch(Rectangle((0, 0), 1, 1, transform=strip.transAxes, color=colour, linewidth=0))
+        self._page.add_patch(Rectangle((left, image_top - self.px(10)), self.column, self.px(6), color=colour, linewidth=0))
 
     def row_name(self, name: str, top: int, height: int) -> None:
         """Write `name` upwards beside the row."""
         self.text(name, self._margin - self.px(10), top + height / 2, 22, rotation=90, va="center", ha="right", color="#404040")
 
-    def grey(self, image: Grey8, left: int, top: int, side: int, *, extent: int | None = None) -> Axes:
+    def grey(self, image: Grey8, left: int, top: int, side: int, *, extent: int | None = None) -> Placed:
         """Show a grey image as it is, its pixels stretched to `extent` pixels a side of another image if given."""
         # As RGB, since the colour map "gray" of matplotlib draws some grey levels one level too dark.
         return self._image(np.stack([image] * 3, axis=-1), left, top, side, extent or len(image))
 
-    def errors(self, errors: npt.NDArray[Any], left: int, top: int, side: int, norm: Normalize) -> Axes:
+    def errors(self, errors: npt.NDArray[Any], left: int, top: int, side: int, norm: Normalize) -> Placed:
         """Show `errors` (S, S) in the colours of error maps, as `norm` scales them."""
         return self._image(errors, left, top, side, len(errors), cmap=ERROR_COLOURS, norm=norm)
 
-    def frame(self, axes: Axes, window: tuple[int, int], side: int) -> None:
-        """Outline the window, with a line that lies outside it."""
+    def frame(self, placed: Placed, window: tuple[int, int], side: int) -> None:
+        """Outline the window of `side` pixels whose first row and column are given, with a line that lies outside it."""
         row, column = window
-        low, high = axes.get_xlim()
-        thick = self.px(3) * abs(high - low) / self.panel
-        self._outline(axes, (column - thick / 2, row - thick / 2), side + thick)
+        factor, thick = placed.side / placed.extent, self.px(3)
+        corner = placed.left + column * factor - thick / 2, placed.top + row * factor - thick / 2
+        self._outline(corner, side * factor + thick)
 
-    def zoom(self, axes: Axes, window: tuple[int, int], side: int) -> None:
+    def zoom(self, placed: Placed, window: tuple[int, int], side: int) -> None:
         """Show nothing but the window, framed."""
         row, column = window
-        axes.set_xlim(column, column + side)
-        axes.set_ylim(row + side, row)
-        self._outline(axes, (column, row), side)
+        factor = placed.side / side
+        left, top, length = placed.left - column * factor, placed.top - row * factor, placed.extent * factor
+        placed.image.set_extent((left, left + length, top + length, top))
+        square = Rectangle((placed.left, placed.top), placed.side, placed.side, transform=self._page.transData)
+        placed.image.set_clip_path(square)
+        self._outline((placed.left, placed.top), placed.side)
 
     def colour_bar(self, norm: Normalize, top: int, height: int, label: str = ERROR_LABEL) -> None:
         """Draw the scale of error maps to the right of the columns."""
-        axes = self._axes(self._margin + self._content + self.px(24), top, self.px(24), height)
-        axes.set_axis_on()
+        left, bottom, width = self._margin + self._content + self.px(24), self._height - top - height, self.px(24)
+        box = left / self._width, bottom / self._height, width / self._width, height / self._height
+        axes = self.figure.add_axes(box)
         bar = self.figure.colorbar(ScalarMappable(norm, ERROR_COLOURS), cax=axes, extend="max", extendfrac=0.04)
         points = 20 * self._unit * 72 / DPI
         bar.ax.tick_params(labelsize=points, width=self._unit, length=4 * self._unit)
         bar.set_label(label, fontsize=points, labelpad=6 * self._unit)
         bar.outline.set_linewidth(self._unit)
 
-    def _axes(self, left: int, top: int, width: int, height: int) -> Axes:
-        bottom = self._height - top - height
-        box = (left / self._width, bottom / self._height, width / self._width, height / self._height)
-        axes = self.figure.add_axes(box)
-        axes.set_axis_off()
-        return axes
+    def _image(self, image: npt.NDArray[Any], left: int, top: int, side: int, extent: int, **style: Any) -> Placed:
+        box = left, left + side, top + side, top
+        drawn = self._page.imshow(image, interpolation="nearest", aspect="auto", extent=box, **style)
+        return Placed(drawn, left, top, side, extent)
 
-    def _image(self, image: npt.NDArray[Any], left: int, top: int, side: int, extent: int, **style: Any) -> Axes:
-        axes = self._axes(left, top, side, side)
-        axes.imshow(image, interpolation="nearest", aspect="auto", extent=(0, extent, extent, 0), **style)
-        return axes
-
-    def _outline(self, axes: Axes, corner: tuple[float, float], side: float) -> None:
+    def _outline(self, corner: tuple[float, float], side: float) -> None:
         points = self.px(3) * 72 / DPI
-        axes.add_patch(
-            Rectangle(
-                corner, side, side, fill=False, edgecolor=OUTLINE_COLOUR, linewidth=points, joinstyle="miter", clip_on=False
-            )
-        )
+        line = Rectangle(corner, side, side, fill=False, edgecolor=OUTLINE_COLOUR, linewidth=points, joinstyle="miter")
+        self._page.add_patch(line)

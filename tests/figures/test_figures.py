@@ -1,5 +1,6 @@
 import itertools
 import struct
+from typing import NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -27,16 +28,27 @@ def texts(figure):
     return "\n".join(text.get_text() for text in figure.texts)
 
 
+class Shown(NamedTuple):
+    """Where an image is in the picture, and which of its rows and columns are seen: first row, first column, how many."""
+
+    rows: slice
+    columns: slice
+    window: tuple[int, int, int]
+
+
 def shown(figure, array):
-    """The axes that show exactly this array, and where they are in the picture: axes, rows, columns."""
+    """Return each place that shows this array, or a window of it."""
     array = np.stack([array] * 3, axis=-1) if array.dtype == np.uint8 else array
-    height = round(figure.bbox.height)
     found = []
-    for axes in figure.axes:
-        if axes.images and np.array_equal(axes.images[0].get_array(), array):
-            box = axes.get_window_extent()
-            rows = slice(height - round(box.y1), height - round(box.y0))
-            found.append((axes, rows, slice(round(box.x0), round(box.x1))))
+    for image in figure.axes[0].images:
+        if np.array_equal(image.get_array(), array):
+            left, right, bottom, top = image.get_extent()
+            factor = (right - left) / len(array)
+            clip = image.get_clip_box().extents  # the page, or the window of a detail
+            x0, x1 = round(max(left, clip[0])), round(min(right, clip[2]))
+            y0, y1 = round(max(top, figure.bbox.height - clip[3])), round(min(bottom, figure.bbox.height - clip[1]))
+            window = round((y0 - top) / factor), round((x0 - left) / factor), round((x1 - x0) / factor)
+            found.append(Shown(slice(y0, y1), slice(x0, x1), window))
     return found
 
 
@@ -64,7 +76,7 @@ def test_a_burnt_in_letter_does_not_attract_the_window():
     bicubic[4:8, 4:8] = 255  # large errors, but beyond the ceiling, in few pixels
     bicubic[60:84, 60:84] += 9
     figure = panel(truth, {"bicubic": bicubic, "srcnn": truth, "vdsr": truth})
-    corners = {axes.patches[0].get_xy() for axes, *_ in shown(figure, truth) if axes.get_xlim() != (0, 96)}
+    corners = {each.window[:2] for each in shown(figure, truth) if each.window != (0, 0, 96)}
     assert corners == {(60, 60)}
 
 
@@ -79,7 +91,7 @@ def test_error_maps_share_one_scale_from_zero_to_the_ceiling():
 
     def colour(model, row, column):
         error = np.abs(restored[model].astype(np.int16) - 100)
-        (rows, columns) = next((r, c) for axes, r, c in shown(figure, error) if axes.get_xlim() == (0, 96))
+        rows, columns = next((each.rows, each.columns) for each in shown(figure, error) if each.window == (0, 0, 96))
         return tuple(picture[rows.start + 4 * row + 2, columns.start + 4 * column + 2].tolist())
 
     def expected(share):
@@ -92,7 +104,8 @@ def test_error_maps_share_one_scale_from_zero_to_the_ceiling():
     assert colour("bicubic", 72, 52) == pytest.approx(expected(0.3), abs=1)
     assert colour("bicubic", 72, 52) == colour("vdsr", 90, 90)
 
-    maps = [axes.images[0] for axes in figure.axes if axes.images and axes.images[0].get_array().ndim == 2]
+    maps = [image for image in figure.axes[0].images if image.get_array().ndim == 2]
+    assert len(maps) == 6
     assert len({id(image.norm) for image in maps}) == 1
     (bar,) = [axes for axes in figure.axes if axes.get_ylabel() == layout.ERROR_LABEL]
     assert bar.get_ylim() == (0, 10)
@@ -103,7 +116,7 @@ def test_grey_levels_are_drawn_as_they_are(size):
     truth = random_image(size)
     figure = panel(truth)  # no method differs, so the framed window lies in the upper left corner
     picture = layout.pixels(figure)
-    places = [(rows, columns) for axes, rows, columns in shown(figure, truth) if axes.get_xlim() == (0, size)]
+    places = [(each.rows, each.columns) for each in shown(figure, truth) if each.window == (0, 0, size)]
     assert len(places) == 4
     for rows, columns in places:
         factor = (rows.stop - rows.start) // size
@@ -117,7 +130,7 @@ def test_detail_is_the_window_magnified():
     blurred = truth.copy()
     blurred[100:124, 40:64] ^= 1
     figure = panel(truth, {"bicubic": blurred, "srcnn": truth, "vdsr": truth}, inset=24)
-    (place,) = [(rows, columns) for axes, rows, columns in shown(figure, blurred) if axes.get_xlim() == (40, 64)]
+    (place,) = [(each.rows, each.columns) for each in shown(figure, blurred) if each.window == (100, 40, 24)]
     detail = layout.pixels(figure)[place]
     factor = len(detail) // 24
     assert factor > 320 // 160  # more than the whole image is
@@ -155,18 +168,18 @@ def test_nothing_written_is_cut_off(size):
 def test_mean_error_maps_share_one_scale_and_say_their_means():
     means = {model: np.full((96, 96), level) for model, level in zip(MODELS, (2.5, 1.25, 0.5), strict=True)}
     figure = panels.mean_error_maps(means, "x4 super-resolution", 60)
-    assert {tuple(axes.images[0].get_clim()) for axes in figure.axes if axes.images} == {(0, 3)}
+    assert {tuple(image.get_clim()) for image in figure.axes[0].images} == {(0, 3)}
     for said in ("x4", "60 test images", "mean 2.500", "mean 1.250", "mean 0.500"):
         assert said in texts(figure)
     fixed = panels.mean_error_maps(means, "x4 super-resolution", 60, ceiling=7.5)
-    assert {tuple(axes.images[0].get_clim()) for axes in fixed.axes if axes.images} == {(0, 7.5)}
+    assert {tuple(image.get_clim()) for image in fixed.axes[0].images} == {(0, 7.5)}
 
 
 def sheet(classes, size=8):
     images = np.arange(len(classes), dtype=np.uint8)[:, None, None].repeat(size, axis=1).repeat(size, axis=2)
     rows = [{"class": name, "source": f"{name}/{name}-{i}.jpeg", "patient": f"p{i}"} for i, name in enumerate(classes)]
     figure = contact_sheet.contact_sheet(images, pd.DataFrame(rows))
-    return figure, [int(axes.images[0].get_array()[0, 0, 0]) for axes in figure.axes]
+    return figure, [int(image.get_array()[0, 0, 0]) for image in figure.axes[0].images]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +212,8 @@ def test_contact_sheet_shrinks_large_images_by_their_mean():
     image = np.kron(random_image(256), np.ones((2, 2))).astype(np.uint8)
     table = pd.DataFrame({"class": ["NORMAL"], "source": ["NORMAL/a.jpeg"], "patient": ["a"]})
     (axes,) = contact_sheet.contact_sheet(image[None], table).axes
-    np.testing.assert_array_equal(axes.images[0].get_array()[..., 0], image[::2, ::2])
+    (shrunk,) = axes.images
+    np.testing.assert_array_equal(shrunk.get_array()[..., 0], image[::2, ::2])
 
 
 def chunks(png):
