@@ -1,5 +1,6 @@
 """A tiny run of the pipeline, in process, that tests of single stages share."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -8,8 +9,10 @@ import pytest
 import torch
 from filelock import FileLock
 
-from stages import check, diagnose, download, errormaps, evaluate, preprocess, split, train_srcnn, train_vdsr
-from tests.support.tiny import TINY, write_params
+from benchmarks import cuda
+from stages import check, diagnose
+from tests.support import warm
+from tests.support.tiny import TINY
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before onnxruntime is imported, which would look up a host
 
@@ -29,11 +32,21 @@ def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
         if not (workspace / "done").exists():
             shutil.rmtree(workspace, ignore_errors=True)  # of a process that stopped half-way
             workspace.mkdir()
-            write_params(workspace, TINY)
-            for stage in (check, download, preprocess, split, train_srcnn, train_vdsr, evaluate, errormaps, diagnose):
+            seconds = cuda.run(workspace, TINY)  # all stages but two, timed as on a GPU
+            for stage in (check, diagnose):
                 stage.run(workspace)
+            (workspace / "seconds.json").write_text(json.dumps(seconds))
             (workspace / "done").touch()
     return workspace
+
+
+@pytest.fixture(scope="session")
+def warm_commands(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Return a folder with commands `python` and `dvc` that start at once: see `tests.support.warm`."""
+    own = tmp_path_factory.getbasetemp()
+    shared, watched = (own, os.getpid()) if worker_id == "master" else (own.parent, os.getppid())
+    with FileLock(shared / "warm.lock"):
+        return warm.start(shared, watched)
 
 
 @pytest.fixture

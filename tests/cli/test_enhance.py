@@ -216,6 +216,6 @@ def test_the_comparison_shows_both_images_and_where_they_differ(tmp_path):
         assert np.array_equal(picture[top : top + 512, left : left + 300, 0], image)  # unshrunk, every level as it is
     changed = np.repeat(np.repeat(enhanced[200:230, 100:130], 5, 0), 5, 1)  # 96 pixels of detail on 512: somewhat more than 5
     assert cv2.matchTemplate(picture[600:, :, 0].copy(), changed, cv2.TM_CCORR_NORMED).max() > 0.95
-    Image.fromarray(bicubic).save(tmp_path / "a.png")
+    Image.fromarray(drawn()).save(tmp_path / "a.png")
     run(tmp_path / "a.png", "-o", tmp_path / "out", "--compare")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "a.png.compare.png"]

@@ -28,6 +28,11 @@ def prepared(tmp_path_factory) -> Path:
     return workspace
 
 
+@pytest.fixture
+def python(warm_commands: Path) -> Path:
+    return warm_commands / "python"
+
+
 def workspace_with(prepared: Path, workspace: Path, train: dict, **sections: dict) -> Path:
     workspace.mkdir()
     (workspace / "data").symlink_to(prepared / "data")
@@ -35,8 +40,8 @@ def workspace_with(prepared: Path, workspace: Path, train: dict, **sections: dic
     return workspace
 
 
-def start(workspace: Path, at_once: int | None = None) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "stages.train_srcnn"]
+def start(workspace: Path, python: Path | str, at_once: int | None = None) -> subprocess.Popen[str]:
+    command = [str(python), "-m", "stages.train_srcnn"]
     if at_once:
         code = f"""
 from cxr.superres.training import run
@@ -45,11 +50,12 @@ run.AT_ONCE = {at_once}
 train_srcnn.main()
 """
         command = [sys.executable, "-c", code]
-    return subprocess.Popen(command, cwd=workspace, env=ENVIRONMENT, stdout=-1, stderr=-1, text=True)
+    ranks = {"PYTHON_EXEC": str(python)}  # by which torch's launcher starts them
+    return subprocess.Popen(command, cwd=workspace, env={**ENVIRONMENT, **ranks}, stdout=-1, stderr=-1, text=True)
 
 
-def train(workspace: Path, at_once: int | None = None) -> pd.DataFrame:
-    process = start(workspace, at_once)
+def train(workspace: Path, python: Path | str, at_once: int | None = None) -> pd.DataFrame:
+    process = start(workspace, python, at_once)
     output, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     assert output.count("SRCNN x2: ") == 1
@@ -71,33 +77,34 @@ def ranks_of(workspace: Path) -> dict[int, int]:
     return found
 
 
-def test_two_ranks_learn_what_one_process_learns(prepared, tmp_path):
+def test_two_ranks_learn_what_one_process_learns(prepared, tmp_path, python):
     # Noise as well, since crops of a rank must get what they have in the whole batch. By Adam: SOAP makes of another rounding,
     # such as that of a sum of two sums, another run, whether in one process or two (docs/scale.md): see the next test. At
     # SOAP's learning rate one pixel whose error rounds to the other sign makes another run of Adam's, too: so at a twentieth.
     sections = {"degrade": {"scales": [2], "noise": [0, 5]}}
     adam = {"optimizer": "adam", "learning_rate": 5e-5}
-    alone = train(workspace_with(prepared, tmp_path / "alone", adam, **sections))
-    together = train(workspace_with(prepared, tmp_path / "together", {**adam, "ranks": 2}, **sections))
+    alone = train(workspace_with(prepared, tmp_path / "alone", adam, **sections), python)
+    together = train(workspace_with(prepared, tmp_path / "together", {**adam, "ranks": 2}, **sections), python)
     assert alone["gain"].iloc[-2] > 0.15  # something was learnt
     assert list(together["step"]) == list(alone["step"])
     assert (together["psnr"] - alone["psnr"]).abs().max() < 0.01
     assert (together["loss"] - alone["loss"]).abs().max() < 1e-4
 
 
-def test_two_ranks_are_one_process_that_takes_the_batch_in_two_pieces(prepared, tmp_path):
-    alone = train(workspace_with(prepared, tmp_path / "alone", {}), at_once=3 * STEPS["batch"] * STEPS["patch"] ** 2 // 2)
-    together = train(workspace_with(prepared, tmp_path / "together", {"ranks": 2}))
+def test_two_ranks_are_one_process_that_takes_the_batch_in_two_pieces(prepared, tmp_path, python):
+    pieces = 3 * STEPS["batch"] * STEPS["patch"] ** 2 // 2
+    alone = train(workspace_with(prepared, tmp_path / "alone", {}), python, at_once=pieces)
+    together = train(workspace_with(prepared, tmp_path / "together", {"ranks": 2}), python)
     assert alone["gain"].iloc[-2] > 0.15  # something was learnt
     pd.testing.assert_series_equal(together["psnr"], alone["psnr"], check_exact=True)
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the ranks in Linux's /proc")
-def test_a_lost_rank_ends_the_run_in_one_line_and_the_next_run_goes_on(prepared, tmp_path):
+def test_a_lost_rank_ends_the_run_in_one_line_and_the_next_run_goes_on(prepared, tmp_path, python):
     runtime = {"runtime": {"checkpoint_minutes": 0}}
-    undisturbed = train(workspace_with(prepared, tmp_path / "undisturbed", {"ranks": 2, "steps": 120}, **runtime))
+    undisturbed = train(workspace_with(prepared, tmp_path / "undisturbed", {"ranks": 2, "steps": 120}, **runtime), python)
     workspace = workspace_with(prepared, tmp_path / "disturbed", {"ranks": 2, "steps": 120}, **runtime)
-    process = start(workspace)
+    process = start(workspace, sys.executable)  # a process of its own is what is killed
     deadline = time.monotonic() + 60
     while not list(workspace.glob("checkpoints/*.pt")):
         assert time.monotonic() < deadline
@@ -113,14 +120,14 @@ def test_a_lost_rank_ends_the_run_in_one_line_and_the_next_run_goes_on(prepared,
     assert "1 (killed by signal 9)" in line
     assert ranks_of(workspace) == {}
     assert not (workspace / "models/srcnn.safetensors").exists()
-    pd.testing.assert_frame_equal(train(workspace), undisturbed)
+    pd.testing.assert_frame_equal(train(workspace, python), undisturbed)
     models = [(tmp_path / name / "models/srcnn.safetensors").read_bytes() for name in ("undisturbed", "disturbed")]
     assert models[0] == models[1]
 
 
-def test_a_mistake_that_all_ranks_find_is_told_once(prepared, tmp_path):
+def test_a_mistake_that_all_ranks_find_is_told_once(prepared, tmp_path, python):
     workspace = workspace_with(prepared, tmp_path / "mistaken", {"ranks": 2, "patch": 96})
-    process = start(workspace)
+    process = start(workspace, python)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert output == ""
@@ -128,8 +135,8 @@ def test_a_mistake_that_all_ranks_find_is_told_once(prepared, tmp_path):
     assert line.startswith("error: images of 96 pixels are too small for patches of 96")
 
 
-def test_a_batch_that_cannot_be_shared_is_refused(prepared, tmp_path):
-    process = start(workspace_with(prepared, tmp_path / "odd", {"ranks": 3}))
+def test_a_batch_that_cannot_be_shared_is_refused(prepared, tmp_path, python):
+    process = start(workspace_with(prepared, tmp_path / "odd", {"ranks": 3}), python)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert errors == (

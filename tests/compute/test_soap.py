@@ -139,13 +139,14 @@ def test_training_does_not_import_torchs_compiler():
     code = """
 import sys
 import torch
-from cxr.superres.degradation import Degradation
+from cxr.superres.settings import Degradation
 from cxr.superres.networks.srcnn import SRCNN
-from cxr.superres.training.trainer import Run, Training
+from cxr.superres.training.run import Run
+from cxr.superres.training.settings import Training
 settings = Training(3, 1, 12, "soap", 0.001, "cosine", 1, "float32", 1, 0)
 run = Run(SRCNN(), settings, [Degradation(2)], torch.float32)
 for _ in range(settings.steps):
-    run.learn(torch.rand(1, 1, 12, 12), torch.rand(1, 1, 12, 12))
+    run.train_step(torch.rand(1, 1, 12, 12), torch.rand(1, 1, 12, 12))
 run.load_state(run.state())
 print("torch._dynamo" in sys.modules)
 """

@@ -53,7 +53,7 @@ def test_every_kind_of_value_is_read(tmp_path):
         ("share", False, "a number from 0 to 1"),
         ("flag", 1, "true or false"),
         ("flag", "yes", "true or false"),
-        ("word", 3, "a text"),
+        ("word", 3, "a string"),
         ("choice", "c", "one of a, b"),
         ("scales", 2, "a list, each item one of 2, 3 each once"),
         ("scales", [2, 2], "a list, each item one of 2, 3 each once"),

@@ -15,7 +15,6 @@ import pandas as pd
 import pytest
 from filelock import FileLock
 
-from tests.support import warm
 from tests.support.kaggle_server import IMAGES, Kaggle, status, write_zip
 from tests.support.tiny import ROOT, TINY, write_params
 from tools import plots_page
@@ -28,17 +27,13 @@ ENVIRONMENT = {
 }
 
 
+WARM = dict(ENVIRONMENT)  # whose PATH `_warm` fills
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _warm(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> None:
+def _warm(warm_commands: Path) -> None:
     """Let the tests' commands start at once; but for the first run, which starts Python and DVC as a user would."""
-    own = tmp_path_factory.getbasetemp()
-    shared, watched = (own, os.getpid()) if worker_id == "master" else (own.parent, os.getppid())
-    with FileLock(shared / "warm.lock"):
-        commands = warm.start(shared, watched)
-    WARM["PATH"] = os.pathsep.join([str(commands), ENVIRONMENT["PATH"]])
-
-
-WARM = dict(ENVIRONMENT)  # filled by `_warm`
+    WARM["PATH"] = os.pathsep.join([str(warm_commands), ENVIRONMENT["PATH"]])
 
 
 def call(folder: Path, *command: str, fails: bool = False, environment: dict[str, str] = WARM) -> str:

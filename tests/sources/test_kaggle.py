@@ -28,7 +28,8 @@ def server(tmp_path: Path) -> Iterator[Kaggle]:
 
 
 class Workspace:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, python: Path) -> None:
+        self.python = python
         self.folder, self.home = folder / "workspace", folder / "home"
         self.folder.mkdir()
         self.home.mkdir()
@@ -39,9 +40,9 @@ class Workspace:
         runtime = {"workers": 1, "stall_seconds": stall_seconds, "retry_minutes": retry_minutes}
         write_params(self.folder, {"download": {"source": "kaggle"}, "runtime": runtime})
 
-    def start(self, server: Kaggle, **environment: str) -> subprocess.Popen[str]:
+    def start(self, server: Kaggle, python: str | None = None, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "stages.download"],
+            [python or self.python, "-m", "stages.download"],
             cwd=self.folder,
             env={
                 "PATH": os.environ["PATH"],
@@ -94,8 +95,8 @@ class Workspace:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path)
+def workspace(tmp_path: Path, warm_commands: Path) -> Workspace:
+    return Workspace(tmp_path, warm_commands / "python")
 
 
 def test_the_pinned_version_arrives_without_credentials_and_once(server, workspace):
@@ -259,7 +260,7 @@ def interruptible():
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_download_takes_the_client_along_and_the_next_run_goes_on(server, workspace, end):
     server.whole = [hang(2 * MIB), None]
-    with workspace.start(server) as stage:
+    with workspace.start(server, sys.executable) as stage:  # a process of its own is what is ended
         assert server.hanging.wait(30)
         while not workspace.archive.exists() or workspace.archive.stat().st_size < 2 * MIB:
             time.sleep(0.05)
@@ -275,7 +276,7 @@ def test_a_killed_download_takes_the_client_along_and_the_next_run_goes_on(serve
 
 def test_two_downloads_do_not_write_one_file(server, workspace):
     server.whole = [hang(2 * MIB)]
-    with workspace.start(server) as first:
+    with workspace.start(server, sys.executable) as first:
         assert server.hanging.wait(30)
         assert "another download into it is running" in workspace.fail(server)
         first.kill()

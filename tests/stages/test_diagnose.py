@@ -97,7 +97,7 @@ def test_the_table_says_everything_in_words():
     assert "80 images of 40 patients, 30 of the images NORMAL" in text
     assert "by sharpness alone" in text
     assert "20 pairs are alike in sharpness" in text
-    assert "x2 VDSR - bicubic" in text
+    assert "x2 VDSR - Bicubic" in text
     assert "For research, not for diagnosis." in text
 
 

@@ -22,15 +22,18 @@ import traceback
 from pathlib import Path
 
 LIBRARIES = (
-    *("torch", "torch.optim.swa_utils", "torch.nn.parallel", "numpy", "pandas", "cv2", "PIL.Image", "matplotlib.figure"),
-    *("matplotlib.backends.backend_agg", "matplotlib.style", "safetensors.torch", "scipy.stats", "scipy.interpolate"),
-    *("scipy.ndimage", "scipy.optimize", "sklearn.model_selection", "sklearn.metrics", "ruamel.yaml", "tqdm", "filelock"),
-    *("dvc.cli", "dvc.repo", "dvc.commands.repro", "dvc.commands.status", "dvc.commands.metrics", "dvc.commands.plots"),
-    *("dvc.repo.plots", "dvc.repo.metrics.diff", "dvc.repo.experiments.run", "dvc.stage.run", "dvc_render"),
+    *("torch", "torch.optim.swa_utils", "torch.nn.parallel", "torch.distributed.run", "numpy", "pandas", "cv2"),
+    *("PIL.Image", "safetensors.torch", "filelock", "tqdm", "ruamel.yaml"),
+    *("matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.style"),
+    *("scipy.stats", "scipy.interpolate", "scipy.ndimage", "scipy.optimize", "sklearn.model_selection", "sklearn.metrics"),
+    *("dvc.cli", "dvc.repo", "dvc.repo.plots", "dvc.repo.metrics.diff", "dvc.repo.experiments.run", "dvc.stage.run"),
+    *("dvc_render", "dvc.commands.repro", "dvc.commands.status", "dvc.commands.metrics", "dvc.commands.plots"),
 )
 CLIENT = """#!{python} -IS
 import array, json, os, socket, sys
 arguments = {arguments}
+if arguments[:1] == ["-u"]:
+    arguments = arguments[1:]
 if arguments[:1] != ["-m"] or not arguments[1].startswith(("stages.", "dvc")):
     os.execv({python!r}, [{python!r}, *arguments])
 server = socket.socket(socket.AF_UNIX)
