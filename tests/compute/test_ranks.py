@@ -125,9 +125,9 @@ def test_a_lost_rank_ends_the_run_in_one_line_and_the_next_run_goes_on(prepared,
     assert models[0] == models[1]
 
 
-def test_a_mistake_that_all_ranks_find_is_told_once(prepared, tmp_path, python):
+def test_a_mistake_that_all_ranks_find_is_told_once(prepared, tmp_path):
     workspace = workspace_with(prepared, tmp_path / "mistaken", {"ranks": 2, "patch": 96})
-    process = start(workspace, python)
+    process = start(workspace, sys.executable)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert output == ""
