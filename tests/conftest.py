@@ -17,6 +17,28 @@ from tests.support.tiny import TINY
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before onnxruntime is imported, which would look up a host
 
 
+# What `make quick` leaves out: whatever starts processes, trains, or runs whole stages.
+SLOW = (
+    *("pipeline", "stages", "sources", "detection", "compute/test_ranks", "compute/test_device", "superres/test_trainer"),
+    *(
+        "compute/test_soap",
+        "compute/test_checkpoint",
+        "foundation/test_workers",
+        "foundation/test_parent",
+        "superres/test_model",
+    ),
+    *("architecture/test_a_further_network", "architecture/test_architecture", "cli/test_enhance"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what is in SLOW, and what needs a workspace in which every stage has run."""
+    for item in items:
+        name = item.path.relative_to(Path(__file__).parent).as_posix()
+        if name.startswith(SLOW) or "finished" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     torch.set_num_threads(1)  # the tests themselves run in parallel
