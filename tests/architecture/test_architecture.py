@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,17 @@ for name in {NAMES}:
     for name, paths in loaded.items():
         files = {path for path in paths if not path.endswith("__init__.py")}
         assert files <= set(STAGES[name]["deps"]), name  # an independent reading of what closure() reads off the syntax
+
+
+def test_the_instrument_imports_no_more_than_it_is_installed_with():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert not any(line.startswith(("pandas", "scipy", "scikit")) for line in project["dependencies"])
+    run_python("""
+import sys
+for blocked in ("dask", "distributed", "dvc", "filelock", "kaggle", "pandas", "scipy", "skimage", "sklearn", "vl_convert"):
+    sys.modules[blocked] = None
+import cxr.api, cxr.cli.enhance, cxr.cli.export, cxr.cli.main
+""")
 
 
 def test_imports_have_no_side_effect():
