@@ -385,7 +385,7 @@ def passes(test: str, root: Path) -> bool:
         command, cwd=root, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True, check=False
     )
     if done.returncode not in {0, 1}:  # neither passed nor failed: not found, or could not be collected
-        raise RuntimeError(done.stdout.decode())
+        raise RuntimeError((done.stdout + done.stderr).decode())
     return done.returncode == 0
 
 
@@ -394,7 +394,7 @@ def main() -> None:
     alive = 0
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "project"
-        kept = ("cxr", "stages", "tools", "tests", "pretrained", ".dvc/plots")
+        kept = ("cxr", "stages", "tools", "benchmarks", "tests", "pretrained", ".dvc/plots")
         for name in kept:
             shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("pyproject.toml", "params.yaml", "demo.yaml", "dvc.yaml", "enhance.py"):
