@@ -125,9 +125,8 @@ def test_warped_crops_have_no_filled_corners_and_keep_their_size(margin):
 def test_zoom_shrinks_as_pillows_antialiased_bicubic_does(images, monkeypatch):
     image = np.random.default_rng(1).integers(0, 256, (2 * SIDE, 2 * SIDE), dtype=np.uint8)
     crops = crops_of(image[None], Augment(False, 0.5, 0.0, 1.0), rows=(0,), batch=1)
-    monkeypatch.setattr(
-        crops_module, "_uniform", lambda _, low, high: low
-    )  # zoom by exactly one half: only one crop is possible
+    # zoom by exactly one half: only one crop is possible
+    monkeypatch.setattr(crops_module, "_uniform", lambda _, low, high: low)
     small = Image.fromarray(image.astype(np.float32)).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
     expected = np.clip(np.asarray(small) / 255, 0, 1)
     drawn = crops.draw(0)[0][0, 0].numpy()
@@ -201,9 +200,8 @@ def test_any_patch_with_the_least_margin_is_still_the_window_of_the_degraded_ima
 def test_pixels_that_no_degradation_sees_make_no_difference(images, scale, patch, warped, monkeypatch):
     degradations = [Degradation(scale)]
     augment = Augment(flip=True, zoom=0.5, rotation=0.0, warped=warped)
-    monkeypatch.setattr(
-        crops_module, "_uniform", lambda _, low, high: low
-    )  # zoom by exactly one half: no side has to be rounded
+    # zoom by exactly one half: no side has to be rounded
+    monkeypatch.setattr(crops_module, "_uniform", lambda _, low, high: low)
     large = images.repeat(2, axis=1).repeat(2, axis=2)
     less, more = (
         Crops(large, np.arange(2), augment, patch, 6, 0, CPU, margin=m) for m in (needed_margin(degradations), MARGIN)
