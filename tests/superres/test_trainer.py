@@ -74,7 +74,7 @@ def equal(a: Fitted, b: Fitted) -> bool:
 
 @pytest.mark.parametrize(("network", "steps"), [("srcnn", 60), ("vdsr", 40)])
 def test_a_short_run_already_beats_bicubic(data, tmp_path, network, steps):
-    fitted = fit(data, tmp_path, network, steps=steps, batch=6, patch=36)
+    fitted = fit(data, tmp_path, network, steps=steps, batch=4, patch=24)
     assert fitted.best_step > 0
     best = max(
         np.mean([row["gain"] for row in fitted.curves if row["step"] == step]) for step in {r["step"] for r in fitted.curves}
