@@ -11,6 +11,9 @@ help:      ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 setup: $(VENV)/ready  ## make .venv; with TORCH_INDEX=URL torch comes from there
+	@$(if $(TORCH_INDEX),grep -qsxF '$(TORCH_INDEX)' $(VENV)/torch-index || \
+	  { echo 'error: $(VENV) has its torch from elsewhere; run make clean, then make setup TORCH_INDEX=URL' >&2; exit 1; })
+
 demo: setup  ## run the whole pipeline on phantoms, in the folder demo/
 	@$(BIN)/python -m tools.demo
 
@@ -47,6 +50,7 @@ $(VENV)/ready: requirements.txt
 	@$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) $(shell grep '^torch==' requirements.txt))
 	@$(PIP) --requirement requirements.txt
 	@$(BIN)/python -m tools.plots_page
+	@echo '$(TORCH_INDEX)' > $(VENV)/torch-index
 	@touch $@
 
 $(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt

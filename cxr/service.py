@@ -80,6 +80,12 @@ def description(model: Model, scale: int) -> str:
     return f"enhanced x{scale} by {TITLES[model.name]} (model {model.digest})"
 
 
+def refuse_overwriting(source: Path, target: Path) -> None:
+    """Raise UserError when `target` is the file `source`, by whatever name."""
+    if target.exists() and target.samefile(source):
+        raise UserError(f"{source} would be overwritten; name another output")
+
+
 def enhance_file(
     source: Path, target: Path, model: Model, scale: int = 2, done: Callable[[int, int], object] | None = None
 ) -> Enhanced:
@@ -87,9 +93,11 @@ def enhance_file(
 
     JPEG, PNG and TIFF of 8 and 16 bits, and DICOM, of which the result is a derived image. A note in the file says what was
     done, and that it is for research. `done` is told the pixels of each finished tile, and of the whole.
-    Raises UserError when the result would be of another kind, or too large, or `model` was not trained for `scale`;
+    Raises UserError when `target` is `source`, when the result would be of another kind or too large, or when `model` was not
+    trained for `scale`;
     Unusable when `source` cannot be read; OSError when a file cannot be opened or written.
     """
+    refuse_overwriting(source, target)
     image, radiograph = read(source)
     height, width = (int(length) * scale for length in image.shape)
     if height * width > MOST_PIXELS:

@@ -8,7 +8,6 @@ if __name__ == "__main__":  # before imports that take seconds, in which nobody 
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from tqdm import tqdm
 
@@ -19,6 +18,7 @@ from cxr.foundation import params
 from cxr.foundation.errors import one_line_errors
 from cxr.foundation.files import replacing_folder, whole
 from cxr.superres.evaluation.archive import Archive
+from cxr.superres.evaluation.per_image import read
 from cxr.superres.evaluation.settings import ErrorMaps
 from cxr.superres.evaluation.showcase import choose
 from cxr.superres.methods import BICUBIC, LEAD, NAMES, TITLES
@@ -38,8 +38,7 @@ def run(workspace: Path) -> None:
     archive = Archive.open(
         workspace / RESTORED, data.table["id"].iloc[data.rows("test")].tolist(), data.images.shape[1], degrade
     )
-    with whole(workspace / PER_IMAGE):
-        per_image = pd.read_csv(workspace / PER_IMAGE, dtype={"image": str, "patient": str})
+    per_image = read(workspace / PER_IMAGE)
     with whole(workspace / ERRORS), np.load(workspace / ERRORS, allow_pickle=False) as file:
         errors = {(model, each.name): file[f"{model}_{each.name}"] for model in NAMES for each in degrade.degradations}
     scores = {

@@ -1,1 +1,1 @@
-"""What the Makefile calls: the demo, and the set-up of the offline page of plots."""
+"""What is neither a stage nor part of one: set-up, the demo, and what writes or checks parts of the project itself."""

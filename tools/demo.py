@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from ruamel.yaml import YAML
 
 from cxr.foundation.errors import UserError, one_line_errors
-from cxr.superres.evaluation.report import table
+from cxr.superres.evaluation import per_image, report
 from tools import plots_page
 
 DEMO = Path("demo")
@@ -96,7 +95,7 @@ def run(workspace: Path, environment: Mapping[str, str]) -> str:
     call("git", "add", "--all")
     if call("git", "status", "--porcelain", stdout=subprocess.PIPE).stdout:
         call("git", "commit", "--quiet", "--message", "Run the demo")
-    return table(pd.read_csv(demo / PER_IMAGE, dtype={"image": str, "patient": str}))
+    return report.table(per_image.read(demo / PER_IMAGE))
 
 
 def _listed(folder: Path) -> list[str]:

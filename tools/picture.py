@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from PIL import Image
 
@@ -13,16 +12,17 @@ from cxr.figures.layout import pixels
 from cxr.figures.panels import error_panel
 from cxr.foundation import params
 from cxr.foundation.errors import one_line_errors
-from cxr.foundation.files import replacing, whole
+from cxr.foundation.files import replacing
 from cxr.foundation.place import ROOT
 from cxr.superres.evaluation.archive import Archive
+from cxr.superres.evaluation.per_image import read
 from cxr.superres.evaluation.settings import ErrorMaps
 from cxr.superres.evaluation.showcase import choose
 from cxr.superres.methods import NAMES
 from cxr.superres.settings import Degradation, Degrade
 
 PICTURE = Path("docs/errormap.png")
-WIDTH = 1200  # pixels: as wide as a page shows it, and well below a megabyte in true colours
+WIDTH = 1200  # pixels: as wide as a page shows it, and about a megabyte in true colours
 SHOWN = Degradation(3)
 TITLE = "PHANTOM, drawn by this project: no person, no patient"
 
@@ -37,9 +37,7 @@ def draw(workspace: Path) -> Image.Image:
     data = packed.load(*(workspace / "data" / name for name in ("images.npy", "images.csv", "split.csv")))
     ids = data.table["id"].iloc[data.rows("test")].tolist()
     archive = Archive.open(workspace / "data/restored", ids, data.images.shape[1], degrade)
-    table = workspace / "plots/per_image.csv"
-    with whole(table):
-        per_image = pd.read_csv(table, dtype={"image": str, "patient": str})
+    per_image = read(workspace / "plots/per_image.csv")
     (chosen,) = [image for rule, image in choose(per_image, SHOWN.name, 1) if rule == "median"]
     row = int(np.flatnonzero(data.table["id"] == chosen)[0])
     truth, low, restored = archive.restored(data.images[row], chosen, SHOWN, torch.device("cpu"))

@@ -10,6 +10,7 @@ OLDEST, NEWEST = (3, 11), (3, 13)
 # Of the pinned packages: what pip downloads, and how long that and the installation take on 100 Mbit/s.
 CUDA = "about 3 GB, most of it torch with CUDA, 5 to 10 minutes; without an NVIDIA GPU see TORCH_INDEX in README.md"
 SMALL = "about 0.6 GB, 2 to 4 minutes"
+UNKNOWN = "about 0.4 GB, and torch from the index that TORCH_INDEX names"
 
 
 def fault(version: "tuple[int, int]", system: str, machine: str) -> str:
@@ -29,8 +30,12 @@ def main() -> None:
     found = fault(sys.version_info[:2], platform.system(), platform.machine())
     if found:
         sys.exit("error: " + found)
-    cuda = platform.system() == "Linux" and len(sys.argv) < 2
-    print("Setting up .venv, once: downloads " + (CUDA if cuda else SMALL), flush=True)
+    index = sys.argv[1] if len(sys.argv) > 1 else ""
+    if index:
+        size = SMALL if index.rstrip("/").endswith("/cpu") else UNKNOWN
+    else:
+        size = CUDA if platform.system() == "Linux" else SMALL
+    print("Setting up .venv, once: downloads " + size, flush=True)
 
 
 if __name__ == "__main__":

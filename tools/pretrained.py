@@ -6,11 +6,9 @@ Prints their results on the test split, for pretrained/README.md.
 import sys
 from pathlib import Path
 
-import pandas as pd
-
 from cxr.compute import modelfile
 from cxr.foundation.errors import UserError, one_line_errors
-from cxr.superres.evaluation.report import table
+from cxr.superres.evaluation import per_image, report
 from cxr.superres.methods import NETWORKS
 from cxr.superres.model import BUILDERS
 
@@ -29,7 +27,7 @@ def main() -> None:
         modelfile.write(target, networks, description)
         if target.stat().st_size > MOST_BYTES:
             raise UserError(f"{target} has {target.stat().st_size:,} bytes, more than {MOST_BYTES:,}; train a smaller network")
-    print(table(pd.read_csv(workspace / "plots/per_image.csv", dtype={"image": str, "patient": str})))
+    print(report.table(per_image.read(workspace / "plots/per_image.csv")))
 
 
 if __name__ == "__main__":

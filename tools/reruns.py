@@ -20,6 +20,8 @@ def reruns(path: str) -> tuple[list[str], list[str]]:
         raise UserError(f"{path} is no file of this project; name one, such as cxr/measures/quality.py")
     name = place.relative_to(ROOT.resolve()).as_posix()
     stages = load(ROOT / "dvc.yaml")["stages"]
+    if name == "params.yaml":
+        raise UserError("params.yaml: check reruns, and each stage whose section has changed; dvc status lists them")
     first = [stage for stage, described in stages.items() if name in described["deps"]]
     changed = {output for stage in first for output in _outputs(stages[stage])}
     then = []

@@ -22,7 +22,7 @@ from cxr.formats.decode import Unusable
 from cxr.formats.dicom import DICOM_SUFFIXES, looks_like_dicom
 from cxr.formats.encode import FORMATS
 from cxr.foundation.errors import UserError, of_the_disk, one_line_errors
-from cxr.service import description, kind_of
+from cxr.service import description, kind_of, refuse_overwriting
 from cxr.superres.methods import LEAD, NETWORKS, TITLES
 
 WITHDRAWN = (
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
         raise UserError(f"{given.model} was trained for x{', x'.join(map(str, model.networks))}, not for x{given.scale}")
     if given.denoise and not any(model.described["noise"]):
         raise UserError(
-            f"{given.model} was trained without noise; set degrade.noise in params.yaml to [0, 5] and run dvc repro"
+            f"{given.model} was trained without noise; name a model that was trained with it (degrade.noise in params.yaml)"
         )
     failed: list[str] = []
     begun, pixels = time.monotonic(), 0
@@ -92,8 +92,7 @@ def _jobs(inputs: Sequence[Path], output: Path) -> Iterator[tuple[Path, Path]]:
             raise UserError(f"{given} holds no radiograph ({', '.join([*FORMATS, *DICOM_SUFFIXES])})")
         for source in found:
             target = output if to_file else output / (source.relative_to(given) if given.is_dir() else source.name)
-            if target.exists() and target.samefile(source):
-                raise UserError(f"{source} would be overwritten; name another output")
+            refuse_overwriting(source, target)
             if target in taken:
                 raise UserError(f"{taken[target]} and {source} would both become {target}; enhance them one by one")
             taken[target] = source

@@ -64,12 +64,15 @@ def locked(folder: Path, name: str) -> Iterator[None]:
     Raises UserError with the holder's process id when the lock is not free within LOCK_SECONDS.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock, holder = FileLock(folder / f"{name}.lock"), folder / f"{name}.pid"
+    holder = folder / f"{name}.pid"
     try:
-        lock.acquire(timeout=LOCK_SECONDS)
+        lock = FileLock(folder / f"{name}.lock").acquire(timeout=LOCK_SECONDS)
     except Timeout:
-        number = holder.read_text().strip() if holder.is_file() else "unknown"
-        raise UserError(f"{name} is still running as process {number}; wait for it or stop it") from None
+        number = holder.read_text().strip() if holder.is_file() else ""
+        raise UserError(f"{name} is still running as process {number or 'unknown'}; wait for it or stop it") from None
     with lock:
-        holder.write_text(str(os.getpid()))
-        yield
+        try:
+            holder.write_text(str(os.getpid()))
+            yield
+        finally:
+            holder.unlink(missing_ok=True)

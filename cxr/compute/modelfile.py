@@ -39,7 +39,7 @@ def read(path: Path) -> tuple[dict[str, Weights], dict[str, Any]]:
                 network, _, key = name.partition(".")
                 networks.setdefault(network, {})[key] = file.get_tensor(name)
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; run dvc repro, which trains it") from None
+        raise UserError(f"{path} is missing; run dvc repro, which trains it, or name another model") from None
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path} is no model of this project ({' '.join(str(error).split())}); train it again") from None
     if not all(tensor.isfinite().all() for weights in networks.values() for tensor in weights.values()):

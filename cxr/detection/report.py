@@ -129,10 +129,10 @@ def table(found: Mapping[str, Any]) -> str:
         "",
         "AUC, all images                  sharpness alike in both classes",
     ]
-    matched_rows = {(record["view"], record["degradation"]): record for record in found["matched_intervals"]}
+    matched_records = {(record["view"], record["degradation"]): record for record in found["matched_intervals"]}
     for record in areas:
         seen = f"{record['degradation']} {methods.VIEWS[record['view']].title}".strip()
-        beside = matched_rows.get((record["view"], record["degradation"]))
+        beside = matched_records.get((record["view"], record["degradation"]))
         lines.append(f"{seen:22} {interval(record)}   {interval(beside) if beside else 'no pairs'}")
     lines += [f"{'by ' + r['measure'].replace('_', ' ') + ' alone':22} {interval(r)}" for r in found["shortcut_intervals"]]
     lines += ["", f"Differences in AUC ({found['matched']['pairs']} pairs are alike in sharpness):"]

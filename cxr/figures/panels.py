@@ -1,4 +1,4 @@
-"""Pictures that people look at: the contact sheet, composed error panels and mean error maps.
+"""Composed error panels, mean error maps, and comparisons of two images.
 
 Every picture is laid out in its own pixels, so that each pixel of a radiograph covers a whole number of them and keeps
 its grey level: 0 black, 255 white, nothing interpolated. Nothing here uses pyplot or leaves matplotlib's settings changed,

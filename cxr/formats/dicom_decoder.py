@@ -30,7 +30,7 @@ def decoded(path: Path) -> Stored:
     assert process.stdin is not None
     assert isinstance(process.stdout, io.BufferedReader)
     try:
-        process.stdin.write(json.dumps(str(path)).encode() + b"\n")
+        process.stdin.write(json.dumps(str(path.resolve())).encode() + b"\n")  # it may have started in another folder
         process.stdin.flush()
         answer = process.stdout.readline()
     except BrokenPipeError:
@@ -51,14 +51,14 @@ def decoded(path: Path) -> Stored:
 @lru_cache(maxsize=1)
 def _process() -> subprocess.Popen[bytes]:
     """Return the process that decodes, which ends with this one."""
-    command = [sys.executable, "-m", "cxr.formats.dicom_decoder"]
-    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    # -P, and this package's place last: nothing in the folder that this process works in is imported, which radiographs of
+    # strangers may lie in.
+    code = f"import sys; sys.path.append({str(ROOT)!r}); from cxr.formats.dicom_decoder import main; main()"
     started = subprocess.Popen(
-        command,
+        [sys.executable, "-P", "-c", code],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": paths},
         start_new_session=True,  # so that Ctrl-C, which is for this process, does not look like a crash
     )
     atexit.register(started.communicate)
@@ -95,7 +95,3 @@ def main() -> None:
         else:
             answers.write(json.dumps([None, pixels.shape]).encode() + b"\n" + pixels.tobytes())
         answers.flush()
-
-
-if __name__ == "__main__":
-    main()

@@ -126,10 +126,9 @@ def _zip_error(archive: Path) -> str:
 @contextmanager
 def _exclusive_lock(folder: Path) -> Iterator[None]:
     """Keep other downloads out of `folder`: a killed dvc leaves its stage running, and two clients would write one file."""
-    lock = FileLock(folder / ".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
+        lock = FileLock(folder / ".lock").acquire(timeout=0)
     except Timeout:
         raise UserError(f"{folder}: another download into it is running; wait for it or stop it") from None
     except OSError as error:

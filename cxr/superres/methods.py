@@ -1,6 +1,6 @@
 """The methods that are compared: name, title, colour, order and rivals of each, in one place. No torch.
 
-A further network is a line here and one in `cxr.superres.model.BUILDERS`.
+A further network is a line here, one in `cxr.superres.model.BUILDERS`, and one for its stage's section in `stages/check.py`.
 """
 
 from typing import NamedTuple

@@ -140,6 +140,14 @@ def test_the_input_is_never_overwritten(tmp_path, output):
     assert (tmp_path / "a.png").read_bytes() == before
 
 
+def test_the_call_from_python_never_overwrites_its_input_either(tmp_path):
+    Image.fromarray(drawn()).save(tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+    with pytest.raises(UserError, match="would be overwritten; name another output"):
+        service.enhance_file(tmp_path / "a.png", tmp_path / "a.png", load_model("vdsr"))
+    assert (tmp_path / "a.png").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -150,7 +158,7 @@ def test_the_input_is_never_overwritten(tmp_path, output):
         (["a.dcm", "-o", "out.png"], "out.png: a.dcm keeps its kind; name the result a.dcm"),
         (["deep.png", "-o", "out.jpg"], "out.jpg: a JPEG holds 8 bits a pixel, this radiograph has 16"),
         (["a.dcm", "-o", "out", "--anonymise"], "^--anonymise is withdrawn: it left text that can name the patient"),
-        (["a.png", "-o", "out", "--denoise"], "was trained without noise; set degrade.noise"),
+        (["a.png", "-o", "out", "--denoise"], "was trained without noise; name a model that was trained with it"),
         (["a.png", "-o", "out", "--model", "nothing"], "nothing is missing"),
         (["a.png", "-o", "out", "--model", "a.png"], "a.png is no model of this project"),
         (["a.png", "-o", "out", "--model", "x3", "--scale", "2"], "x3 was trained for x3, not for x2"),

@@ -6,6 +6,7 @@ import time
 
 import pytest
 import torch
+from filelock import FileLock
 
 from cxr.compute import checkpoint
 from cxr.compute.checkpoint import Checkpoint, locked
@@ -76,3 +77,22 @@ def test_a_second_run_waits_and_then_names_the_holder(tmp_path, monkeypatch):
         holder.wait()
     with locked(tmp_path, "train"), locked(tmp_path, "other"):  # free again, though its holder was killed
         pass
+
+
+def test_the_lock_is_free_after_the_block_whoever_still_holds_the_object(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "LOCK_SECONDS", 0.1)
+    made = []
+    monkeypatch.setattr(checkpoint, "FileLock", lambda path: made.append(FileLock(path)) or made[-1])
+    for _ in range(2):
+        with locked(tmp_path, "train"):
+            assert made[-1].is_locked
+        assert not made[-1].is_locked
+    assert not (tmp_path / "train.pid").exists()
+
+
+def test_a_holder_that_nobody_knows_is_called_unknown(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "LOCK_SECONDS", 0.1)
+    with FileLock(tmp_path / "train.lock"):
+        (tmp_path / "train.pid").touch()  # of a disk that was full
+        with pytest.raises(UserError, match="train is still running as process unknown"), locked(tmp_path, "train"):
+            pass

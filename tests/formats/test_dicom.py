@@ -1,5 +1,6 @@
 import io
 import signal
+from pathlib import Path
 
 import cv2
 import gdcm
@@ -19,6 +20,7 @@ from pydicom.uid import (
     JPEGExtended12Bit,
     JPEGLSLossless,
     JPEGLSNearLossless,
+    RLELossless,
 )
 
 from cxr.formats import dicom, dicom_decoder
@@ -254,6 +256,25 @@ def test_a_file_that_makes_gdcm_abort_is_named(tmp_path):
     data.save_as(tmp_path / "in.dcm")
     with pytest.raises(Unusable, match="so damaged that decoding them crashes"):
         dicom.read(tmp_path / "in.dcm")
+
+
+def test_nothing_in_the_folder_of_the_radiographs_is_run(tmp_path, monkeypatch):
+    dicom_decoder._process.cache_clear()
+    save(dataset(values()), tmp_path / "in.dcm", RLELossless)
+    for name in ("gdcm", "pydicom", "json", "numpy"):
+        (tmp_path / f"{name}.py").write_text("from pathlib import Path\nPath('run').touch()\nraise SystemExit\n")
+    monkeypatch.chdir(tmp_path)
+    assert np.array_equal(dicom.read(Path("in.dcm")).stored, values())
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_file_is_found_from_wherever_it_is_named(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        save(dataset(values()), tmp_path / name / f"{name}.dcm", RLELossless)
+    for name in ("a", "b"):  # the decoder's process has started in the first
+        monkeypatch.chdir(tmp_path / name)
+        assert np.array_equal(dicom.read(Path(f"{name}.dcm")).stored, values())
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 5000, bytes(200), b"\x89PNG\r\n"])

@@ -64,6 +64,7 @@ def run(trouble, out):
         except SystemExit as ended:
             print(trouble, "ended with", ended.code, flush=True)
     stage.main()
+    assert not list(Path.cwd().rglob(".*partial*"))
     for name in outputs:
         copy = shutil.copytree if Path(name).is_dir() else shutil.copy2
         target = Path(out, trouble, name)

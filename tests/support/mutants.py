@@ -55,7 +55,7 @@ MUTANTS = [
     ),
     Mutant(
         "a radiograph is overwritten by its own enhancement",
-        "cxr/cli/enhance.py",
+        "cxr/service.py",
         "if target.exists() and target.samefile(source):",
         "if False:",
         "tests/cli/test_enhance.py::test_the_input_is_never_overwritten",

@@ -2,7 +2,8 @@
 
 A server imports what the project's dependencies are, and nothing of the project. For each command it forks a process that
 has its working folder, environment and standard streams, and runs the module there as `python -m` would.
-The first `dvc repro` of the tests goes without it (`test_pipeline.first`).
+The first `dvc repro` of the tests goes without it (`test_pipeline.first`), and so does whatever a test kills: here the
+process that works is a child of the server, not of who has asked.
 """
 
 import array
@@ -12,10 +13,12 @@ import importlib
 import json
 import os
 import runpy
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -51,15 +54,17 @@ def start(folder: Path, watched: int) -> Path:
 
     Does nothing where `folder` already has them.
     """
-    commands, address = folder / "warm", folder / "warm.socket"
+    commands = folder / "warm"
     if (commands / "dvc").exists():
         return commands
+    address = Path(tempfile.mkdtemp(prefix="warm-", dir="/tmp"), "socket")  # short: 104 bytes are all that a system may allow
     single = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}  # threads do not live through a fork
-    subprocess.Popen(
+    server = subprocess.Popen(
         [sys.executable, __file__, str(address), str(watched)], env={**os.environ, **single}, start_new_session=True
     )
     deadline = time.monotonic() + 120
     while not address.exists():
+        assert server.poll() is None, "the server of warm commands has ended; what it said is above"
         assert time.monotonic() < deadline, "the server of warm commands does not start"
         time.sleep(0.05)
     commands.mkdir()
@@ -89,6 +94,7 @@ def _serve(address: str, watched: int) -> None:
                 server.close()
                 _answer(client)
             client.close()
+    shutil.rmtree(Path(address).parent)
 
 
 def _alive(process: int) -> bool:

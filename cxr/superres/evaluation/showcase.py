@@ -1,4 +1,4 @@
-"""Section `errormaps`, and the rule by which its images are chosen."""
+"""The rule by which the images of error maps are chosen."""
 
 import pandas as pd
 
