@@ -42,6 +42,12 @@ def test_it_runs_without_any_package_and_says_what_it_downloads():
     assert re.fullmatch(r"Setting up \.venv, once: downloads about [\d.]+ GB.* minutes.*\n", done.stdout)
 
 
+def test_the_readme_names_the_same_size():
+    size = re.match(r"about \d+ GB", preflight.CUDA)
+    assert size
+    assert all(size[0] in (ROOT / page).read_text() for page in ("README.md", "docs/guide.md"))
+
+
 def pins(name: str) -> dict[str, str]:
     lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")]
     return {canonicalize_name(package): version for package, version in (line.split("==") for line in lines)}
