@@ -42,6 +42,24 @@ def test_it_runs_without_any_package_and_says_what_it_downloads():
     assert re.fullmatch(r"Setting up \.venv, once: downloads about [\d.]+ GB.* minutes.*\n", done.stdout)
 
 
+def test_a_ready_environment_is_left_alone_and_another_torch_is_refused(tmp_path):
+    for name in ("Makefile", "requirements.txt"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv/torch-index").write_text("\n")
+    (tmp_path / ".venv/ready").touch()
+
+    def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["make", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert (make("setup").returncode, make("setup").stderr) == (0, "")
+    refused = make("setup", "TORCH_INDEX=https://example.org/cpu")
+    assert refused.returncode != 0
+    assert refused.stderr.splitlines()[0].startswith("error: .venv has its torch from elsewhere; run make clean")
+    (tmp_path / ".venv/torch-index").write_text("https://example.org/cpu\n")
+    assert make("setup", "TORCH_INDEX=https://example.org/cpu").returncode == 0
+
+
 def test_the_readme_names_the_same_size():
     size = re.match(r"about \d+ GB", preflight.CUDA)
     assert size
