@@ -137,7 +137,7 @@ def evaluate(images: Path, restorers: Restorers | None, device: torch.device) ->
         for truth_file, low_file in set5(images, scale):
             truth = crop_to_multiple(_batch(luma(truth_file), device), scale)
             bicubic = enlarge(_batch(luma(low_file), device).float() / 255, scale)
-            restored = restorers.enhanced(bicubic, scale) if restorers else {"bicubic": bicubic}
+            restored = {"bicubic": bicubic, **(restorers.enhanced(bicubic, scale) if restorers else {})}
             for model, image in restored.items():
                 measured = (measure(to_levels(image), truth, scale).item() for measure in (psnr, ssim))
                 found.setdefault(model, []).append((next(measured), next(measured)))

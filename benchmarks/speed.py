@@ -10,6 +10,7 @@ full rate are reported apart. A round has as many turns as take ten seconds, so 
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,8 @@ from cxr.foundation import params
 from cxr.foundation.errors import one_line_errors
 from cxr.sources.phantom.scene import draw
 from cxr.superres.evaluation.restore import Restorers, measured
+from cxr.superres.kernels.srcnn import FORMS as SRCNN_FORMS
+from cxr.superres.kernels.vdsr import FORMS as VDSR_FORMS
 from cxr.superres.networks import srcnn, vdsr
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
@@ -268,7 +271,8 @@ def start_training(
     precision = choose_precision(settings.precision, device)
     degradations = [Degradation(scale) for scale in scales_of(name)]
     crops = Crops(images, np.arange(len(images)), augment, patch, batch, 0, device, margin=needed_margin(degradations))
-    run = Run(network, settings, degradations, precision)
+    forms = SRCNN_FORMS if isinstance(network, SRCNN) else VDSR_FORMS
+    run = Run(network, settings, degradations, precision, forms=forms)
     return run, lambda: crops.observed(run.step, degradations)
 
 
@@ -323,8 +327,9 @@ def plain_preprocessing(folder: Path) -> Callable[[], Round]:
 
 def our_preprocessing(folder: Path) -> Callable[[], Round]:
     """Return a function that runs our whole stage on `folder`, from start to contact sheet, and measures files a second."""
-    command = [sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1]); from stages.preprocess import main; main()"]
-    run = partial(subprocess.run, [*command, str(Path.cwd())], cwd=folder, check=True, capture_output=True)
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    command = [sys.executable, "-m", "stages.preprocess"]
+    run = partial(subprocess.run, command, cwd=folder, env=environment, check=True, capture_output=True)
     return between_products(lambda: rate(run, FILES), 1)
 
 

@@ -52,11 +52,6 @@ def run(workspace: Path) -> None:
     write_text(workspace / OK, "every section of params.yaml is understood\n")
 
 
-def main() -> None:
-    """Run in the current folder."""
-    run(Path())
-
-
 if __name__ == "__main__":
     with one_line_errors():
-        main()
+        run(Path())

@@ -29,19 +29,14 @@ def run(workspace: Path) -> None:
     runtime = params.read(workspace / PARAMS, "runtime", Runtime)
     source = workspace / settings.path
     if settings.source == "kaggle":
-        source = kaggle.fetch(workspace / DOWNLOADS, runtime.stall_seconds, 60 * runtime.retry_minutes, _log)
-        if unlike := kaggle.unlike_published(source):
-            _log(f"warning: Kaggle's zip does not hold what was published: {unlike}")
+        source = _from_kaggle(workspace / DOWNLOADS, runtime)
     with replacing_folder(workspace / RAW) as folder:
         if settings.source == "phantom":
             scene.write(folder, drawn, runtime.processes)
             fetched = local.survey(folder)
         else:
             fetched = local.fetch(source, folder)
-    write_json(
-        workspace / METRICS,
-        {"source": settings.source, "images": fetched.images, "sha256": fetched.sha256},
-    )
+    write_json(workspace / METRICS, {"source": settings.source, "images": fetched.images, "sha256": fetched.sha256})
     by_class = ", ".join(f"{count} {name}" for name, count in fetched.images.items())
     print(
         f"{sum(fetched.images.values())} images ({by_class}); "
@@ -49,15 +44,18 @@ def run(workspace: Path) -> None:
     )
 
 
+def _from_kaggle(downloads: Path, runtime: Runtime) -> Path:
+    """Return Kaggle's zip in the folder `downloads`."""
+    source = kaggle.fetch(downloads, runtime.stall_seconds, 60 * runtime.retry_minutes, _log)
+    if unlike := kaggle.unlike_published(source):
+        _log(f"warning: Kaggle's zip does not hold what was published: {unlike}")
+    return source
+
+
 def _log(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def main() -> None:
-    """Run the stage in the current folder."""
-    run(Path())
-
-
 if __name__ == "__main__":
     with one_line_errors():
-        main()
+        run(Path())

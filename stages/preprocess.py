@@ -42,11 +42,6 @@ def run(workspace: Path) -> None:
     print("; ".join(f"{what.replace('_', ' ')} {sum(by_class.values())}" for what, by_class in packed.counts.items()))
 
 
-def main() -> None:
-    """Run the stage in the current folder."""
-    run(Path())
-
-
 if __name__ == "__main__":
     with one_line_errors():
-        main()
+        run(Path())

@@ -35,11 +35,6 @@ def run(workspace: Path) -> None:
         print(f"{part}: {sum(images.values())} images ({by_class})")
 
 
-def main() -> None:
-    """Run the stage in the current folder."""
-    run(Path())
-
-
 if __name__ == "__main__":
     with one_line_errors():
-        main()
+        run(Path())

@@ -35,8 +35,7 @@ def draw(workspace: Path) -> Image.Image:
     settings = params.read(workspace / "params.yaml", "errormaps", ErrorMaps)
     degrade = params.read(workspace / "params.yaml", "degrade", Degrade)
     data = packed.load(*(workspace / "data" / name for name in ("images.npy", "images.csv", "split.csv")))
-    ids = data.table["id"].iloc[data.rows("test")].tolist()
-    archive = Archive.open(workspace / "data/restored", ids, data.images.shape[1], degrade)
+    archive = Archive.open(workspace / "data/restored", data, degrade)
     per_image = read(workspace / "plots/per_image.csv")
     (chosen,) = [image for rule, image in choose(per_image, SHOWN.name, 1) if rule == "median"]
     row = int(np.flatnonzero(data.table["id"] == chosen)[0])

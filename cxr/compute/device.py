@@ -29,8 +29,8 @@ def choose_precision(wish: Literal["auto", "float32", "bfloat16"], device: torch
 
 
 def multiplying_in(precision: torch.dtype, device: torch.device) -> torch.autocast:
-    """Return a context in which layers multiply in `precision` and return it, though their weights stay float32."""
-    return torch.autocast(device.type, precision, enabled=precision != torch.float32)
+    """Return a context in which layers multiply in bfloat16, if that is `precision`, though their weights stay as they are."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == torch.bfloat16)
 
 
 def repeatable() -> AbstractContextManager[None]:

@@ -5,12 +5,13 @@ ICLR 2025.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from cxr.compute.cuda_graph import CudaGraphed
 from cxr.compute.device import to_device_async
@@ -23,23 +24,26 @@ EPSILON = 1e-8
 Shape = tuple[int, ...]
 
 
-class SOAP:
+class SOAP(Optimizer):
     """Adam, run along the principal directions of the gradients instead of along single weights (algorithm 3).
 
     A convolution's weights (out, in, h, w) have three such bases: of out, of in, and of the h*w taps together. In a network
     that carries the image through its layers all weights of a layer move its brightness together; as a direction of its own
     brightness gets its own small step, and the others may go on fast. For biases this is Adam. As in the authors' code, the
     first gradient only sets the bases.
-
-    It is used as torch's optimizers are without being one, for making one of those imports torch's compiler: 1 to 3 seconds.
     """
 
     def __init__(self, params: Iterable[Tensor], lr: float, betas: tuple[float, float] = (0.9, 0.99)) -> None:
-        """Prepare to step `params`, all of one type and on one device, at the rate `lr`, or at what `param_groups` say then."""
-        self.param_groups: list[dict[str, Any]] = [{"lr": lr}]
-        self.betas, self.steps = betas, 0
+        """Prepare to step `params`, all of one type and on one device, at the rate `lr`, or at what `param_groups` say then.
+
+        Raises ValueError when `params` are several groups.
+        """
+        super().__init__(params, {"lr": lr, "betas": betas})
+        if len(self.param_groups) > 1:
+            raise ValueError("SOAP steps one group of parameters; make a SOAP for each")
+        self.steps = 0
         alike: dict[Shape, list[Tensor]] = {}
-        for weight in params:
+        for weight in self.param_groups[0]["params"]:
             alike.setdefault(tuple(weight.shape), []).append(weight)
         layers = sorted(alike.values(), key=lambda weights: len(_modes(weights[0])) < 2)  # those without bases come last
         self.weights = [weight for weights in layers for weight in weights]
@@ -58,23 +62,29 @@ class SOAP:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what `load_state_dict` needs to go on from here; the tensors change with every step."""
-        return {"steps": self.steps, "tensors": [self.momentum, self.variance, *self.covariances, *self.bases]}
+        tensors = [self.momentum, self.variance, *self.covariances, *self.bases]
+        return {**super().state_dict(), "steps": self.steps, "tensors": tensors}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
-        self.steps = state["steps"]
-        for own, theirs in zip(self.state_dict()["tensors"], state["tensors"], strict=True):
+        super().load_state_dict({name: state_dict[name] for name in ("state", "param_groups")})
+        self.steps = state_dict["steps"]
+        for own, theirs in zip(self.state_dict()["tensors"], state_dict["tensors"], strict=True):
             own.copy_(theirs)
 
     @torch.no_grad()
-    def step(self) -> None:
-        """Take a step down the gradients, which all weights must have."""
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Take a step down the gradients, which all weights must have; return what `closure`, if given, makes of them."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         gradients = [weight.grad for weight in self.weights if weight.grad is not None]
         self.steps += 1
         if self.steps == 1:
             self._begin(gradients)
-            return
-        (beta1, beta2), taken, device = self.betas, self.steps - 1, self.gradient.device
+            return loss
+        (beta1, beta2), taken, device = self.param_groups[0]["betas"], self.steps - 1, self.gradient.device
         turn = taken % EVERY[device.type] == 0
         scales = self.param_groups[0]["lr"], 1 - beta1**taken, math.sqrt(1 - beta2**taken)
         if device.type == "cuda":
@@ -82,6 +92,7 @@ class SOAP:
             self.recorded.setdefault(turn, CudaGraphed(take))(to_device_async(torch.tensor(scales), device), *gradients)
         else:
             self._take(turn, scales, gradients)
+        return loss
 
     def _begin(self, gradients: Sequence[Tensor]) -> None:
         self._gather(gradients)
@@ -101,7 +112,7 @@ class SOAP:
         or on a GPU tensors without dimensions.
         """
         rate, of_momentum, of_spread = scales
-        beta1, beta2 = self.betas
+        beta1, beta2 = self.param_groups[0]["betas"]
         self._gather(gradients)
         self.momentum.lerp_(self.gradient, 1 - beta1)
         self._turn(self.gradient, self.along)

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from cxr.compute import modelfile
-from cxr.compute.device import choose_device, choose_precision, multiplying_in, repeatable
+from cxr.compute.device import choose_device, choose_precision, repeatable
 from cxr.foundation.errors import UserError
 from cxr.foundation.place import PACKAGE, ROOT
 from cxr.superres.degradation import enlarge, interpolated
+from cxr.superres.kernels import srcnn, vdsr
+from cxr.superres.kernels.forms import AS_PUBLISHED, Forms
 from cxr.superres.methods import LEAD
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
-from cxr.superres.tiles import Network, tiled
+from cxr.superres.tiles import tiled
 
 # Where models lie, the first that is there being taken: in a clone what the stages trained, else what is bundled.
 FOLDERS = (ROOT / "models", ROOT / "pretrained") if (ROOT / "dvc.yaml").is_file() else (PACKAGE / "pretrained",)
@@ -33,8 +35,10 @@ class Model:
 
     name: str
     """A method's, such as srcnn or vdsr."""
-    networks: Mapping[int, Network]
-    """By scale; of some methods, such as VDSR, the same for all."""
+    networks: Mapping[int, nn.Module]
+    """As published, by scale; of some methods, such as VDSR, the same for all."""
+    running: Mapping[int, nn.Module]
+    """The same in the form that is fast on the device."""
     described: Mapping[str, Any]
     """What its training noted: scales, noise, settings, data, code, versions."""
     digest: str
@@ -55,11 +59,15 @@ class Builder(NamedTuple):
     """Whether it may multiply in bfloat16 outside of training: a network whose layers all carry the image would lose by it."""
     residual: bool
     """Whether its layers make what is to be added to the bicubic image, and not the image itself."""
+    forms: Forms = AS_PUBLISHED
+    """The forms in which it runs."""
 
 
 BUILDERS = {
-    "srcnn": Builder(lambda described: SRCNN(described["mapping"]), per_scale=True, bfloat16=False, residual=False),
-    "vdsr": Builder(lambda _: VDSR(), per_scale=False, bfloat16=True, residual=True),
+    "srcnn": Builder(
+        lambda described: SRCNN(described["mapping"]), per_scale=True, bfloat16=False, residual=False, forms=srcnn.FORMS
+    ),
+    "vdsr": Builder(lambda _: VDSR(), per_scale=False, bfloat16=True, residual=True, forms=vdsr.FORMS),
 }
 
 
@@ -97,7 +105,8 @@ def load_model(model: str | Path = LEAD, device: torch.device | None = None) -> 
     # Nearly what float32 gives, in a third of its time (docs/results.md).
     fast = builder.bfloat16 and described["precision"] == "bfloat16"
     precision = choose_precision("auto", device) if fast else torch.float32
-    return Model(name, by_scale, described, hashlib.sha256(path.read_bytes()).hexdigest()[:12], device, precision)
+    running = {scale: builder.forms.restoring(network, device, precision) for scale, network in by_scale.items()}
+    return Model(name, by_scale, running, described, hashlib.sha256(path.read_bytes()).hexdigest()[:12], device, precision)
 
 
 @torch.inference_mode()
@@ -139,5 +148,5 @@ def restore(model: Model, bicubic: Tensor, scale: int, done: Callable[[int], obj
     """
     if scale not in model.networks:
         raise UserError(f"this {model.name} was trained for x{', x'.join(map(str, model.networks))}, not for x{scale}")
-    with repeatable(), multiplying_in(model.precision, model.device):
-        return tiled(model.networks[scale], bicubic, done=done)
+    with repeatable():
+        return tiled(model.running[scale], cast(int, model.networks[scale].halo), bicubic, done=done)

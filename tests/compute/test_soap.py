@@ -1,7 +1,4 @@
 import copy
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -135,21 +132,29 @@ def test_a_reloaded_state_goes_on_as_the_original(steps):
     assert torch.equal(original, twin)
 
 
-def test_training_does_not_import_torchs_compiler():
-    code = """
-import sys
-import torch
-from cxr.superres.settings import Degradation
-from cxr.superres.networks.srcnn import SRCNN
-from cxr.superres.training.run import Run
-from cxr.superres.training.settings import Training
-settings = Training(3, 1, 12, "soap", 0.001, "cosine", 1, "float32", 1, 0)
-run = Run(SRCNN(), settings, [Degradation(2)], torch.float32)
-for _ in range(settings.steps):
-    run.train_step(torch.rand(1, 1, 12, 12), torch.rand(1, 1, 12, 12))
-run.load_state(run.state())
-print("torch._dynamo" in sys.modules)
-"""
-    root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, check=True, capture_output=True, text=True)
-    assert done.stdout == "False\n"
+def test_it_is_an_optimizer_as_torchs_own_are():
+    weight = nn.Parameter(torch.ones(6, 5, 3, 3))
+    optimizer = SOAP([weight], lr=0.1)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)
+    steps: list[int] = []
+    optimizer.register_step_post_hook(lambda *_: steps.append(len(steps)))
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        found = weight.square().sum()
+        found.backward()
+        return found
+
+    first = optimizer.step(loss)
+    schedule.step()
+    for _ in range(3):
+        assert optimizer.step(loss) <= first
+        schedule.step()
+    assert loss() < first
+    assert steps == [0, 1, 2, 3]
+    assert optimizer.param_groups[0]["lr"] == 0.1 / 16
+
+
+def test_several_groups_of_parameters_are_refused():
+    with pytest.raises(ValueError, match="one group"):
+        SOAP([{"params": [nn.Parameter(torch.ones(2))]}, {"params": [nn.Parameter(torch.ones(2))]}], lr=0.1)

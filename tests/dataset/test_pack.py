@@ -3,6 +3,7 @@ import json
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -279,7 +280,7 @@ def test_the_stage_writes_what_the_next_ones_read(tmp_path, capsys, monkeypatch)
         "preprocess: {size: 16, normalise: none, limit: 5, max_damaged: 0.5, seed: 0}\n"
         "runtime: {workers: 1, device: cpu, checkpoint_minutes: 5, stall_seconds: 60, retry_minutes: 10, cluster: ''}\n"
     )
-    stage.main()
+    stage.run(Path())
     first = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     names = {path.relative_to(tmp_path).as_posix() for path in first if "raw" not in path.parts}
     assert names == {

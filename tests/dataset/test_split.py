@@ -1,6 +1,7 @@
 import json
 import random
 import warnings
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -104,7 +105,7 @@ def test_the_stage_keeps_ids_that_look_like_numbers(tmp_path, capsys, monkeypatc
     (tmp_path / "data").mkdir()
     table.to_csv(tmp_path / "data/images.csv", index=False)
     (tmp_path / "params.yaml").write_text("split: {train: 0.8, val: 0.1, test: 0.1, seed: 0}\n")
-    stage.main()
+    stage.run(Path())
     lines = (tmp_path / "data/split.csv").read_text().splitlines()
     assert lines[0] == "id,split"
     assert [line.split(",")[0] for line in lines[1:]] == table["id"].tolist()

@@ -149,7 +149,7 @@ def test_what_the_network_adds_nothing_to_is_the_bicubic_image(tmp_path, bits, s
     network = VDSR()
     for parameter in network.parameters():
         torch.nn.init.zeros_(parameter)
-    model = Model("vdsr", {scale: network}, {}, "", torch.device("cpu"), torch.float32)
+    model = Model("vdsr", {scale: network}, {scale: network}, {}, "", torch.device("cpu"), torch.float32)
     stored = values(bits, signed=True)
     radiograph = dicom.read(save(dataset(stored, bits, True, "MONOCHROME1", **more), tmp_path / "in.dcm"))
     found = radiograph.values(enhance_unclipped(model, radiograph.levels(), scale))

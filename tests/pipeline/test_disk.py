@@ -59,11 +59,11 @@ def run(trouble, out):
     with eval(trouble):
         try:
             with one_line_errors():
-                stage.main()
+                stage.run(Path())
             print(trouble, "ended with 0", flush=True)
         except SystemExit as ended:
             print(trouble, "ended with", ended.code, flush=True)
-    stage.main()
+    stage.run(Path())
     assert not list(Path.cwd().rglob(".*partial*"))
     for name in outputs:
         copy = shutil.copytree if Path(name).is_dir() else shutil.copy2

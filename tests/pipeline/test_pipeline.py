@@ -237,7 +237,7 @@ def test_of_two_runs_at_once_one_does_the_work_and_the_other_waits_or_says_so(wo
 
 def test_a_queued_experiment_runs_the_code_it_was_queued_with(workspace):
     source = workspace / "stages/errormaps.py"
-    line = '            save(figure, folder / f"{name}_mean.png")\n'
+    line = '            save(means, folder / f"{name}.png")\n'
     edit(source, line, line + '            (folder / "code.txt").write_text("queued")\n')
     call(workspace, "dvc", "exp", "run", "--queue", "--name", "queued", "-S", "errormaps.ceiling=7")
     edit(source, '"queued"', '"edited later"')

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import accuracy_score, brier_score_loss, roc_auc_score
 
+from cxr.detection import diagnosis
 from cxr.detection.report import DEGRADED_VIEWS, PAIRS, findings, table
 from cxr.figures import charts
 from cxr.foundation.errors import UserError
@@ -127,7 +128,7 @@ def test_nobody_is_learnt_from_and_tested_on(told, monkeypatch):
         seen.update(learn=set(table["patient"].iloc[learn]), choose=set(table["patient"].iloc[choose]))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(diagnose, "train", train)
+    monkeypatch.setattr(diagnosis, "train", train)
     with pytest.raises(KeyboardInterrupt):
         diagnose.run(told)
     split = pd.read_csv(told / "data/split.csv")["split"]

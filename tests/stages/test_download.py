@@ -1,6 +1,7 @@
 import hashlib
 import json
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -48,7 +49,7 @@ def test_local_writes_images_and_what_the_source_was(tmp_path, capsys, monkeypat
     stale = tmp_path / "data/raw/OLD/old.jpeg"
     stale.parent.mkdir(parents=True)
     stale.touch()
-    download.main()
+    download.run(Path())
     raw = tmp_path / "data/raw"
     assert {path.relative_to(raw).as_posix(): path.read_bytes() for path in raw.glob("*/*")} == WANTED
     assert json.loads((tmp_path / "metrics/download.json").read_text()) == {

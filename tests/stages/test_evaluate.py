@@ -12,10 +12,12 @@ from skimage.io import imread
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from cxr.compute import modelfile
+from cxr.dataset.packed import Dataset
 from cxr.foundation.errors import UserError
 from cxr.sources.phantom.scene import draw
-from cxr.superres.degradation import enlarge, low_resolution, noise_for_image, observe, to_levels
-from cxr.superres.evaluation.archive import Archive, Restored, degraded
+from cxr.superres.degradation import enlarge, low_resolution, noise_for_image, observe
+from cxr.superres.evaluation.archive import Archive
+from cxr.superres.evaluation.observed import degraded
 from cxr.superres.evaluation.restore import Restorers, inconsistency
 from cxr.superres.methods import NETWORKS
 from cxr.superres.networks.srcnn import SRCNN
@@ -49,6 +51,11 @@ def truths(workspace):
     table = pd.read_csv(workspace / "data/images.csv", dtype=str)
     parts = pd.read_csv(workspace / "data/split.csv", dtype=str).set_index("id")["split"]
     return {row.id: images[i] for i, row in enumerate(table.itertuples()) if parts[row.id] == "test"}
+
+
+def all_to_test(images):
+    """Return a data set of these images by id, all to test."""
+    return Dataset(np.stack(list(images.values())), pd.DataFrame({"id": list(images), "split": "test"}))
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +180,7 @@ def test_what_is_looked_at_again_is_what_was_measured(finished):
     degrade = Degrade((2, 3, 4), (0.0,), 0)
     restorers = Restorers(finished / "models", degrade, torch.device("cpu"))
     images = truths(finished)
-    kept = Archive.open(finished / "data/restored", list(images), TINY["preprocess"]["size"], degrade)
+    kept = Archive.open(finished / "data/restored", all_to_test(images), degrade)
     for (identity, image), degradation in itertools.product(images.items(), degrade.degradations):
         again = kept.restored(image, identity, degradation, torch.device("cpu"))
         restored = restorers.restore(image, identity, degradation)
@@ -189,11 +196,11 @@ def test_noise_is_looked_at_again_too(tmp_path):
     made = {}
     with Archive.writer(tmp_path, list(images), 50, degrade.degradations) as writer:
         for (name, image), each in itertools.product(images.items(), degrade.degradations):
-            truth, low = degraded(image, name, each, degrade, torch.device("cpu"))
-            networks = {network: (truth + number).clamp(max=255) for number, network in enumerate(NETWORKS, 1)}
-            made[name, each] = Restored(truth, to_levels(low), {"bicubic": to_levels(enlarge(low, each.scale)), **networks})
+            seen = degraded(image, name, each, degrade, torch.device("cpu"))
+            networks = {network: (seen.truth + number).clamp(max=255) for number, network in enumerate(NETWORKS, 1)}
+            made[name, each] = seen.restored(networks)
             writer.add(made[name, each], each)
-    kept = Archive.open(tmp_path, list(images), 50, degrade)
+    kept = Archive.open(tmp_path, all_to_test(images), degrade)
     for (name, each), restored in made.items():
         again = kept.restored(images[name], name, each, torch.device("cpu"))
         assert torch.equal(again.low, restored.low)
@@ -274,13 +281,12 @@ def test_vdsr_alone_restores_in_bfloat16_when_trained_so_on_hardware_that_has_it
     restored = restorers.enhanced(bicubic, 2)
     loaded = networks(workspace)
     with torch.no_grad():
-        single = {model: loaded[model, 2](bicubic).clamp(0, 1) for model in ("bicubic", "srcnn", "vdsr")}
+        single = {model: loaded[model, 2](bicubic).clamp(0, 1) for model in ("srcnn", "vdsr")}
         with torch.autocast("cpu", torch.bfloat16):
             half = loaded["vdsr", 2](bicubic).clamp(0, 1)
     assert not torch.equal(half, single["vdsr"])
     assert torch.equal(restored["vdsr"], half if expected == torch.bfloat16 else single["vdsr"])
-    for model in ("bicubic", "srcnn"):
-        assert torch.equal(restored[model], single[model])
+    assert torch.equal(restored["srcnn"], single["srcnn"])
 
 
 def test_models_trained_without_noise_are_refused_for_noise(workspace):

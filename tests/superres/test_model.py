@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from cxr.compute import modelfile
-from cxr.compute.device import multiplying_in
 from cxr.foundation.errors import UserError
 from cxr.foundation.place import ROOT
 from cxr.sources.phantom.scene import draw
@@ -27,38 +26,35 @@ def test_tiles_give_the_whole_image_bit_for_bit(network, tile):
     for parameter in trained.parameters():
         nn.init.normal_(parameter, std=0.03)
     image = torch.rand(1, 1, 70, 53)
-    assert torch.equal(tiled(trained, image, tile), tiled(trained, image, (100, 100)))
+    assert torch.equal(tiled(trained, trained.halo, image, tile), tiled(trained, trained.halo, image, (100, 100)))
 
 
 @pytest.mark.parametrize("name", ["srcnn", "vdsr"])
 def test_tiles_of_the_chosen_size_give_the_whole_image(name):
     model = load_model(name, torch.device("cpu"))
-    image = torch.from_numpy(draw(1, 3, 520).pixels[:200] / np.float32(255))[None, None]
+    image = torch.from_numpy(draw(1, 3, 520).pixels / np.float32(255))[None, None]
     assert image.shape[2] > TILE_CPU[0]
     assert image.shape[3] > TILE_CPU[1]
     network = model.networks[2]
-    with multiplying_in(model.precision, model.device):
-        levels = [(tiled(network, image, tile) * 65535).round() for tile in (None, (520, 520))]
+    levels = [(tiled(model.running[2], network.halo, image, tile) * 65535).round() for tile in (None, (520, 520))]
     assert (levels[0] - levels[1]).abs().max() <= 1
     nn.utils.convert_conv2d_weight_memory_format(network, torch.contiguous_format)
-    assert torch.equal(tiled(network, image), tiled(network, image, (520, 520)))
+    parts = image[..., :200, :]
+    assert torch.equal(tiled(network, network.halo, parts), tiled(network, network.halo, parts, (520, 520)))
 
 
 def test_the_result_is_clipped():
     class Overshoot(nn.Module):
-        halo = 0
-
-        def forward(self, images: torch.Tensor, above: int, below: int) -> torch.Tensor:
-            assert above == below == 0
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
             return images * 3 - 1
 
     values = torch.tensor([0.0, 0.5, 1.0]).view(1, 1, 1, 3)
-    assert tiled(Overshoot(), values).flatten().tolist() == [0, 0.5, 1]
+    assert tiled(Overshoot(), 0, values).flatten().tolist() == [0, 0.5, 1]
 
 
 def test_each_tile_tells_its_pixels():
     told = []
-    tiled(SRCNN(), torch.rand(1, 1, 70, 53), (37, 30), told.append)
+    tiled(SRCNN(), SRCNN().halo, torch.rand(1, 1, 70, 53), (37, 30), told.append)
     assert (len(told), sum(told)) == (4, 70 * 53)
 
 
@@ -111,7 +107,8 @@ def test_other_arrays_and_scales_are_refused():
 
 
 def test_what_lies_beyond_black_and_white_is_kept():
-    model = replace(load_model("vdsr"), precision=torch.float32)
+    model = load_model("vdsr")
+    model = replace(model, running=model.networks)  # in float32
     image = np.random.default_rng(0).random((20, 17)).astype(np.float32) * 3 - 1
     found = enhance_unclipped(model, image, 2)
     bicubic = torch.nn.functional.interpolate(

@@ -10,6 +10,12 @@ from cxr.compute import modelfile
 from cxr.sources.phantom.scene import draw
 from cxr.superres.architectures.srcnn import Mapping
 from cxr.superres.degradation import enlarge, low_resolution
+from cxr.superres.kernels.forms import Published
+from cxr.superres.kernels.srcnn import FORMS as SRCNN_FORMS
+from cxr.superres.kernels.srcnn_around_level import AroundLevel
+from cxr.superres.kernels.srcnn_columns import Columns
+from cxr.superres.kernels.vdsr import FORMS as VDSR_FORMS
+from cxr.superres.kernels.vdsr import ByHand, InOnePass
 from cxr.superres.model import load_model
 from cxr.superres.networks import srcnn, vdsr
 from cxr.superres.networks.srcnn import SRCNN
@@ -17,6 +23,7 @@ from cxr.superres.networks.vdsr import VDSR
 
 PRETRAINED = Path(__file__).parents[2] / "pretrained/srcnn.safetensors"
 NETWORKS = [SRCNN, VDSR]
+LEARNING = [(SRCNN, Published), (SRCNN, Columns), (VDSR, Published), (VDSR, ByHand)]
 STARTS = [(SRCNN, srcnn.start_from_bicubic), (VDSR, vdsr.start_from_bicubic)]
 
 
@@ -69,26 +76,26 @@ def test_srcnns_of_every_mapping_have_the_published_number_of_weights(mapping, w
     assert sum(layer.weight.numel() for layer in convolutions(SRCNN(mapping))) == weights  # section 4.3.3
 
 
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("form", [Published, AroundLevel, Columns])
 @pytest.mark.parametrize("mapping", [1, 3, 5])
-def test_srcnn_computes_what_scipy_computes(mapping, layout):
+def test_srcnn_computes_what_scipy_computes(mapping, form):
     torch.manual_seed(0)
-    network = nn.utils.convert_conv2d_weight_memory_format(SRCNN(mapping), layout)
+    network = SRCNN(mapping)
     for layer in convolutions(network):
         nn.init.normal_(layer.weight, std=0.05)
         nn.init.normal_(layer.bias, std=0.05)
     image = torch.rand(1, 1, 13, 11)
-    np.testing.assert_allclose(
-        network(image)[0, 0].detach(), by_hand(convolutions(network), image[0, 0].numpy(), "edge"), atol=1e-5
-    )
+    found = form(network, torch.float32)(image)[0, 0].detach()
+    np.testing.assert_allclose(found, by_hand(convolutions(network), image[0, 0].numpy(), "edge"), atol=1e-5)
 
 
-def test_vdsr_adds_what_scipy_computes_to_its_input():
+@pytest.mark.parametrize("form", [Published, ByHand, InOnePass])
+def test_vdsr_adds_what_scipy_computes_to_its_input(form):
     torch.manual_seed(0)
     network = VDSR()
     image = torch.rand(1, 1, 8, 7)
     expected = image[0, 0].numpy() + by_hand(convolutions(network), image[0, 0].numpy(), "constant")
-    np.testing.assert_allclose(network(image)[0, 0].detach(), expected, atol=1e-4)
+    np.testing.assert_allclose(form(network, torch.float32)(image)[0, 0].detach(), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(("network", "start"), STARTS)
@@ -147,10 +154,10 @@ def busy_srcnn(mapping: Mapping = 5) -> SRCNN:
     return network
 
 
-@pytest.mark.parametrize(("network", "start"), STARTS)
-def test_gradients_are_finite_differences(network, start):
+@pytest.mark.parametrize(("network", "form"), LEARNING)
+def test_gradients_are_finite_differences(network, form):
     trained = network().double()
-    start(trained, seed=0)
+    dict(STARTS)[network](trained, seed=0)
     generator = torch.Generator().manual_seed(1)
     trained = nn.utils.convert_conv2d_weight_memory_format(trained, torch.channels_last)
     last = convolutions(trained)[-1].weight
@@ -159,75 +166,95 @@ def test_gradients_are_finite_differences(network, start):
         last.copy_(0.1 * torch.randn(last.shape, dtype=torch.float64, generator=generator))
         for layer in convolutions(trained)[:-1]:
             nn.init.normal_(layer.bias, std=0.01, generator=generator)
-    (trained(image.requires_grad_()) * way).sum().backward()
+    learning = form(trained, torch.float64)
+    (learning(image.requires_grad_()) * way).sum().backward()
     for tensor in [image, *trained.parameters()]:
         step = torch.randn(tensor.shape, dtype=torch.float64, generator=generator)
         sums = []
         with torch.no_grad():
             for sign in (1, -1):
                 tensor.add_(step, alpha=sign * 1e-8)
-                sums.append((trained(image) * way).sum().item())
+                sums.append((learning(image) * way).sum().item())
                 tensor.sub_(step, alpha=sign * 1e-8)
         assert (tensor.grad * step).sum().item() == pytest.approx((sums[0] - sums[1]) / 2e-8, rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.parametrize("form", [AroundLevel, Columns])
 @pytest.mark.parametrize("mapping", [1, 3, 5])
 @pytest.mark.parametrize("size", [(21, 26), (1, 1), (3, 1), (2, 5)])  # some with fewer pixels than their borders
-def test_srcnn_around_its_level_is_the_same_network(mapping, size):
+def test_the_forms_of_srcnn_are_the_same_network(mapping, size, form):
     network, image = busy_srcnn(mapping), torch.rand(2, 1, *size, generator=torch.Generator().manual_seed(2)).requires_grad_()
-    torch.testing.assert_close(network._around_level(image, torch.float32), network(image), atol=1e-5, rtol=0)
-    answers = network._around_level(image, torch.float32), network(image)
+    answers = form(network, torch.float32)(image), network(image)
+    torch.testing.assert_close(*answers, atol=1e-5, rtol=0)
     gradients = [torch.autograd.grad(answer.square().mean(), [image, *network.parameters()]) for answer in answers]
     for ours, plain in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, plain, rtol=1e-3, atol=1e-5)
 
 
-def test_srcnn_loses_nothing_visible_of_a_radiograph_under_autocast():
+def test_the_forms_of_vdsr_that_learn_have_the_same_gradients():
+    torch.manual_seed(0)
+    network, image = VDSR(), torch.rand(2, 1, 11, 9).requires_grad_()
+    answers = ByHand(network, torch.float32)(image), network(image)
+    gradients = [torch.autograd.grad(answer.square().mean(), [image, *network.parameters()]) for answer in answers]
+    for ours, plain in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-3, atol=1e-5)
+
+
+def test_a_form_is_chosen_by_device_and_precision():
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    both = [(device, precision) for device in (cpu, gpu) for precision in (torch.float32, torch.bfloat16)]
+    assert [SRCNN_FORMS.to_learn(*each) for each in both] == ["published", "around_level", "columns", "around_level"]
+    assert [SRCNN_FORMS.to_restore(*each) for each in both] == ["published", "around_level", "columns", "around_level"]
+    assert [VDSR_FORMS.to_learn(*each) for each in both] == ["published", "published", "by_hand", "by_hand"]
+    assert [VDSR_FORMS.to_restore(*each) for each in both] == ["published", "published", "in_one_pass", "in_one_pass"]
+    assert isinstance(VDSR_FORMS.learning(VDSR(), gpu, torch.bfloat16), ByHand)
+    assert isinstance(SRCNN_FORMS.restoring(SRCNN(), cpu, torch.float32), Published)
+
+
+def test_srcnn_loses_nothing_visible_of_a_radiograph_in_bfloat16():
     network = busy_srcnn()
     image = torch.from_numpy(draw(0, 0, 96).pixels)[None, None].float() / 255
-    with torch.autocast("cpu", torch.bfloat16):
-        rough = network(image)
+    rough = AroundLevel(network, torch.bfloat16)(image)
     assert rough.dtype == torch.float32
     exact = network(image)
     assert (exact - image).abs().max() > 2 / 255  # there is something to lose
     assert (rough - exact).abs().mean() < 0.15 / 255
 
 
-def test_a_trained_srcnn_loses_nothing_of_the_level_of_a_crop_under_autocast():
+def test_a_trained_srcnn_loses_nothing_of_the_level_of_a_crop_in_bfloat16():
     crops = torch.from_numpy(draw(0, 0, 256).pixels).float().div(255).unfold(0, 64, 64).unfold(1, 64, 64).reshape(-1, 1, 64, 64)
     for weights in modelfile.read(PRETRAINED)[0].values():
         network = SRCNN()
         network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
         with torch.no_grad():
-            with torch.autocast("cpu", torch.bfloat16):
-                rough = network(crops)
-            off = 255 * (rough - network(crops))
+            off = 255 * (AroundLevel(network, torch.bfloat16)(crops) - network(crops))
         assert off.mean((1, 2, 3)).abs().max() < 0.06  # grey levels
         assert off.square().mean().sqrt() < 0.5
 
 
-def test_vdsr_loses_nothing_visible_under_autocast():
+@pytest.mark.parametrize("form", [Published, ByHand, InOnePass])
+def test_vdsr_loses_nothing_visible_in_bfloat16(form):
     torch.manual_seed(0)
     network = VDSR()
     nn.init.normal_(convolutions(network)[-1].weight, std=0.001)
     image = torch.rand(1, 1, 40, 40)
-    with torch.autocast("cpu", torch.bfloat16):
-        rough = network(image)
+    with torch.no_grad():
+        rough = form(network, torch.bfloat16)(image)
     exact = network(image)
     assert (exact - image).abs().max() > 2 / 255  # there is a residual to lose
     assert (rough - exact).abs().max() < 0.25 / 255
 
 
-@pytest.mark.parametrize("learning", [True, False])
-def test_vdsr_sees_detail_finer_than_bfloat16_holds_in_a_bright_image(learning):
+@pytest.mark.parametrize("form", [Published, ByHand, InOnePass])
+def test_vdsr_sees_detail_finer_than_bfloat16_holds_in_a_bright_image(form):
     torch.manual_seed(0)
     network = VDSR()
     first = convolutions(network)[0]
     with torch.no_grad():  # as a trained network, it looks at detail, not at the level
         first.weight -= first.weight.mean((2, 3), keepdim=True)
     image = 0.75 + 0.02 * torch.rand(1, 1, 56, 56)  # where bfloat16's steps are a grey level wide
-    with torch.set_grad_enabled(learning), torch.autocast("cpu", torch.bfloat16):
-        rough = network(image)
+    with torch.no_grad():
+        rough = form(network, torch.bfloat16)(image)
     exact = network(image)
     inner = (..., slice(network.halo, -network.halo), slice(network.halo, -network.halo))  # out of the zero padding's sight
     assert (rough - exact)[inner].std() < 0.1 * (exact - image)[inner].std()
@@ -242,13 +269,11 @@ def test_weights_as_multiplied_are_the_same_in_bfloat16_and_nearer_to_it_in_floa
 
     def made() -> tuple[torch.Tensor, torch.Tensor]:
         with torch.inference_mode():
-            exact = network(bicubic)
-            with torch.autocast("cpu", torch.bfloat16):
-                return exact, network(bicubic)
+            return network(bicubic), Published(network, torch.bfloat16)(bicubic)
 
     exact, rough = made()
     network.load_state_dict(vdsr.as_multiplied(network.state_dict(), torch.bfloat16))
     exact_now, rough_now = made()
     assert torch.equal(rough_now, rough)
     assert not torch.equal(exact_now, exact)
-    assert (rough_now - exact_now).square().mean() < 0.5 * (rough - exact).square().mean()
+    assert (rough_now - exact_now).square().mean() < 0.7 * (rough - exact).square().mean()

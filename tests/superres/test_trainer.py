@@ -18,9 +18,9 @@ from cxr.superres.networks import srcnn, vdsr
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
 from cxr.superres.settings import Degradation
-from cxr.superres.training import run as training_run
 from cxr.superres.training.crops import Crops
 from cxr.superres.training.run import Run
+from cxr.superres.training.schedule import share_of_peak
 from cxr.superres.training.settings import Augment, Training
 from cxr.superres.training.trainer import Fitted, Trainer
 from cxr.superres.training.validation import Validation
@@ -235,24 +235,17 @@ def test_losses_in_the_curves_are_means_over_the_crops_of_each_scale(data):
         assert row["loss"] == pytest.approx(errors.flatten()[scale::3].mean().item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("pieces", [1, 2, 3])
-def test_a_batch_in_pieces_has_the_gradients_of_the_whole(pieces, monkeypatch):
+def test_the_gradients_of_a_batch_are_those_of_its_mean_absolute_error():
     torch.manual_seed(0)
-    threads = torch.get_num_threads()
     network, inputs, truth = SRCNN(), torch.rand(6, 1, 12, 12), torch.rand(6, 1, 12, 12)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     expected = torch.autograd.grad((network(inputs) - truth).abs().mean(), list(network.parameters()))
-    monkeypatch.setattr(training_run, "AT_ONCE", 3 * truth.numel() // pieces)
     run = Run(network, settings(batch=6, patch=12), [X2], torch.float32)
     errors = run.compute_gradients(inputs, truth)
     torch.testing.assert_close(errors, (network(inputs) - truth).abs().mean((1, 2, 3)))
-    once = [parameter.grad for parameter in network.parameters()]
-    for gradient, wanted in zip(once, expected, strict=True):
-        torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-6)
-    run.compute_gradients(inputs, truth)
-    assert all(torch.equal(parameter.grad, before) for parameter, before in zip(network.parameters(), once, strict=True))
-    assert torch.get_num_threads() == threads
+    for parameter, wanted in zip(network.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, wanted)
 
 
 @pytest.mark.parametrize(
@@ -260,11 +253,7 @@ def test_a_batch_in_pieces_has_the_gradients_of_the_whole(pieces, monkeypatch):
     [("cosine", lambda done: math.cos(math.pi * done / 2) ** 2), ("quadratic", lambda done: 1 - 2 * done + done**2)],
 )
 def test_the_learning_rate_rises_and_then_falls_to_nothing(schedule, falling):
-    network = torch.nn.Conv2d(1, 1, 1)
-    run = Run(network, settings(steps=1000, schedule=schedule), [X2], torch.float32)
-    rates = []
-    for run.step in range(1000):
-        rates.append(run._schedule())
+    rates = [share_of_peak(step, 1000, schedule) for step in range(1000)]
     assert rates[0] == pytest.approx(1 / 20)
     assert rates[9] == pytest.approx(1 / 2)
     for step in (30, 500, 900):
@@ -283,7 +272,7 @@ def test_the_weights_that_are_judged_are_a_running_mean():
     for step, weight in enumerate(seen[1:], start=1):
         keep = (1 + step) / (10 + step)
         mean = keep * mean + (1 - keep) * weight
-    assert run.averaged.weight.item() == pytest.approx(mean, rel=1e-6)
+    assert run.averaged.module.weight.item() == pytest.approx(mean, rel=1e-6)
 
 
 def test_validation_measures_bicubic_as_scikit_image_does(data):
@@ -335,9 +324,9 @@ def test_each_further_scale_starts_from_the_network_of_the_one_before(workspace,
     begun = []
     fit = Trainer.fit
 
-    def watched(self: Trainer, name: str, network: SRCNN, degradations: list[Degradation], steps: int) -> Fitted:
+    def watched(self: Trainer, name: str, network: SRCNN, degradations: list[Degradation], steps: int, **others) -> Fitted:
         begun.append((name, steps, copy.deepcopy(network.state_dict())))
-        return fit(self, name, network, degradations, steps)
+        return fit(self, name, network, degradations, steps, **others)
 
     monkeypatch.setattr(Trainer, "fit", watched)
     train_srcnn.run(workspace)
@@ -353,5 +342,5 @@ def test_a_vdsr_is_written_with_the_weights_that_are_multiplied(workspace, preci
     train_vdsr.run(workspace)
     (weights,) = modelfile.read(workspace / train_vdsr.MODEL)[0].values()
     held = {name for name, tensor in weights.items() if torch.equal(tensor.bfloat16().float(), tensor)}
-    whole = {"layers.0.weight", "layers.0.bias", "layers.1.weight"}
+    whole = {"layers.0.weight", "layers.0.bias"}
     assert held == (set(weights) - whole if precision == "bfloat16" else set())

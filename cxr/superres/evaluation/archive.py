@@ -3,44 +3,20 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
-from cxr.dataset.packed import Images
+from cxr.dataset.packed import Dataset, Images
 from cxr.foundation.errors import UserError
 from cxr.foundation.files import whole, write_table
-from cxr.superres.degradation import crop_to_multiple, enlarge, low_resolution, noise_for_image, to_levels
-from cxr.superres.methods import BICUBIC, NETWORKS
+from cxr.superres.evaluation.observed import Restored, degraded
+from cxr.superres.methods import NETWORKS
 from cxr.superres.settings import Degradation, Degrade
 
 IDENTITIES = "images.csv"
-
-
-class Restored(NamedTuple):
-    """A radiograph's ground truth, its low-resolution copy, and what each of the methods made of that: grey levels, uint8."""
-
-    truth: Tensor
-    low: Tensor
-    images: dict[str, Tensor]
-
-
-def degraded(
-    image: Images, identity: str, degradation: Degradation, degrade: Degrade, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Return `image` (H, W), whose id is `identity`, and its low-resolution copy, on `device`.
-
-    The image is uint8 (1, 1, H', W'), H' and W' being the largest multiples of the scale in H and W; the copy, float32 in
-    [0, 1], has 1/scale of that.
-    """
-    scale = degradation.scale
-    truth = crop_to_multiple(torch.from_numpy(np.array(image)).to(device)[None, None], scale)
-    height, width = truth.shape[-2:]
-    noise = noise_for_image(degradation, degrade.seed, identity, height // scale, width // scale)
-    return truth, low_resolution(truth.float() / 255, scale, noise)
 
 
 class Writer:
@@ -78,14 +54,15 @@ class Archive:
             yield Writer(files)
 
     @classmethod
-    def open(cls, folder: Path, ids: Sequence[str], size: int, degrade: Degrade) -> "Archive":
-        """Return what a writer has written to `folder` of the images with these `ids`, `size` pixels a side.
+    def open(cls, folder: Path, data: Dataset, degrade: Degrade) -> "Archive":
+        """Return what a writer has written to `folder` of the test images of `data`.
 
         Raises UserError when an array is missing or damaged, or is of other images.
         """
+        ids, size = data.table["id"].iloc[data.rows("test")].tolist(), data.images.shape[1]
         with whole(folder / IDENTITIES):
             found = pd.read_csv(folder / IDENTITIES, dtype=str)["id"].tolist()
-        if found != list(ids):
+        if found != ids:
             raise UserError(f"{folder} holds other images than those of the test split; run dvc repro, which restores them")
         arrays = {}
         for degradation in degrade.degradations:
@@ -101,13 +78,13 @@ class Archive:
         return cls(degrade, ids, arrays)
 
     def restored(self, image: Images, identity: str, degradation: Degradation, device: torch.device) -> Restored:
-        """Return what was made of `image` (H, W), whose id is `identity`, (1, 1, H', W'); the rest is computed on `device`."""
-        truth, low = degraded(image, identity, degradation, self.degrade, device)
-        images = {BICUBIC: to_levels(enlarge(low, degradation.scale))}
+        """Return what was made of `image` (H, W), whose id is `identity`; the rest is computed on `device`."""
+        position = self.positions[identity]
+        images = {}
         for network in NETWORKS:
-            levels = self.arrays[network, degradation][self.positions[identity]]
-            images[network] = torch.from_numpy(np.array(levels)).to(device)[None, None]
-        return Restored(truth, to_levels(low), images)
+            levels = np.array(self.arrays[network, degradation][position])
+            images[network] = torch.from_numpy(levels).to(device)[None, None]
+        return degraded(image, identity, degradation, self.degrade, device).restored(images)
 
 
 def _file(folder: Path, network: str, degradation: Degradation) -> Path:

@@ -32,6 +32,15 @@ def means(per_image: pd.DataFrame, models: Sequence[str]) -> dict[str, dict[str,
     }
 
 
+def bars(in_the_mean: dict[str, dict[str, dict[str, float]]], metric: str) -> list[dict[str, Any]]:
+    """Return a row for each degradation and model of what `means` returned: degradation, model, and `metric`."""
+    return [
+        {"degradation": degradation, "model": model, metric: quality[metric]}
+        for model, by_degradation in in_the_mean.items()
+        for degradation, quality in by_degradation.items()
+    ]
+
+
 def intervals(per_image: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a record for each group, model, degradation and metric: mean, low, high (95%), and how many images and patients.
 

@@ -1,18 +1,31 @@
-"""Bicubic interpolation and the trained networks, side by side on one radiograph."""
+"""Bicubic interpolation and the trained networks, side by side on the test images."""
 
 from pathlib import Path
+from typing import NamedTuple
 
+import pandas as pd
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
-from cxr.dataset.packed import Images
+from cxr.dataset.packed import Dataset, Images
 from cxr.foundation.errors import UserError
 from cxr.measures.quality import psnr, ssim
-from cxr.superres.degradation import enlarge, low_resolution, to_levels
-from cxr.superres.evaluation.archive import Restored, degraded
-from cxr.superres.methods import BICUBIC, NAMES, NETWORKS
+from cxr.superres.degradation import low_resolution, to_levels
+from cxr.superres.evaluation.archive import Archive
+from cxr.superres.evaluation.mean_errors import MeanErrors
+from cxr.superres.evaluation.observed import Restored, degraded
+from cxr.superres.methods import NAMES, NETWORKS
 from cxr.superres.model import Model, load_model, restore
 from cxr.superres.settings import Degradation, Degrade
+
+
+class Evaluated(NamedTuple):
+    """What the test images have been measured to be: a row for each image, degradation and method, and where they err."""
+
+    per_image: pd.DataFrame
+    """Columns image, class, patient, model, degradation, psnr (dB), ssim, inconsistency (grey levels)."""
+    errors: MeanErrors
 
 
 class Restorers:
@@ -26,23 +39,38 @@ class Restorers:
         self.degrade, self.device = degrade, device
         self.models = {name: _loaded(models / f"{name}.safetensors", name, degrade, device) for name in NETWORKS}
 
-    def restore(self, image: Images, identity: str, degradation: Degradation) -> Restored:
-        """Degrade `image` (H, W), whose id is `identity`, and return it with what each of the methods makes of the rest.
+    def evaluate(self, data: Dataset, folder: Path) -> Evaluated:
+        """Restore and measure the test images of `data` at every degradation, and keep in `folder` what was restored."""
+        tests = data.table[data.table["split"] == "test"]
+        errors, measurements = MeanErrors(len(tests)), []
+        with Archive.writer(folder, tests["id"].tolist(), data.images.shape[1], self.degrade.degradations) as writer:
+            for row, described in tqdm(tests.iterrows(), "evaluate", len(tests), unit="image", disable=None):
+                of_image = {"image": described["id"], "class": described["class"], "patient": described["patient"]}
+                for degradation in self.degrade.degradations:
+                    restored = self.restore(data.images[row], described["id"], degradation)
+                    writer.add(restored, degradation)
+                    errors.add(restored, degradation)
+                    of_image["degradation"] = degradation.name
+                    measurements += [{**of_image, **each} for each in measured(restored, degradation.scale)]
+        columns = ["image", "class", "patient", "model", "degradation", "psnr", "ssim", "inconsistency"]
+        return Evaluated(pd.DataFrame(measurements)[columns], errors)
 
-        All are (1, 1, H', W') on the device, H' and W' being the largest multiples of the scale in H and W; the low-resolution
-        copy has 1/scale of that.
-        """
-        truth, low = degraded(image, identity, degradation, self.degrade, self.device)
-        scale = degradation.scale
-        restored = self.enhanced(enlarge(low, scale), scale)
-        return Restored(truth, to_levels(low), {model: to_levels(image) for model, image in restored.items()})
+    def restore(self, image: Images, identity: str, degradation: Degradation) -> Restored:
+        """Degrade `image` (H, W), whose id is `identity`, and return it with what each of the methods makes of the rest."""
+        seen = degraded(image, identity, degradation, self.degrade, self.device)
+        enhanced = self.enhanced(seen.bicubic, degradation.scale)
+        return seen.restored({name: to_levels(image) for name, image in enhanced.items()})
 
     def enhanced(self, bicubic: Tensor, scale: int) -> dict[str, Tensor]:
-        """Return what each of the methods makes of the bicubically enlarged image (1, 1, H, W), float32 in [0, 1].
+        """Return what each of the networks makes of the bicubically enlarged image (1, 1, H, W), float32 in [0, 1].
 
-        A network multiplies in what its model chose when it was loaded (`cxr.superres.model.Model.precision`).
+        It multiplies in what its model chose when it was loaded (`cxr.superres.model.Model.precision`).
         """
-        return {BICUBIC: bicubic, **{name: restore(model, bicubic, scale) for name, model in self.models.items()}}
+        return {name: restore(model, bicubic, scale) for name, model in self.models.items()}
+
+    def precisions(self) -> dict[str, str]:
+        """Return by network what it multiplies in."""
+        return {name: str(model.precision).removeprefix("torch.") for name, model in self.models.items()}
 
 
 def inconsistency(restored: Tensor, low: Tensor, scale: int) -> Tensor:
@@ -56,15 +84,15 @@ def inconsistency(restored: Tensor, low: Tensor, scale: int) -> Tensor:
     return (again - low.float()).square().mean(dim=(1, 2, 3)).sqrt()
 
 
-def measured(restored: Restored, scale: int) -> dict[str, list[float]]:
-    """Return by metric (psnr in dB, ssim, inconsistency in grey levels) what each of the methods, in order, reaches."""
+def measured(restored: Restored, scale: int) -> list[dict[str, str | float]]:
+    """Return a row for each of the methods: model, psnr in dB, ssim, inconsistency in grey levels."""
     images = torch.cat([restored.images[model] for model in NAMES])
     low = restored.low.expand(len(images), -1, -1, -1)
-    return {
-        "psnr": psnr(images, restored.truth, scale).tolist(),
-        "ssim": ssim(images, restored.truth, scale).tolist(),
-        "inconsistency": inconsistency(images, low, scale).tolist(),
-    }
+    found = psnr(images, restored.truth, scale), ssim(images, restored.truth, scale), inconsistency(images, low, scale)
+    return [
+        {"model": model, "psnr": value, "ssim": similarity, "inconsistency": off}
+        for model, value, similarity, off in zip(NAMES, *(each.tolist() for each in found), strict=True)
+    ]
 
 
 def _loaded(path: Path, name: str, degrade: Degrade, device: torch.device) -> Model:

@@ -16,9 +16,11 @@ from cxr.compute.device import choose_device, choose_precision, repeatable
 from cxr.compute.ranks import ALONE, Rank
 from cxr.dataset.packed import Dataset, digest
 from cxr.foundation.runtime import Runtime
+from cxr.superres.kernels.forms import AS_PUBLISHED, Forms
 from cxr.superres.settings import Degradation
 from cxr.superres.training.crops import Crops, needed_margin
 from cxr.superres.training.run import Row, Run
+from cxr.superres.training.schedule import validation_steps
 from cxr.superres.training.settings import Augment, Training
 from cxr.superres.training.validation import Validation
 
@@ -70,15 +72,15 @@ class Trainer:
         degradations: Sequence[Degradation],
         steps: int | None = None,
         validation_precision: torch.dtype = torch.float32,
+        forms: Forms = AS_PUBLISHED,
     ) -> Fitted:
         """Train `network` for `degradations` together, for the settings' steps or for `steps`; return what validated best.
 
         On the validation windows it multiplies in `validation_precision`, which should be what it will be evaluated in.
-        The loss is the mean absolute error; the learning rate rises linearly and falls to nothing along a cosine (Loshchilov
-        and Hutter, ICLR 2017) or as the square of the time left. A checkpoint that an interrupted run has left is taken up; a
-        network that was finished before its stage was interrupted comes back from its checkpoint at once. When the loss is no
-        number or the network diverges, training goes back to the last validation and on from there at half the learning rate,
-        once.
+        Of `forms` the ones for this device run. The loss is the mean absolute error. A checkpoint that an interrupted run has
+        left is taken up; a network that was finished before its stage was interrupted comes back from its checkpoint at once.
+        When the loss is no number or the network diverges, training goes back to the last validation and on from there at half
+        the learning rate, once.
         Raises UserError when there are too few or too small images, or when training diverges a second time.
         """
         images, settings = self.data.images, replace(self.settings, steps=steps or self.settings.steps)
@@ -86,7 +88,8 @@ class Trainer:
         crops = Crops(images, self.data.rows("train"), self.augment, *drawing)
         validation = Validation(images, self.data.rows("val"), degradations, self.device)
         network = nn.utils.convert_conv2d_weight_memory_format(network.to(self.device), torch.channels_last)
-        run = Run(network, settings, degradations, self.precision, validation_precision, self.rank)
+        run = Run(network, settings, degradations, self.precision, validation_precision, self.rank, forms)
+        validated = validation_steps(settings.steps, settings.validations)
         identity = {**self.description, "degradations": degradations, "steps": settings.steps}
         checkpoint = Checkpoint(self.checkpoints, name, identity)
         self._written.append(checkpoint)
@@ -102,12 +105,12 @@ class Trainer:
             while run.step < settings.steps:
                 run.train_step(*crops.observed(run.step, degradations))
                 progress.update()
-                if run.step in run.validation_steps and run.diverged():
+                if run.step in validated and run.diverged():
                     warning = f"warning: {name}: {run.roll_back()}"
                     if self.rank.first:
                         progress.write(warning, file=sys.stderr)
                     progress.n = run.step
-                elif run.step in run.validation_steps:
+                elif run.step in validated:
                     run.validate(validation)
                     progress.set_postfix_str(run.progress_text())
                 if run.step == settings.steps or time.monotonic() - saved >= self.checkpoint_seconds:

@@ -1,0 +1,54 @@
+"""The losses of training crops, kept apart by degradation."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, distributed
+
+from cxr.compute.ranks import Rank
+from cxr.superres.training.crops import crops_of_degradation
+
+
+class Losses:
+    """Sums of the mean absolute errors of crops by degradation, to which crops are dealt out in turn, and their numbers.
+
+    The sums stay on the device, so that no step waits for a GPU.
+    """
+
+    def __init__(self, degradations: int, device: torch.device) -> None:
+        self.sums = torch.zeros(degradations, device=device)
+        self.crops = [0] * degradations
+
+    def add(self, errors: Tensor, step: int, rank: Rank) -> None:
+        """Count the errors (N,) of a rank's share of the crops of `step`, and those of the other ranks."""
+        kinds, batch = len(self.crops), len(errors) * rank.count
+        first = step * batch
+        own = first + rank.share(batch).start
+        sums = torch.stack([errors[crops_of_degradation(i, own, kinds)].sum() for i in range(kinds)])
+        if rank.count > 1:
+            distributed.all_reduce(sums)
+        self.sums += sums
+        self.crops = [before + len(range(batch)[crops_of_degradation(i, first, kinds)]) for i, before in enumerate(self.crops)]
+
+    def means(self) -> list[float]:
+        """Return the mean loss of the crops of each degradation; NaN where there was none."""
+        return [total / crops if crops else math.nan for total, crops in zip(self.sums.tolist(), self.crops, strict=True)]
+
+    def mean(self) -> float:
+        """Return the mean loss of all crops, of which there must be one."""
+        return self.sums.sum().item() / sum(self.crops)
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.sums.zero_()
+        self.crops = [0] * len(self.crops)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `load_state_dict` needs."""
+        return {"sums": self.sums, "crops": self.crops}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
+        self.sums = state["sums"].to(self.sums.device)
+        self.crops = state["crops"]

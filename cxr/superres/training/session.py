@@ -1,0 +1,72 @@
+"""What the training stages share: ranks, lock, data and trainer before, model and curves after."""
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cxr.compute import modelfile
+from cxr.compute.checkpoint import locked
+from cxr.compute.device import choose_device
+from cxr.compute.ranks import joined, launch, launched
+from cxr.dataset import packed
+from cxr.foundation.files import write_table
+from cxr.foundation.provenance import made_with
+from cxr.foundation.runtime import Runtime
+from cxr.superres.training.settings import Augment, Training
+from cxr.superres.training.trainer import Fitted, Trainer
+
+
+class Places(NamedTuple):
+    """Where a training stage finds and leaves its files, below its workspace."""
+
+    images: Path
+    table: Path
+    split: Path
+    checkpoints: Path
+    model: Path
+    curves: Path
+
+
+class Trained(NamedTuple):
+    """What a training stage has trained: by name in the model file, and what that file says of it."""
+
+    fitted: Mapping[str, Fitted]
+    description: Mapping[str, Any]
+
+
+def train(
+    network: str,
+    workspace: Path,
+    places: Places,
+    settings: Training,
+    augment: Augment,
+    runtime: Runtime,
+    fit: Callable[[Trainer], Trained],
+) -> list[str]:
+    """Train with `fit` in as many ranks as `settings` ask for; write model and curves; return lines that say what is gained.
+
+    The stage is `stages.train_NETWORK`. Its checkpoints are locked while it runs and forgotten when it has written. Where the
+    ranks are processes of their own, the first one writes, and the others return no lines.
+    Raises UserError when data do not belong together, another process trains here, or training fails.
+    """
+    stage = f"train_{network}"
+    device = choose_device(runtime.device)
+    if settings.ranks > 1 and not launched():
+        launch(f"stages.{stage}", settings.ranks, workspace)
+        return []
+    places = Places(*(workspace / place for place in places))
+    with joined(settings.ranks, device) as rank, locked(places.checkpoints, stage) if rank.first else nullcontext():
+        data = packed.load(places.images, places.table, places.split)
+        trainer = Trainer(data, settings, augment, runtime, places.checkpoints, made_with(stage), rank)
+        fitted, description = fit(trainer)
+        if not rank.first:
+            return []
+        weights = {name: fit.weights for name, fit in fitted.items()}
+        modelfile.write(places.model, weights, {"network": network, **description, **trainer.description})
+        write_table(places.curves, [{"model": network, **row} for fit in fitted.values() for row in fit.curves])
+        trainer.forget()
+    last = [row for fit in fitted.values() for row in fit.curves if row["step"] == fit.curves[-1]["step"]]
+    return [
+        f"{network.upper()} {row['degradation']}: {row['gain']:+.2f} dB over bicubic on the validation crops" for row in last
+    ]
