@@ -32,7 +32,7 @@ import torch
 from ruamel.yaml import YAML
 from torch import Tensor, nn
 
-from benchmarks import plain
+from benchmarks import history, plain
 from cxr.compute import modelfile
 from cxr.compute.device import choose_precision
 from cxr.compute.memory import keep_freed_memory
@@ -141,8 +141,8 @@ def turns_of(turn: Callable[[], object]) -> int:
     return min(MOST_TURNS, max(1, round(ROUND * rate(turn, 1))))
 
 
-def report(what: str, unit: str, found: Mapping[str, Sequence[Round]], best: float) -> None:
-    """Print medians and spread of each side's rounds, and of its undisturbed turns.
+def report(what: str, unit: str, found: Mapping[str, Sequence[Round]], best: float) -> list[history.Figure]:
+    """Print medians and spread of each side's rounds, and of its undisturbed turns; return the figures of the rounds.
 
     Those are the turns between products at `FULL` of `best` (operations a second), or of the best in `found` if that is more.
     """
@@ -150,13 +150,17 @@ def report(what: str, unit: str, found: Mapping[str, Sequence[Round]], best: flo
     products = sorted(turn.products for turn in chain.from_iterable(turns.values()))
     full = FULL * max(best, products[-1])
     undisturbed = {name: [turn.rate for turn in each if turn.products >= full] for name, each in turns.items()}
-    print_beside(what, unit, {name: list(map(rate_of, rounds)) for name, rounds in found.items()})
+    rates = {name: list(map(rate_of, rounds)) for name, rounds in found.items()}
+    print_beside(what, unit, rates)
     if all(undisturbed.values()):
         print_beside("  undisturbed", unit, undisturbed)
     else:
         print("  undisturbed: no turn of " + " or ".join(name for name, rates in undisturbed.items() if not rates))
     low, middle, high = (each / 1e9 for each in (products[0], median(products), products[-1]))
     print(f"  products meanwhile: {middle:,.0f} ({low:,.0f} to {high:,.0f}) GFLOP/s; undisturbed: at least {full / 1e9:,.0f}")
+    name = what.replace(" ", "_")
+    figures = [figure for side, each in rates.items() for figure in history.spread(f"{name} {side}", each, unit)]
+    return [*figures, (f"{name} ours over plain", median(rates["ours"]) / median(rates["plain"]), "ratio")]
 
 
 def rate_of(turns: Round) -> float:
@@ -350,32 +354,26 @@ def idle_repro() -> float | None:
     return time.perf_counter() - start if "up to date" in done.stdout else None
 
 
-def processor() -> str:
-    """Return the processor's name, as Linux tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return "unknown processor"
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "unknown processor")
-
-
 def main() -> None:
     """Run everything and print it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
-    print(f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    figures: list[history.Figure] = []
+    print(f"{history.processor()}, torch {torch.__version__}")
     precision = choose_precision("auto", torch.device("cpu"))
     rates = {dtype: multiplies(dtype) for dtype in {torch.float32, precision}}
     for dtype, found in rates.items():
         print(f"matrix products in {str(dtype).removeprefix('torch.')}: {found / 1e9:,.0f} GFLOP/s")
+        figures.append((f"matrix products in {str(dtype).removeprefix('torch.')}", found / 1e9, "GFLOP/s"))
     images = np.stack([draw(0, index, SIZE).pixels for index in range(IMAGES)])
     for name, operations in OPERATIONS.items():
         sides = {"plain": Side(plain_training, name, images)}
         sides |= {"ours": Side(our_training, name, images), "share": Side(our_share, name, images)}
         found_rates = in_turn(sides, rounds)
         shares = sorted(median(turn.rate for turn in turns) for turns in found_rates.pop("share"))
-        report(f"train {name}", "patches/s", found_rates, rates[precision])
+        figures += report(f"train {name}", "patches/s", found_rates, rates[precision])
+        figures.append((f"train_{name} share of the bare network's rate", 100 * median(shares), "%"))
         done = median(map(rate_of, found_rates["ours"])) * 6 * operations * plain.PATCH**2
         print(
             f"  the stage runs at {median(shares):.1%} ({shares[0]:.1%} to {shares[-1]:.1%}) of the bare network's rate;",
@@ -385,13 +383,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cases = images[:2]
         sides = {"plain": Side(plain_evaluation, cases), "ours": Side(our_evaluation, cases, Path(folder))}
-        report("evaluate", "images/s", in_turn(sides, rounds), rates[precision])
+        figures += report("evaluate", "images/s", in_turn(sides, rounds), rates[precision])
     with tempfile.TemporaryDirectory() as folder:
         prepare_folder(images, Path(folder))
         sides = {"plain": Side(plain_preprocessing, Path(folder)), "ours": Side(our_preprocessing, Path(folder))}
-        report("preprocess", "images/s", in_turn(sides, min(rounds, 3)), rates[precision])
-    seconds = idle_repro()
+        figures += report("preprocess", "images/s", in_turn(sides, min(rounds, 3)), rates[precision])
+    if seconds := idle_repro():
+        figures.append(("dvc repro with nothing to do", seconds, "s"))
     print("dvc repro with nothing to do: " + (f"{seconds:.1f} s" if seconds else "run make demo first"))
+    history.add(figures, f"make bench, {rounds} rounds")
+    print(f"\nThe last on a processor of this kind ({history.HISTORY}):")
+    print("\n".join(history.last(history.read(), history.processor(), ("ours median", "ours over plain"))))
 
 
 if __name__ == "__main__":

@@ -10,9 +10,7 @@ from typing import Any
 
 from cxr.dataset.settings import Preprocess, Split
 from cxr.detection.settings import Diagnose
-from cxr.foundation import params
-from cxr.foundation.errors import one_line_errors
-from cxr.foundation.files import write_text
+from cxr.foundation import errors, files, params
 from cxr.foundation.runtime import Runtime
 from cxr.sources.local import Download
 from cxr.sources.phantom.settings import Phantom
@@ -49,9 +47,9 @@ def run(workspace: Path) -> None:
     params.refuse_unknown(params.load(path), SECTIONS, path)
     for section, schema in SECTIONS.items():
         params.read(path, section, schema)
-    write_text(workspace / OK, "every section of params.yaml is understood\n")
+    files.write_text(workspace / OK, "every section of params.yaml is understood\n")
 
 
 if __name__ == "__main__":
-    with one_line_errors():
+    with errors.one_line_errors():
         run(Path())

@@ -15,10 +15,7 @@ from cxr.detection.report import DEGRADED_VIEWS, table
 from cxr.detection.settings import Diagnose
 from cxr.figures import charts
 from cxr.figures.layout import save
-from cxr.foundation import params
-from cxr.foundation.errors import one_line_errors
-from cxr.foundation.files import replacing_folder, write_json
-from cxr.foundation.provenance import made_with
+from cxr.foundation import errors, files, params, provenance
 from cxr.foundation.runtime import Runtime
 from cxr.superres.evaluation.archive import Archive
 from cxr.superres.methods import ORIGINAL
@@ -35,6 +32,7 @@ def run(workspace: Path) -> None:
 
     A set in which a part lacks a class ends with that reason in the metrics, since the other stages need no classes.
     """
+    keep_freed_memory()
     settings = params.read(workspace / PARAMS, "diagnose", Diagnose)
     degrade = params.read(workspace / PARAMS, "degrade", Degrade)
     device = choose_device(params.read(workspace / PARAMS, "runtime", Runtime).device)
@@ -42,12 +40,12 @@ def run(workspace: Path) -> None:
     archive = Archive.open(workspace / RESTORED, data, degrade)
     if reason := obstacle(data):
         print(f"Nothing can be said of diagnosis: {reason}")
-        write_json(workspace / METRICS, {"not_measured": reason})
-        with replacing_folder(workspace / FIGURES):
+        files.write_json(workspace / METRICS, {"not_measured": reason})
+        with files.replacing_folder(workspace / FIGURES):
             return
     scores, labels, found = diagnose(data, archive, settings, degrade, device)
-    write_json(workspace / METRICS, {**found, "made_with": [{**made_with("diagnose"), "device": device.type}]})
-    with replacing_folder(workspace / FIGURES) as folder:
+    files.write_json(workspace / METRICS, {**found, "made_with": [{**provenance.made_with("diagnose"), "device": device.type}]})
+    with files.replacing_folder(workspace / FIGURES) as folder:
         for degradation in degrade.degradations:
             views = {view: scores[view, degradation.name if view != ORIGINAL else ""] for view in (ORIGINAL, *DEGRADED_VIEWS)}
             save(charts.roc_curves(views, labels, degradation.title), folder / f"roc_{degradation.name}.png")
@@ -56,6 +54,5 @@ def run(workspace: Path) -> None:
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        keep_freed_memory()
+    with errors.one_line_errors():
         run(Path())

@@ -8,18 +8,14 @@ if __name__ == "__main__":  # before imports that take seconds, in which nobody 
 import sys
 from pathlib import Path
 
-from cxr.foundation import params
-from cxr.foundation.errors import one_line_errors
-from cxr.foundation.files import replacing_folder, write_json
+from cxr.foundation import errors, files, params
 from cxr.foundation.runtime import Runtime
 from cxr.sources import kaggle, local
 from cxr.sources.phantom import scene
 from cxr.sources.phantom.settings import Phantom
 
-PARAMS = Path("params.yaml")
-DOWNLOADS = Path("downloads")
-RAW = Path("data/raw")
-METRICS = Path("metrics/download.json")
+PARAMS, DOWNLOADS = Path("params.yaml"), Path("downloads")
+RAW, METRICS = Path("data/raw"), Path("metrics/download.json")
 
 
 def run(workspace: Path) -> None:
@@ -30,13 +26,13 @@ def run(workspace: Path) -> None:
     source = workspace / settings.path
     if settings.source == "kaggle":
         source = _from_kaggle(workspace / DOWNLOADS, runtime)
-    with replacing_folder(workspace / RAW) as folder:
+    with files.replacing_folder(workspace / RAW) as folder:
         if settings.source == "phantom":
             scene.write(folder, drawn, runtime.processes)
             fetched = local.survey(folder)
         else:
             fetched = local.fetch(source, folder)
-    write_json(workspace / METRICS, {"source": settings.source, "images": fetched.images, "sha256": fetched.sha256})
+    files.write_json(workspace / METRICS, {"source": settings.source, "images": fetched.images, "sha256": fetched.sha256})
     by_class = ", ".join(f"{count} {name}" for name, count in fetched.images.items())
     print(
         f"{sum(fetched.images.values())} images ({by_class}); "
@@ -57,5 +53,5 @@ def _log(line: str) -> None:
 
 
 if __name__ == "__main__":
-    with one_line_errors():
+    with errors.one_line_errors():
         run(Path())

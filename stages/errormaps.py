@@ -12,9 +12,7 @@ from tqdm import tqdm
 from cxr.dataset import packed
 from cxr.figures.error_maps import mean_map, panels
 from cxr.figures.layout import save
-from cxr.foundation import params
-from cxr.foundation.errors import one_line_errors
-from cxr.foundation.files import replacing_folder
+from cxr.foundation import errors, files, params
 from cxr.superres.evaluation import mean_errors, per_image
 from cxr.superres.evaluation.archive import Archive
 from cxr.superres.evaluation.settings import ErrorMaps
@@ -34,7 +32,7 @@ def run(workspace: Path) -> None:
     archive = Archive.open(workspace / RESTORED, data, degrade)
     quality = per_image.read(workspace / PER_IMAGE)
     errors = mean_errors.load(workspace / ERRORS, degrade.degradations)
-    with replacing_folder(workspace / PANELS) as folder:
+    with files.replacing_folder(workspace / PANELS) as folder:
         for degradation in tqdm(degrade.degradations, "errormaps", unit="degradation", disable=None):
             for name, panel in panels(data, archive, quality, degradation, settings):
                 save(panel, folder / f"{name}.png")
@@ -43,5 +41,5 @@ def run(workspace: Path) -> None:
 
 
 if __name__ == "__main__":
-    with one_line_errors():
+    with errors.one_line_errors():
         run(Path())

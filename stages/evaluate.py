@@ -10,10 +10,7 @@ from pathlib import Path
 from cxr.compute.device import choose_device
 from cxr.compute.memory import keep_freed_memory
 from cxr.dataset import packed
-from cxr.foundation import params
-from cxr.foundation.errors import one_line_errors
-from cxr.foundation.files import replacing_folder, write_json, write_table
-from cxr.foundation.provenance import made_with
+from cxr.foundation import errors, files, params, provenance
 from cxr.foundation.runtime import Runtime
 from cxr.superres.evaluation.report import bars, gains_by_image, means, summary, table
 from cxr.superres.evaluation.restore import Restorers
@@ -22,34 +19,35 @@ from cxr.superres.settings import Degrade
 
 PARAMS = Path("params.yaml")
 IMAGES, TABLE, SPLIT = Path("data/images.npy"), Path("data/images.csv"), Path("data/split.csv")
-MODELS = Path("models")
-PER_IMAGE, GAINS = Path("plots/per_image.csv"), Path("plots/gains.csv")
+MODELS, RESTORED, ERRORS = Path("models"), Path("data/restored"), Path("data/mean_errors.npz")
 CHARTS = {"psnr": Path("plots/psnr.csv"), "ssim": Path("plots/ssim.csv")}
-ERRORS, RESTORED = Path("data/mean_errors.npz"), Path("data/restored")
+PER_IMAGE, GAINS = Path("plots/per_image.csv"), Path("plots/gains.csv")
 METRICS, STATISTICS = Path("metrics/evaluate.json"), Path("metrics/statistics.json")
 
 
 def run(workspace: Path) -> None:
     """Evaluate the models of `workspace` on its test split; write metrics, tables, mean error maps and restored images."""
+    keep_freed_memory()
     degrade = params.read(workspace / PARAMS, "degrade", Degrade)
     device = choose_device(params.read(workspace / PARAMS, "runtime", Runtime).device)
     data = packed.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
     restorers = Restorers(workspace / MODELS, degrade, device)
-    with replacing_folder(workspace / RESTORED) as folder:
+    with files.replacing_folder(workspace / RESTORED) as folder:
         per_image, errors = restorers.evaluate(data, folder)
     errors.save(workspace / ERRORS)
-    write_table(workspace / PER_IMAGE, per_image)
+    files.write_table(workspace / PER_IMAGE, per_image)
     in_the_mean = means(per_image, NAMES)
     for metric, path in CHARTS.items():
-        write_table(workspace / path, bars(in_the_mean, metric))
-    write_table(workspace / GAINS, gains_by_image(per_image))
-    made = {**made_with("evaluate"), "device": device.type, "precision": restorers.precisions()}
-    write_json(workspace / STATISTICS, {**summary(per_image), "made_with": [made]})  # a list, which metrics diff leaves out
-    write_json(workspace / METRICS, {**in_the_mean, "test_set": packed.digest(data.images, data.rows("test"))[:12]})
+        files.write_table(workspace / path, bars(in_the_mean, metric))
+    files.write_table(workspace / GAINS, gains_by_image(per_image))
+    made = {**provenance.made_with("evaluate"), "device": device.type, "precision": restorers.precisions()}
+    files.write_json(
+        workspace / STATISTICS, {**summary(per_image), "made_with": [made]}
+    )  # a list, which metrics diff leaves out
+    files.write_json(workspace / METRICS, {**in_the_mean, "test_set": packed.digest(data.images, data.rows("test"))[:12]})
     print(table(per_image))
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        keep_freed_memory()
+    with errors.one_line_errors():
         run(Path())

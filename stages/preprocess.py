@@ -11,18 +11,13 @@ import numpy as np
 
 from cxr.dataset.pack import pack
 from cxr.dataset.settings import Preprocess
-from cxr.foundation import params
-from cxr.foundation.errors import one_line_errors
-from cxr.foundation.files import write_json, write_table
+from cxr.foundation import errors, files, params
 from cxr.foundation.runtime import Runtime
 
 PARAMS = Path("params.yaml")
 RAW = Path("data/raw")
-IMAGES = Path("data/images.npy")
-TABLE = Path("data/images.csv")
-REJECTED = Path("data/rejected.csv")
-METRICS = Path("metrics/preprocess.json")
-CONTACT_SHEET = Path("plots/contact_sheet.png")
+IMAGES, TABLE, REJECTED = Path("data/images.npy"), Path("data/images.csv"), Path("data/rejected.csv")
+METRICS, CONTACT_SHEET = Path("metrics/preprocess.json"), Path("plots/contact_sheet.png")
 
 
 def run(workspace: Path) -> None:
@@ -34,14 +29,14 @@ def run(workspace: Path) -> None:
     settings = params.read(workspace / PARAMS, "preprocess", Preprocess)
     runtime = params.read(workspace / PARAMS, "runtime", Runtime)
     packed = pack(workspace / RAW, workspace / IMAGES, settings, runtime.processes, runtime.cluster)
-    write_table(workspace / TABLE, packed.table)
-    write_table(workspace / REJECTED, packed.rejected)
-    write_json(workspace / METRICS, packed.counts)
+    files.write_table(workspace / TABLE, packed.table)
+    files.write_table(workspace / REJECTED, packed.rejected)
+    files.write_json(workspace / METRICS, packed.counts)
     sheet = contact_sheet(np.load(workspace / IMAGES, mmap_mode="r"), packed.table)
     save(sheet, workspace / CONTACT_SHEET)
     print("; ".join(f"{what.replace('_', ' ')} {sum(by_class.values())}" for what, by_class in packed.counts.items()))
 
 
 if __name__ == "__main__":
-    with one_line_errors():
+    with errors.one_line_errors():
         run(Path())

@@ -11,14 +11,10 @@ import pandas as pd
 
 from cxr.dataset.settings import Split
 from cxr.dataset.split import counts, split
-from cxr.foundation import params
-from cxr.foundation.errors import one_line_errors
-from cxr.foundation.files import write_json, write_table
+from cxr.foundation import errors, files, params
 
 PARAMS = Path("params.yaml")
-TABLE = Path("data/images.csv")
-SPLIT = Path("data/split.csv")
-METRICS = Path("metrics/split.json")
+TABLE, SPLIT, METRICS = Path("data/images.csv"), Path("data/split.csv"), Path("metrics/split.json")
 
 
 def run(workspace: Path) -> None:
@@ -28,13 +24,13 @@ def run(workspace: Path) -> None:
     table = pd.read_csv(workspace / TABLE, dtype=str, keep_default_na=False)
     parts = split(table, settings)
     counted = counts(table, parts)
-    write_table(workspace / SPLIT, parts)
-    write_json(workspace / METRICS, counted)
+    files.write_table(workspace / SPLIT, parts)
+    files.write_json(workspace / METRICS, counted)
     for part, images in counted["images"].items():
         by_class = ", ".join(f"{count} {name}" for name, count in images.items())
         print(f"{part}: {sum(images.values())} images ({by_class})")
 
 
 if __name__ == "__main__":
-    with one_line_errors():
+    with errors.one_line_errors():
         run(Path())

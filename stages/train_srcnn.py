@@ -10,11 +10,11 @@ if __name__ == "__main__":  # before imports that take seconds, in which nobody 
     exit_with_parent()
 
 import math
+import sys
 from pathlib import Path
 
 from cxr.compute.memory import keep_freed_memory
-from cxr.foundation import params
-from cxr.foundation.errors import one_line_errors
+from cxr.foundation import errors, params
 from cxr.foundation.runtime import Runtime
 from cxr.superres.architectures.srcnn import Architecture
 from cxr.superres.kernels.srcnn import FORMS
@@ -33,6 +33,7 @@ FURTHER = 1 / 3  # share of the steps that each further scale's network takes fr
 
 def run(workspace: Path) -> None:
     """Train on the training split of `workspace`, choose on its validation split, and write the models and their curves."""
+    keep_freed_memory()
     path = workspace / PARAMS
     settings, degrade = params.read(path, "train_srcnn", Training), params.read(path, "degrade", Degrade)
     augment, runtime = params.read(path, "augment", Augment), params.read(path, "runtime", Runtime)
@@ -50,11 +51,9 @@ def run(workspace: Path) -> None:
         return Trained(fitted, {"mapping": mapping, "best_step": best_steps, **degrade.levels})
 
     places = Places(IMAGES, TABLE, SPLIT, CHECKPOINTS, MODEL, CURVES)
-    for line in train("srcnn", workspace, places, settings, augment, runtime, fit):
-        print(line)
+    sys.stdout.writelines(train("srcnn", workspace, places, settings, augment, runtime, fit))
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        keep_freed_memory()
+    with errors.one_line_errors():
         run(Path())

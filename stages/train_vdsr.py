@@ -5,12 +5,12 @@ if __name__ == "__main__":  # before imports that take seconds, in which nobody 
 
     exit_with_parent()
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 from cxr.compute.memory import keep_freed_memory
-from cxr.foundation import params
-from cxr.foundation.errors import one_line_errors
+from cxr.foundation import errors, params
 from cxr.foundation.runtime import Runtime
 from cxr.superres.kernels.vdsr import FORMS
 from cxr.superres.networks.vdsr import VDSR, as_multiplied, start_from_bicubic
@@ -26,6 +26,7 @@ CHECKPOINTS, MODEL, CURVES = Path("checkpoints"), Path("models/vdsr.safetensors"
 
 def run(workspace: Path) -> None:
     """Train on the training split of `workspace`, choose on its validation split, and write the model and its curves."""
+    keep_freed_memory()
     path = workspace / PARAMS
     settings, degrade = params.read(path, "train_vdsr", Training), params.read(path, "degrade", Degrade)
     augment, runtime = params.read(path, "augment", Augment), params.read(path, "runtime", Runtime)
@@ -38,11 +39,9 @@ def run(workspace: Path) -> None:
         return Trained({"vdsr": rounded}, {"best_step": fitted.best_step, **degrade.levels})
 
     places = Places(IMAGES, TABLE, SPLIT, CHECKPOINTS, MODEL, CURVES)
-    for line in train("vdsr", workspace, places, settings, augment, runtime, fit):
-        print(line)
+    sys.stdout.writelines(train("vdsr", workspace, places, settings, augment, runtime, fit))
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        keep_freed_memory()
+    with errors.one_line_errors():
         run(Path())

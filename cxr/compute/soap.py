@@ -127,10 +127,11 @@ class SOAP(Optimizer):
         if isinstance(rate, Tensor):
             self.direction.mul_(rate)
             rate = 1
-        torch._foreach_sub_([_channels_last(weight) for weight in self.weights], self._like_weights(self.direction), alpha=rate)
+        for weight, direction in zip(self.weights, self._like_weights(self.direction), strict=True):
+            _channels_last(weight).sub_(direction, alpha=rate)
         self._multiply_slices(self.latest)
-        if self.latest:  # vectors have none
-            torch._foreach_lerp_(self.covariances, self.latest, 1 - beta2)
+        for covariance, latest in zip(self.covariances, self.latest, strict=True):
+            covariance.lerp_(latest, 1 - beta2)
         if turn:
             self._follow()
 

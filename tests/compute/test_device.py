@@ -62,7 +62,7 @@ from cxr.compute.memory import keep_freed_memory
 if {kept}:
     keep_freed_memory()
 def maps():
-    return [numpy.ones(2**21) for _ in range(10)]
+    return [numpy.ones(2**23) for _ in range(3)]
 maps()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(10):
@@ -70,7 +70,7 @@ for _ in range(10):
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
     faults = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
-    # Ten times 160 MB are 410,000 pages of 4 KiB, or 800 of 2 MiB.
+    # Ten times 200 MB are 490,000 pages of 4 KiB, or 960 of 2 MiB.
     assert (int(faults.stdout) < 100) == kept
 
 

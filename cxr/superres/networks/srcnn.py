@@ -32,8 +32,8 @@ class SRCNN(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the enhanced images."""
-        features = torch.relu(self.extraction(images))
-        mapped = torch.relu(self.mapping(features))
+        features = self.extraction(images).relu_()
+        mapped = self.mapping(features).relu_()
         enhanced: Tensor = self.reconstruction(mapped)
         return enhanced
 

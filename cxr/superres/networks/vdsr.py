@@ -35,9 +35,9 @@ class VDSR(nn.Module):
         first, *middle, last = self.layers
         # The first layer never multiplies in bfloat16, which holds half a grey level of the image at best.
         with torch.autocast(images.device.type, enabled=False):
-            maps = torch.relu(first(images))
+            maps = first(images).relu_()
         for layer in middle:
-            maps = torch.relu(layer(maps))
+            maps = layer(maps).relu_()
         residual: Tensor = last(maps)
         return images + residual
 

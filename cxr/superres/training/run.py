@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cxr.compute.cuda_graph import CudaGraphed
 from cxr.compute.ranks import ALONE, Rank
@@ -149,10 +149,10 @@ class Run:
         nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
         return [errors]
 
-    def _follow(self, means: Sequence[Tensor], weights: Sequence[Tensor], _: object) -> None:
+    def _follow(self, means: Sequence[Tensor], weights: Sequence[Tensor], count: Tensor | int) -> None:
         """Move the running means of the weights towards the `weights` of this step."""
         keep = min(EMA_DECAY, (1 + self.step) / (10 + self.step))  # early weights are soon outdated
-        torch._foreach_lerp_(list(means), list(weights), 1 - keep)
+        get_ema_multi_avg_fn(keep)(means, weights, count)  # type: ignore[no-untyped-call]
 
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:

@@ -67,6 +67,5 @@ def train(
         write_table(places.curves, [{"model": network, **row} for fit in fitted.values() for row in fit.curves])
         trainer.forget()
     last = [row for fit in fitted.values() for row in fit.curves if row["step"] == fit.curves[-1]["step"]]
-    return [
-        f"{network.upper()} {row['degradation']}: {row['gain']:+.2f} dB over bicubic on the validation crops" for row in last
-    ]
+    gained = "dB over bicubic on the validation crops"
+    return [f"{network.upper()} {row['degradation']}: {row['gain']:+.2f} {gained}\n" for row in last]

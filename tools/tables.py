@@ -1,0 +1,163 @@
+"""Write the tables of docs/performance.md from benchmarks/history.csv: `python -m tools.tables`.
+
+A table stands between `<!-- table NAME -->` and `<!-- end -->`. Each cell is the latest figure of its name in the CSV.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+
+from benchmarks.history import HISTORY, ISA, Row, read
+from cxr.foundation.errors import one_line_errors
+from cxr.foundation.files import write_text
+from cxr.foundation.place import ROOT
+
+PAGE = Path("docs/performance.md")
+WORK = {
+    "train_srcnn": "train SRCNN, patches/s",
+    "train_vdsr": "train VDSR, patches/s",
+    "evaluate": "evaluate, images/s",
+    "preprocess": "preprocess, images/s",
+}
+FORMS = ("eager", "eager in float32", "compiled", "kernel")
+GPU = {
+    "train_srcnn with 64 crops step": "SRCNN step, 64 crops",
+    "train_vdsr with 64 crops step": "VDSR step, 64 crops",
+    "train_vdsr with 256 crops step": "VDSR step, 256 crops",
+    "train_srcnn stage": "train_srcnn",
+    "train_vdsr stage": "train_vdsr",
+    "evaluate (300 images at three scales) stage": "evaluate",
+}
+STAGES = ("download", "preprocess", "split", "train_srcnn", "train_vdsr", "evaluate", "errormaps", "diagnose")
+PRECISION = {
+    "vdsr bfloat16 largest PSNR change": "PSNR of an image, at most",
+    "vdsr bfloat16 mean PSNR change": "mean PSNR",
+    "vdsr bfloat16 largest SSIM change": "SSIM of an image, at most",
+}
+
+_TABLE = re.compile(r"(?P<begin><!-- table (?P<name>\w+) -->).*?(?P<end><!-- end -->)", re.DOTALL)
+
+
+class Figures:
+    """The latest figure of each name, by kind of processor."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self.latest = {(row.processor, row.what): row for row in rows}
+        self.processors = list(dict.fromkeys(processor for processor, _ in self.latest))
+
+    def value(self, processor: str, what: str) -> str:
+        """Return the latest value of `what` on `processor`; a dash where it was not measured."""
+        row = self.latest.get((processor, what))
+        return f"{float(row.value):,.4g}" if row else "-"
+
+    def has(self, processor: str, what: str) -> bool:
+        """Tell whether `what` was measured on `processor`."""
+        return (processor, what) in self.latest
+
+    def spread(self, processor: str, what: str) -> str:
+        """Return the latest median of `what`, and from the lowest to the highest value."""
+        if not self.has(processor, f"{what} median"):
+            return "-"
+        middle, low, high = (self.value(processor, f"{what} {each}") for each in ("median", "lowest", "highest"))
+        return f"{middle} ({low} to {high})"
+
+
+def expect(figures: Figures) -> list[str]:
+    """Return what `make bench` found on each kind of processor: our rates, and how many times plain's they are."""
+    rows = [
+        [
+            processor,
+            *(
+                f"{figures.spread(processor, f'{work} ours')}, {figures.value(processor, f'{work} ours over plain')} x"
+                for work in WORK
+            ),
+        ]
+        for processor in figures.processors
+        if figures.has(processor, "train_vdsr ours median")
+    ]
+    return table(("processor", *WORK.values()), rows)
+
+
+def forms(figures: Figures) -> list[str]:
+    """Return how long each network takes in each form."""
+    rows = []
+    for processor, network, what in product(figures.processors, ("srcnn", "vdsr"), ("step", "evaluation")):
+        name = f"{network} {what}"
+        if figures.has(processor, f"{name} eager median"):
+            found = [figures.spread(processor, f"{name} {form}") for form in FORMS]
+            first = figures.value(processor, f"{name} compiled first call")
+            rows.append([_limit(processor), f"{network.upper()} {what}", *found, first])
+    return table(("processor", "ms", *FORMS, "first compiled call, s"), rows)
+
+
+def before(figures: Figures) -> list[str]:
+    """Return what this code and commit e0e6cc4 did in turns on one machine."""
+    rows = []
+    for processor, (work, title) in product(figures.processors, WORK.items()):
+        if figures.has(processor, f"{work} now over e0e6cc4"):
+            sides = [figures.spread(processor, f"{work} {side}") for side in ("at e0e6cc4", "now")]
+            rows.append([_limit(processor), title, *sides, figures.value(processor, f"{work} now over e0e6cc4")])
+    return table(("processor", "", "e0e6cc4", "now", "ratio"), rows)
+
+
+def gpu(figures: Figures) -> list[str]:
+    """Return what steps and stages took on GPUs."""
+    rows = []
+    for processor in figures.processors:
+        if processor.startswith("NVIDIA"):
+            units = {what: figures.latest[processor, what].unit for what in GPU if figures.has(processor, what)}
+            rows.append([processor, *(f"{figures.value(processor, what)} {units.get(what, '')}".strip() for what in GPU)])
+    return table(("GPU", *GPU.values()), rows)
+
+
+def memory(figures: Figures) -> list[str]:
+    """Return the peak memory of each stage, as last measured on any processor."""
+    peaks = {what: row.value for (_, what), row in figures.latest.items() if what.endswith(" peak memory")}
+    return table(("stage", *STAGES), [["MB", *(f"{float(peaks[f'{stage} peak memory']):,.0f}" for stage in STAGES)]])
+
+
+def precision(figures: Figures) -> list[str]:
+    """Return by how much bfloat16 changes what VDSR reaches, as last measured on any processor."""
+    found = {what: row for (_, what), row in figures.latest.items() if what in PRECISION}
+    return table(
+        ("VDSR", *PRECISION.values()), [["bfloat16", *(f"{found[what].value} {found[what].unit}" for what in PRECISION)]]
+    )
+
+
+TABLES: Mapping[str, Callable[[Figures], list[str]]] = {
+    each.__name__: each for each in (expect, forms, before, gpu, memory, precision)
+}
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a Markdown table, the first cell of a row left out where it is that of the row above."""
+    lines, above = [heads, ["---"] * len(heads)], ""
+    for first, *others in rows:
+        lines.append(["" if first == above else first, *others])
+        above = first
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def written(page: str, rows: Iterable[Row]) -> str:
+    """Return the Markdown `page` with its tables as `rows` have them."""
+    figures = Figures(rows)
+    return _TABLE.sub(
+        lambda found: "\n".join([found["begin"], *TABLES[found["name"]](figures), found["end"]]), page
+    )
+
+
+def _limit(processor: str) -> str:
+    """Return what a processor may multiply with: its own instructions, or what oneDNN is limited to."""
+    _, limited, limit = processor.partition(f" with {ISA}=")
+    return f"`{ISA}={limit}`" if limited else processor
+
+
+def main() -> None:
+    """Rewrite the page."""
+    write_text(ROOT / PAGE, written((ROOT / PAGE).read_text(encoding="utf-8"), read(ROOT / HISTORY)))
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()
