@@ -142,9 +142,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 def written(page: str, rows: Iterable[Row]) -> str:
     """Return the Markdown `page` with its tables as `rows` have them."""
     figures = Figures(rows)
-    return _TABLE.sub(
-        lambda found: "\n".join([found["begin"], *TABLES[found["name"]](figures), found["end"]]), page
-    )
+    return _TABLE.sub(lambda found: "\n".join([found["begin"], *TABLES[found["name"]](figures), found["end"]]), page)
 
 
 def _limit(processor: str) -> str:
