@@ -1,7 +1,7 @@
 """Measure the peak memory of each stage on phantoms: `python -m benchmarks.memory FOLDER [--images N]`.
 
 Runs the pipeline's own stages, without DVC, in processes of their own, in the empty FOLDER, with the parameters of params.yaml
-but for few training steps, and appends each one's peak to `benchmarks/history.csv`. Linux and macOS only.
+but for few training steps, and appends each one's peak to `benchmarks/history.csv`. Linux only.
 """
 
 import argparse
@@ -17,9 +17,13 @@ from cxr.foundation.errors import UserError, one_line_errors
 
 PARAMS = Path("params.yaml")
 STEPS, EPOCHS = 40, 2
-PEAK = "import resource, runpy, sys; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True); "
-PEAK += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
-UNIT = 1e6 if sys.platform == "darwin" else 1e3  # of ru_maxrss in a megabyte: bytes there, kilobytes on Linux
+# Of the child as it ends: getrusage would also count what this process held when it started the child.
+PEAK = """
+import runpy, sys
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+(peak,) = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
+print(peak, file=sys.stderr)
+"""
 
 
 def peak(stage: str, folder: Path) -> float:
@@ -32,7 +36,7 @@ def peak(stage: str, folder: Path) -> float:
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(f"{stage} failed in {folder}: {done.stderr.strip().splitlines()[-1]}")
-    return int(done.stderr.split()[-1]) / UNIT
+    return int(done.stderr.split()[-2]) / 1000  # of kilobytes
 
 
 def main() -> None:

@@ -32,7 +32,6 @@ def run(workspace: Path) -> None:
 
     A set in which a part lacks a class ends with that reason in the metrics, since the other stages need no classes.
     """
-    keep_freed_memory()
     settings = params.read(workspace / PARAMS, "diagnose", Diagnose)
     degrade = params.read(workspace / PARAMS, "degrade", Degrade)
     device = choose_device(params.read(workspace / PARAMS, "runtime", Runtime).device)
@@ -55,4 +54,5 @@ def run(workspace: Path) -> None:
 
 if __name__ == "__main__":
     with errors.one_line_errors():
+        keep_freed_memory()
         run(Path())

@@ -31,12 +31,12 @@ def run(workspace: Path) -> None:
     data = packed.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
     archive = Archive.open(workspace / RESTORED, data, degrade)
     quality = per_image.read(workspace / PER_IMAGE)
-    errors = mean_errors.load(workspace / ERRORS, degrade.degradations)
+    means_of = mean_errors.load(workspace / ERRORS, degrade.degradations)
     with files.replacing_folder(workspace / PANELS) as folder:
         for degradation in tqdm(degrade.degradations, "errormaps", unit="degradation", disable=None):
             for name, panel in panels(data, archive, quality, degradation, settings):
                 save(panel, folder / f"{name}.png")
-            name, means = mean_map(errors[degradation], quality, degradation)
+            name, means = mean_map(means_of[degradation], quality, degradation)
             save(means, folder / f"{name}.png")
 
 

@@ -27,14 +27,13 @@ METRICS, STATISTICS = Path("metrics/evaluate.json"), Path("metrics/statistics.js
 
 def run(workspace: Path) -> None:
     """Evaluate the models of `workspace` on its test split; write metrics, tables, mean error maps and restored images."""
-    keep_freed_memory()
     degrade = params.read(workspace / PARAMS, "degrade", Degrade)
     device = choose_device(params.read(workspace / PARAMS, "runtime", Runtime).device)
     data = packed.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
     restorers = Restorers(workspace / MODELS, degrade, device)
     with files.replacing_folder(workspace / RESTORED) as folder:
-        per_image, errors = restorers.evaluate(data, folder)
-    errors.save(workspace / ERRORS)
+        per_image, mean_errors = restorers.evaluate(data, folder)
+    mean_errors.save(workspace / ERRORS)
     files.write_table(workspace / PER_IMAGE, per_image)
     in_the_mean = means(per_image, NAMES)
     for metric, path in CHARTS.items():
@@ -50,4 +49,5 @@ def run(workspace: Path) -> None:
 
 if __name__ == "__main__":
     with errors.one_line_errors():
+        keep_freed_memory()
         run(Path())

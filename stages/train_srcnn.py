@@ -33,7 +33,6 @@ FURTHER = 1 / 3  # share of the steps that each further scale's network takes fr
 
 def run(workspace: Path) -> None:
     """Train on the training split of `workspace`, choose on its validation split, and write the models and their curves."""
-    keep_freed_memory()
     path = workspace / PARAMS
     settings, degrade = params.read(path, "train_srcnn", Training), params.read(path, "degrade", Degrade)
     augment, runtime = params.read(path, "augment", Augment), params.read(path, "runtime", Runtime)
@@ -56,4 +55,5 @@ def run(workspace: Path) -> None:
 
 if __name__ == "__main__":
     with errors.one_line_errors():
+        keep_freed_memory()
         run(Path())

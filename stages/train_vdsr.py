@@ -26,7 +26,7 @@ CHECKPOINTS, MODEL, CURVES = Path("checkpoints"), Path("models/vdsr.safetensors"
 
 def run(workspace: Path) -> None:
     """Train on the training split of `workspace`, choose on its validation split, and write the model and its curves."""
-    keep_freed_memory()
+    places = Places(IMAGES, TABLE, SPLIT, CHECKPOINTS, MODEL, CURVES)
     path = workspace / PARAMS
     settings, degrade = params.read(path, "train_vdsr", Training), params.read(path, "degrade", Degrade)
     augment, runtime = params.read(path, "augment", Augment), params.read(path, "runtime", Runtime)
@@ -38,10 +38,10 @@ def run(workspace: Path) -> None:
         rounded = replace(fitted, weights=as_multiplied(fitted.weights, trainer.precision))
         return Trained({"vdsr": rounded}, {"best_step": fitted.best_step, **degrade.levels})
 
-    places = Places(IMAGES, TABLE, SPLIT, CHECKPOINTS, MODEL, CURVES)
     sys.stdout.writelines(train("vdsr", workspace, places, settings, augment, runtime, fit))
 
 
 if __name__ == "__main__":
     with errors.one_line_errors():
+        keep_freed_memory()
         run(Path())

@@ -43,7 +43,8 @@ class Figures:
     """The latest figure of each name, by kind of processor."""
 
     def __init__(self, rows: Iterable[Row]) -> None:
-        self.latest = {(row.processor, row.what): row for row in rows}
+        self.rows = list(rows)
+        self.latest = {(row.processor, row.what): row for row in self.rows}
         self.processors = list(dict.fromkeys(processor for processor, _ in self.latest))
 
     def value(self, processor: str, what: str) -> str:
@@ -64,18 +65,17 @@ class Figures:
 
 
 def expect(figures: Figures) -> list[str]:
-    """Return what `make bench` found on each kind of processor: our rates, and how many times plain's they are."""
-    rows = [
-        [
-            processor,
-            *(
-                f"{figures.spread(processor, f'{work} ours')}, {figures.value(processor, f'{work} ours over plain')} x"
+    """Return what `make bench` last found on each kind of processor: our rates, and how many times plain's they are."""
+    rows = []
+    for processor in figures.processors:
+        runs = [row for row in figures.rows if row.processor == processor and row.source.startswith("make bench")]
+        if runs:
+            last = Figures(row for row in runs if (row.date, row.source) == (runs[-1].date, runs[-1].source))
+            found = [
+                f"{last.spread(processor, f'{work} ours')}, {last.value(processor, f'{work} ours over plain')} x"
                 for work in WORK
-            ),
-        ]
-        for processor in figures.processors
-        if figures.has(processor, "train_vdsr ours median")
-    ]
+            ]
+            rows.append([f"{processor}, {runs[-1].date}", *found])
     return table(("processor", *WORK.values()), rows)
 
 
@@ -113,16 +113,14 @@ def gpu(figures: Figures) -> list[str]:
 
 def memory(figures: Figures) -> list[str]:
     """Return the peak memory of each stage, as last measured on any processor."""
-    peaks = {what: row.value for (_, what), row in figures.latest.items() if what.endswith(" peak memory")}
-    return table(("stage", *STAGES), [["MB", *(f"{float(peaks[f'{stage} peak memory']):,.0f}" for stage in STAGES)]])
+    peaks = {what.removesuffix(" peak memory"): f"{float(row.value):,.0f}" for (_, what), row in figures.latest.items()}
+    return table(("stage", *STAGES), [["MB", *(peaks.get(stage, "-") for stage in STAGES)]])
 
 
 def precision(figures: Figures) -> list[str]:
     """Return by how much bfloat16 changes what VDSR reaches, as last measured on any processor."""
-    found = {what: row for (_, what), row in figures.latest.items() if what in PRECISION}
-    return table(
-        ("VDSR", *PRECISION.values()), [["bfloat16", *(f"{found[what].value} {found[what].unit}" for what in PRECISION)]]
-    )
+    found = {what: f"{row.value} {row.unit}".strip() for (_, what), row in figures.latest.items()}
+    return table(("", *PRECISION.values()), [["VDSR in bfloat16", *(found.get(what, "-") for what in PRECISION)]])
 
 
 TABLES: Mapping[str, Callable[[Figures], list[str]]] = {
@@ -148,7 +146,7 @@ def written(page: str, rows: Iterable[Row]) -> str:
 def _limit(processor: str) -> str:
     """Return what a processor may multiply with: its own instructions, or what oneDNN is limited to."""
     _, limited, limit = processor.partition(f" with {ISA}=")
-    return f"`{ISA}={limit}`" if limited else processor
+    return f"the same, `{ISA}={limit}`" if limited else processor
 
 
 def main() -> None:

@@ -11,7 +11,8 @@ MEMORY = {-4: 0, -1: 2**31 - 1, -8: 1}
 def keep_freed_memory() -> None:
     """Let this process keep what it frees; where the C library is not GNU's, do nothing.
 
-    glibc gives much of it back to the system, and getting it again page by page takes time: maps of 33 MB and more always.
+    glibc gives much of it back to the system, and getting that again page by page takes time. Without this it always gives back
+    maps of 33 MB and more.
     """
     with suppress(AttributeError, OSError, TypeError):  # no mallopt (musl, macOS), or no C library to open so (Windows)
         mallopt = ctypes.CDLL(None).mallopt

@@ -38,10 +38,8 @@ class SOAP(Optimizer):
 
         Raises ValueError when `params` are several groups.
         """
-        super().__init__(params, {"lr": lr, "betas": betas})
-        if len(self.param_groups) > 1:
-            raise ValueError("SOAP steps one group of parameters; make a SOAP for each")
-        self.steps = 0
+        self.betas, self.steps = betas, 0
+        super().__init__(params, {"lr": lr})
         alike: dict[Shape, list[Tensor]] = {}
         for weight in self.param_groups[0]["params"]:
             alike.setdefault(tuple(weight.shape), []).append(weight)
@@ -60,6 +58,16 @@ class SOAP(Optimizer):
         self.covariances, self.bases, self.latest = ([own.new_zeros(square) for square in squares] for _ in range(3))
         self.recorded: dict[bool, CudaGraphed] = {}
 
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Take the only group. Raises ValueError for another one."""
+        if self.param_groups:
+            raise ValueError("SOAP steps one group of parameters; make a SOAP for each")
+        super().add_param_group(param_group)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all of it, so that copies are whole; torch's own keeps `state` and `param_groups` alone."""
+        return self.__dict__.copy()
+
     def state_dict(self) -> dict[str, Any]:
         """Return what `load_state_dict` needs to go on from here; the tensors change with every step."""
         tensors = [self.momentum, self.variance, *self.covariances, *self.bases]
@@ -74,7 +82,7 @@ class SOAP(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Take a step down the gradients, which all weights must have; return what `closure`, if given, makes of them."""
+        """Take a step down the gradients, which all weights must have; return the loss of `closure`, which may compute them."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -84,7 +92,7 @@ class SOAP(Optimizer):
         if self.steps == 1:
             self._begin(gradients)
             return loss
-        (beta1, beta2), taken, device = self.param_groups[0]["betas"], self.steps - 1, self.gradient.device
+        (beta1, beta2), taken, device = self.betas, self.steps - 1, self.gradient.device
         turn = taken % EVERY[device.type] == 0
         scales = self.param_groups[0]["lr"], 1 - beta1**taken, math.sqrt(1 - beta2**taken)
         if device.type == "cuda":
@@ -112,7 +120,7 @@ class SOAP(Optimizer):
         or on a GPU tensors without dimensions.
         """
         rate, of_momentum, of_spread = scales
-        beta1, beta2 = self.param_groups[0]["betas"]
+        beta1, beta2 = self.betas
         self._gather(gradients)
         self.momentum.lerp_(self.gradient, 1 - beta1)
         self._turn(self.gradient, self.along)

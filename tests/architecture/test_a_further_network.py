@@ -87,7 +87,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         (project / path).write_text(text)
     (project / "cxr/superres/networks/dummy.py").write_text(NETWORK)
     stage = (ROOT / "stages/train_vdsr.py").read_text()
-    stage = stage.replace("from cxr.superres.kernels.vdsr import FORMS\n", "").replace(", forms=FORMS", "")  # as published
+    stage = stage.replace("kernels.vdsr import FORMS", "kernels.forms import AS_PUBLISHED").replace("=FORMS", "=AS_PUBLISHED")
     stage = stage.replace("vdsr", "dummy").replace("VDSR", "Dummy")
     (project / "stages/train_dummy.py").write_text(stage)
     write_params(project, TINY, HALVES)

@@ -158,3 +158,5 @@ def test_it_is_an_optimizer_as_torchs_own_are():
 def test_several_groups_of_parameters_are_refused():
     with pytest.raises(ValueError, match="one group"):
         SOAP([{"params": [nn.Parameter(torch.ones(2))]}, {"params": [nn.Parameter(torch.ones(2))]}], lr=0.1)
+    with pytest.raises(ValueError, match="one group"):
+        SOAP([nn.Parameter(torch.ones(2))], lr=0.1).add_param_group({"params": [nn.Parameter(torch.ones(2))]})

@@ -260,7 +260,8 @@ def test_vdsr_sees_detail_finer_than_bfloat16_holds_in_a_bright_image(form):
     assert (rough - exact)[inner].std() < 0.1 * (exact - image)[inner].std()
 
 
-def test_weights_as_multiplied_are_the_same_in_bfloat16_and_nearer_to_it_in_float32():
+@pytest.mark.parametrize("form", [Published, InOnePass])
+def test_weights_as_multiplied_are_the_same_in_bfloat16_and_nearer_to_it_in_float32(form):
     network = load_model(PRETRAINED.with_name("vdsr.safetensors"), torch.device("cpu")).networks[2]
     with torch.no_grad():
         for parameter in network.parameters():  # weights between those that bfloat16 holds
@@ -269,7 +270,7 @@ def test_weights_as_multiplied_are_the_same_in_bfloat16_and_nearer_to_it_in_floa
 
     def made() -> tuple[torch.Tensor, torch.Tensor]:
         with torch.inference_mode():
-            return network(bicubic), Published(network, torch.bfloat16)(bicubic)
+            return network(bicubic), form(network, torch.bfloat16)(bicubic)
 
     exact, rough = made()
     network.load_state_dict(vdsr.as_multiplied(network.state_dict(), torch.bfloat16))

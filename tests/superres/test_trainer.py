@@ -14,6 +14,9 @@ from cxr.foundation.errors import UserError
 from cxr.foundation.runtime import Runtime
 from cxr.sources.phantom.scene import draw
 from cxr.superres.degradation import to_levels
+from cxr.superres.kernels import srcnn as srcnn_kernels
+from cxr.superres.kernels import vdsr as vdsr_kernels
+from cxr.superres.kernels.srcnn_around_level import AroundLevel
 from cxr.superres.networks import srcnn, vdsr
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
@@ -30,6 +33,7 @@ from tests.support.tiny import TINY, write_params
 MADE_WITH = {"code": "c", "torch": torch.__version__}
 AUGMENT = Augment(flip=True, zoom=0.6, rotation=5.0, warped=0.25)
 CPU = torch.device("cpu")
+FORMS = {"srcnn": srcnn_kernels.FORMS, "vdsr": vdsr_kernels.FORMS}
 X2 = Degradation(2)
 ALL = [Degradation(scale) for scale in (2, 3, 4)]
 
@@ -64,7 +68,8 @@ def fit(data: Dataset, folder: Path, network: str = "vdsr", minutes: float = 100
     fresh = SRCNN() if network == "srcnn" else VDSR()
     start = srcnn.start_from_bicubic if network == "srcnn" else vdsr.start_from_bicubic
     start(fresh, 0)
-    return trainer(data, folder, minutes, **changes).fit(network, fresh, ALL if network == "vdsr" else [X2])
+    degradations = ALL if network == "vdsr" else [X2]
+    return trainer(data, folder, minutes, **changes).fit(network, fresh, degradations, forms=FORMS[network])
 
 
 def equal(a: Fitted, b: Fitted) -> bool:
@@ -82,9 +87,20 @@ def test_a_short_run_already_beats_bicubic(data, tmp_path, network, steps):
     assert best > 0.03
 
 
+@pytest.mark.parametrize("network", ["srcnn", "vdsr"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_two_runs_are_equal_bit_for_bit(data, tmp_path, precision):
-    assert equal(fit(data, tmp_path / "a", precision=precision), fit(data, tmp_path / "b", precision=precision))
+def test_two_runs_are_equal_bit_for_bit(data, tmp_path, network, precision):
+    assert equal(*(fit(data, tmp_path / name, network, precision=precision) for name in "ab"))
+
+
+def test_srcnn_learns_around_its_level_in_bfloat16(workspace, monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        AroundLevel, "__init__", lambda self, *given, make=AroundLevel.__init__: made.append(make(self, *given))
+    )
+    write_params(workspace, TINY, {"train_srcnn": {"precision": "bfloat16", "steps": 2}})
+    train_srcnn.run(workspace)
+    assert len(made) == 3  # one for each scale
 
 
 def spoil_once(monkeypatch, step: int) -> None:
@@ -172,9 +188,9 @@ def test_a_finished_network_comes_back_from_its_checkpoint_until_that_is_forgott
     first = trainer(data, tmp_path)
     network = VDSR()
     vdsr.start_from_bicubic(network, 0)
-    fitted = first.fit("vdsr", network, ALL)
+    fitted = first.fit("vdsr", network, ALL, forms=FORMS["vdsr"])
     monkeypatch.setattr(Crops, "draw", lambda *_: pytest.fail("trained again"))
-    assert equal(trainer(data, tmp_path).fit("vdsr", VDSR(), ALL), fitted)
+    assert equal(trainer(data, tmp_path).fit("vdsr", VDSR(), ALL, forms=FORMS["vdsr"]), fitted)
     first.forget()
     assert list(tmp_path.iterdir()) == []
 
@@ -305,7 +321,7 @@ def test_networks_are_judged_in_what_they_are_evaluated_in(data, tmp_path, valid
     fresh = VDSR()
     vdsr.start_from_bicubic(fresh, 0)
     fitted = trainer(data, tmp_path, precision="bfloat16", validations=1).fit(
-        "vdsr", fresh, [X2], validation_precision=validation_precision
+        "vdsr", fresh, [X2], validation_precision=validation_precision, forms=FORMS["vdsr"]
     )
     network = torch.nn.utils.convert_conv2d_weight_memory_format(VDSR(), torch.channels_last)
     network.load_state_dict(fitted.weights)

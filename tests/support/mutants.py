@@ -280,8 +280,8 @@ MUTANTS = [
     Mutant(
         "all images are evaluated, not the test split's",
         "cxr/superres/evaluation/restore.py",
-        'data.table["split"] == "test"',
-        'data.table["split"] == "val"',
+        'rows = data.rows("test")',
+        'rows = data.rows("val")',
         "tests/stages/test_evaluate.py::test_every_test_image_is_measured_as_scikit_image_does",
     ),
     Mutant(

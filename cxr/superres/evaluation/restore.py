@@ -41,10 +41,12 @@ class Restorers:
 
     def evaluate(self, data: Dataset, folder: Path) -> Evaluated:
         """Restore and measure the test images of `data` at every degradation, and keep in `folder` what was restored."""
-        tests = data.table[data.table["split"] == "test"]
-        errors, measurements = MeanErrors(len(tests)), []
-        with Archive.writer(folder, tests["id"].tolist(), data.images.shape[1], self.degrade.degradations) as writer:
-            for row, described in tqdm(tests.iterrows(), "evaluate", len(tests), unit="image", disable=None):
+        rows = data.rows("test")
+        errors, measurements = MeanErrors(len(rows)), []
+        ids = data.table["id"].iloc[rows].tolist()
+        with Archive.writer(folder, ids, data.images.shape[1], self.degrade.degradations) as writer:
+            for row in tqdm(rows, "evaluate", unit="image", disable=None):
+                described = data.table.iloc[row]
                 of_image = {"image": described["id"], "class": described["class"], "patient": described["patient"]}
                 for degradation in self.degrade.degradations:
                     restored = self.restore(data.images[row], described["id"], degradation)

@@ -1,1 +1,1 @@
-"""The networks' convolutions, fast."""
+"""Faster forms of the networks, and which form runs where."""

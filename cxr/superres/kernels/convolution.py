@@ -1,4 +1,4 @@
-"""Convolutions and their gradients, for networks that run their layers back by hand: fewer passes over memory than autograd."""
+"""Convolutions and their gradients for forms that are not run by autograd, with fewer passes over memory."""
 
 import torch
 import torch.nn.functional as F

@@ -34,7 +34,7 @@ class Forms(NamedTuple):
     """The forms of one network by name, and which of them is to learn and which to restore on a device in a precision."""
 
     by_name: Mapping[str, Callable[[Any, torch.dtype], nn.Module]]
-    """Each shares the parameters of the network that it is made of, and multiplies in the precision given."""
+    """Each shares the parameters of the network that it is made of, and multiplies in the precision given or a better one."""
     to_learn: Choice = published
     to_restore: Choice = published
 
@@ -43,7 +43,7 @@ class Forms(NamedTuple):
         return self.by_name[self.to_learn(device, precision)](network, precision)
 
     def restoring(self, network: nn.Module, device: torch.device, precision: torch.dtype) -> nn.Module:
-        """Return `network` in the form in which it restores; it has no gradients."""
+        """Return `network` in the form in which it restores; it may have no gradients."""
         return self.by_name[self.to_restore(device, precision)](network, precision)
 
 

@@ -10,7 +10,7 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 
 from cxr.superres.kernels.convolution import conv_relu, gradient_before_relu, sums
 from cxr.superres.kernels.forms import Forms, Published
-from cxr.superres.networks.vdsr import DEPTH, VDSR, WIDTH
+from cxr.superres.networks.vdsr import VDSR, WIDTH
 
 ALIGNED = 8  # channels, at least, of what a GPU convolves fast
 
@@ -45,11 +45,7 @@ class ByHand(nn.Module):
 
 
 class InOnePass(nn.Module):
-    """VDSR that restores, multiplying in `precision`, with ReLU inside its convolutions and nothing kept.
-
-    The first layer multiplies in float32, and the second takes its maps and weights in two parts each, as `ByHand` the image:
-    most of what `precision` would lose is lost there.
-    """
+    """VDSR that restores, multiplying in `precision` but for its first layer, with ReLU inside its convolutions."""
 
     def __init__(self, network: VDSR, precision: torch.dtype) -> None:
         super().__init__()
@@ -58,17 +54,9 @@ class InOnePass(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the enhanced images, float32 (N, 1, H, W)."""
         dtype, (weights, biases) = self.precision, _parameters(self.network)
-        maps, done = images, 0
-        if dtype != images.dtype:
-            maps = conv_relu(maps, weights[0], biases[0], padding=1)
-            coarse = maps.to(dtype)
-            fine = maps.sub_(coarse).to(dtype)
-            rough = weights[1].to(dtype)
-            maps = F.conv2d(coarse, (weights[1] - rough).to(dtype), biases[1].to(dtype), padding=1)
-            maps.add_(F.conv2d(fine, rough, padding=1))
-            maps, done = maps.add_(F.conv2d(coarse, rough, padding=1)).relu_(), 2
-        for number in range(done, DEPTH - 1):
-            maps = conv_relu(maps, weights[number].to(dtype), biases[number].to(dtype), padding=1)
+        maps = conv_relu(images, weights[0], biases[0], padding=1).to(dtype)
+        for weight, bias in zip(weights[1:-1], biases[1:-1], strict=True):
+            maps = conv_relu(maps, weight.to(dtype), bias.to(dtype), padding=1)
         residual = F.conv2d(maps, weights[-1].to(dtype), biases[-1].to(dtype), padding=1)
         return images + residual.to(images.dtype)
 

@@ -59,8 +59,7 @@ def start_from_bicubic(network: VDSR, seed: int) -> None:
 def as_multiplied(weights: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
     """Return a VDSR's `weights` (a state_dict) rounded to `dtype` where the network rounds them when it multiplies in that.
 
-    What it makes of an image in `dtype` is then the same, and in float32 all but the same: most of what long training lets
-    the two differ by is the rounding of weights (docs/performance.md, section Precision).
+    What it makes of an image in `dtype` is then the same, and in float32 nearer to that: what is left is the rounding of maps.
     """
     return {
         name: tensor if name.startswith("layers.0.") else tensor.to(dtype).to(tensor.dtype) for name, tensor in weights.items()

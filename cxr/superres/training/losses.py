@@ -13,7 +13,7 @@ from cxr.superres.training.crops import crops_of_degradation
 class Losses:
     """Sums of the mean absolute errors of crops by degradation, to which crops are dealt out in turn, and their numbers.
 
-    The sums stay on the device, so that no step waits for a GPU.
+    The sums stay on the device, so that no step fetches them from a GPU.
     """
 
     def __init__(self, degradations: int, device: torch.device) -> None:

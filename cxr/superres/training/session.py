@@ -62,10 +62,10 @@ def train(
         fitted, description = fit(trainer)
         if not rank.first:
             return []
-        weights = {name: fit.weights for name, fit in fitted.items()}
+        weights = {name: each.weights for name, each in fitted.items()}
         modelfile.write(places.model, weights, {"network": network, **description, **trainer.description})
-        write_table(places.curves, [{"model": network, **row} for fit in fitted.values() for row in fit.curves])
+        write_table(places.curves, [{"model": network, **row} for each in fitted.values() for row in each.curves])
         trainer.forget()
-    last = [row for fit in fitted.values() for row in fit.curves if row["step"] == fit.curves[-1]["step"]]
+    last = [row for each in fitted.values() for row in each.curves if row["step"] == each.curves[-1]["step"]]
     gained = "dB over bicubic on the validation crops"
     return [f"{network.upper()} {row['degradation']}: {row['gain']:+.2f} {gained}\n" for row in last]

@@ -1,4 +1,4 @@
-"""Training a super-resolution network: loop, schedule, precision, validation, checkpoints, progress."""
+"""Training a super-resolution network: data, device, the loop, validation, checkpoints, progress."""
 
 import sys
 import time
@@ -16,7 +16,7 @@ from cxr.compute.device import choose_device, choose_precision, repeatable
 from cxr.compute.ranks import ALONE, Rank
 from cxr.dataset.packed import Dataset, digest
 from cxr.foundation.runtime import Runtime
-from cxr.superres.kernels.forms import AS_PUBLISHED, Forms
+from cxr.superres.kernels.forms import Forms
 from cxr.superres.settings import Degradation
 from cxr.superres.training.crops import Crops, needed_margin
 from cxr.superres.training.run import Row, Run
@@ -72,7 +72,8 @@ class Trainer:
         degradations: Sequence[Degradation],
         steps: int | None = None,
         validation_precision: torch.dtype = torch.float32,
-        forms: Forms = AS_PUBLISHED,
+        *,
+        forms: Forms,
     ) -> Fitted:
         """Train `network` for `degradations` together, for the settings' steps or for `steps`; return what validated best.
 
