@@ -30,11 +30,6 @@ GPU = {
     "evaluate (300 images at three scales) stage": "evaluate",
 }
 STAGES = ("download", "preprocess", "split", "train_srcnn", "train_vdsr", "evaluate", "errormaps", "diagnose")
-PRECISION = {
-    "vdsr bfloat16 largest PSNR change": "PSNR of an image, at most",
-    "vdsr bfloat16 mean PSNR change": "mean PSNR",
-    "vdsr bfloat16 largest SSIM change": "SSIM of an image, at most",
-}
 
 _TABLE = re.compile(r"(?P<begin><!-- table (?P<name>\w+) -->).*?(?P<end><!-- end -->)", re.DOTALL)
 
@@ -117,15 +112,7 @@ def memory(figures: Figures) -> list[str]:
     return table(("stage", *STAGES), [["MB", *(peaks.get(stage, "-") for stage in STAGES)]])
 
 
-def precision(figures: Figures) -> list[str]:
-    """Return by how much bfloat16 changes what VDSR reaches, as last measured on any processor."""
-    found = {what: f"{row.value} {row.unit}".strip() for (_, what), row in figures.latest.items()}
-    return table(("", *PRECISION.values()), [["VDSR in bfloat16", *(found.get(what, "-") for what in PRECISION)]])
-
-
-TABLES: Mapping[str, Callable[[Figures], list[str]]] = {
-    each.__name__: each for each in (expect, forms, before, gpu, memory, precision)
-}
+TABLES: Mapping[str, Callable[[Figures], list[str]]] = {each.__name__: each for each in (expect, forms, before, gpu, memory)}
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
