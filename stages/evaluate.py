@@ -39,10 +39,9 @@ def run(workspace: Path) -> None:
     for metric, path in CHARTS.items():
         files.write_table(workspace / path, bars(in_the_mean, metric))
     files.write_table(workspace / GAINS, gains_by_image(per_image))
-    made = {**provenance.made_with("evaluate"), "device": device.type, "precision": restorers.precisions()}
-    files.write_json(
-        workspace / STATISTICS, {**summary(per_image), "made_with": [made]}
-    )  # a list, which metrics diff leaves out
+    # In a list, which metrics diff leaves out.
+    made = [{**provenance.made_with("evaluate"), "device": device.type, "precision": restorers.precisions()}]
+    files.write_json(workspace / STATISTICS, {**summary(per_image), "made_with": made})
     files.write_json(workspace / METRICS, {**in_the_mean, "test_set": packed.digest(data.images, data.rows("test"))[:12]})
     print(table(per_image))
 
