@@ -53,8 +53,8 @@ def operations(name: str, settings: Training, scales: int) -> float:
 
 def training_rate(name: str, folder: Path, settings: Training, device: torch.device, steps: int = 200) -> float:
     """Return the operations a second of a network's training on the images of `folder`, once it runs."""
-    data = packed.load(folder / train_vdsr.IMAGES, folder / train_vdsr.TABLE, folder / train_vdsr.SPLIT)
-    images = data.images[data.rows("train")[:400]]
+    data = packed.load(folder / train_vdsr.PIXELS, folder / train_vdsr.TABLE, folder / train_vdsr.SPLIT)
+    images = data.images.chosen(data.rows("train")[:400])
     with repeatable():
         run, draw_batch = start_training(name, images, settings.batch, settings.patch, device)
 

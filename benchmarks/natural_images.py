@@ -90,7 +90,8 @@ def windows(images: Path, sets: str) -> tuple[npt.NDArray[np.uint8], pd.DataFram
                     windows.append(whole[top : top + WINDOW, left : left + WINDOW])
                     part = "val" if number % HELD_OUT == 0 else "train"
                     rows.append(dict.fromkeys(TEXTS, "") | {"id": f"{name}/{path.stem} {top} {left}", "split": part})
-    return np.stack(windows), pd.DataFrame(rows)
+    table = pd.DataFrame(rows).assign(begin=np.arange(len(rows)) * WINDOW**2, rows=WINDOW, columns=WINDOW, bits=8)
+    return np.stack(windows), table
 
 
 def prepare(folder: Path, images: Path, arguments: argparse.Namespace, device: torch.device) -> None:
@@ -99,8 +100,8 @@ def prepare(folder: Path, images: Path, arguments: argparse.Namespace, device: t
     print(f"\nTraining with the {name} budget for a {device.type.upper()}", flush=True)
     pixels, table = windows(images, arguments.train)
     (folder / "data").mkdir(parents=True, exist_ok=True)
-    np.save(folder / train_srcnn.IMAGES, pixels)
-    write_table(folder / train_srcnn.TABLE, table[list(TEXTS)])
+    np.save(folder / train_srcnn.PIXELS, pixels.ravel())
+    write_table(folder / train_srcnn.TABLE, table.drop(columns="split"))
     write_table(folder / train_srcnn.SPLIT, table[["id", "split"]])
     yaml = YAML()
     document = yaml.load(train_srcnn.PARAMS)

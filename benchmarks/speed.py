@@ -36,6 +36,7 @@ from benchmarks import history, plain
 from cxr.compute import modelfile
 from cxr.compute.device import choose_precision
 from cxr.compute.memory import keep_freed_memory
+from cxr.dataset.packed import Frames
 from cxr.foundation import params
 from cxr.foundation.errors import one_line_errors
 from cxr.sources.phantom.scene import draw
@@ -250,7 +251,7 @@ def our_share(name: str, images: Images) -> Callable[[], Round]:
 def our_steps(name: str, images: Images) -> tuple[Callable[[], object], Callable[[], object]]:
     """Return a function that takes a step as our stage does, and one with neither data nor optimiser: the bare network's."""
     keep_freed_memory()
-    run, draw_batch = start_training(name, images, plain.BATCH, plain.PATCH, torch.device("cpu"))
+    run, draw_batch = start_training(name, Frames.of(images), plain.BATCH, plain.PATCH, torch.device("cpu"))
 
     def as_the_stage() -> None:
         run.train_step(*draw_batch())
@@ -261,7 +262,7 @@ def our_steps(name: str, images: Images) -> tuple[Callable[[], object], Callable
 
 
 def start_training(
-    name: str, images: Images, batch: int, patch: int, device: torch.device
+    name: str, images: Frames, batch: int, patch: int, device: torch.device
 ) -> tuple[Run, Callable[[], tuple[Tensor, Tensor]]]:
     """Return a training run as our stages start it, but for batch and patch, and the function that draws its next batch."""
     network = SRCNN() if name == "srcnn" else VDSR()
@@ -299,7 +300,7 @@ def our_evaluation(images: Images, folder: Path) -> Callable[[], Round]:
     modelfile.write(folder / "srcnn.safetensors", nets, {"network": "srcnn", "mapping": 5, **described})
     modelfile.write(folder / "vdsr.safetensors", {"vdsr": VDSR().state_dict()}, {"network": "vdsr", **described})
     restorers = Restorers(folder, degrade, torch.device("cpu"))
-    turns = cycle(images)
+    turns = cycle(Frames.of(images))
 
     def evaluate() -> None:
         image = next(turns)

@@ -22,7 +22,7 @@ from cxr.superres.methods import ORIGINAL
 from cxr.superres.settings import Degrade
 
 PARAMS = Path("params.yaml")
-IMAGES, TABLE, SPLIT = Path("data/images.npy"), Path("data/images.csv"), Path("data/split.csv")
+PIXELS, TABLE, SPLIT = Path("data/pixels.npy"), Path("data/images.csv"), Path("data/split.csv")
 RESTORED = Path("data/restored")
 METRICS, FIGURES = Path("metrics/diagnose.json"), Path("plots/diagnose")
 
@@ -35,7 +35,7 @@ def run(workspace: Path) -> None:
     settings = params.read(workspace / PARAMS, "diagnose", Diagnose)
     degrade = params.read(workspace / PARAMS, "degrade", Degrade)
     device = choose_device(params.read(workspace / PARAMS, "runtime", Runtime).device)
-    data = packed.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
+    data = packed.load(workspace / PIXELS, workspace / TABLE, workspace / SPLIT)
     archive = Archive.open(workspace / RESTORED, data, degrade)
     if reason := obstacle(data):
         print(f"Nothing can be said of diagnosis: {reason}")

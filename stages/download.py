@@ -32,6 +32,11 @@ def run(workspace: Path) -> None:
             fetched = local.survey(folder)
         else:
             fetched = local.fetch(source, folder)
+        from cxr.dataset.patients import patient
+        from cxr.sources import table
+
+        listed = sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*"))
+        table.write(folder, [table.Listed(each, each, patient(each), each.split("/")[0]) for each in listed])
     files.write_json(workspace / METRICS, {"source": settings.source, "images": fetched.images, "sha256": fetched.sha256})
     by_class = ", ".join(f"{count} {name}" for name, count in fetched.images.items())
     print(

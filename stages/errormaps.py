@@ -19,7 +19,7 @@ from cxr.superres.evaluation.settings import ErrorMaps
 from cxr.superres.settings import Degrade
 
 PARAMS = Path("params.yaml")
-IMAGES, TABLE, SPLIT = Path("data/images.npy"), Path("data/images.csv"), Path("data/split.csv")
+PIXELS, TABLE, SPLIT = Path("data/pixels.npy"), Path("data/images.csv"), Path("data/split.csv")
 PER_IMAGE, ERRORS, RESTORED = Path("plots/per_image.csv"), Path("data/mean_errors.npz"), Path("data/restored")
 PANELS = Path("plots/errormaps")
 
@@ -28,7 +28,7 @@ def run(workspace: Path) -> None:
     """Draw the panels of `workspace` into a folder that replaces the one of an earlier run."""
     settings = params.read(workspace / PARAMS, "errormaps", ErrorMaps)
     degrade = params.read(workspace / PARAMS, "degrade", Degrade)
-    data = packed.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
+    data = packed.load(workspace / PIXELS, workspace / TABLE, workspace / SPLIT)
     archive = Archive.open(workspace / RESTORED, data, degrade)
     quality = per_image.read(workspace / PER_IMAGE)
     means_of = mean_errors.load(workspace / ERRORS, degrade.degradations)

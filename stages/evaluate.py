@@ -18,7 +18,7 @@ from cxr.superres.methods import NAMES
 from cxr.superres.settings import Degrade
 
 PARAMS = Path("params.yaml")
-IMAGES, TABLE, SPLIT = Path("data/images.npy"), Path("data/images.csv"), Path("data/split.csv")
+PIXELS, TABLE, SPLIT = Path("data/pixels.npy"), Path("data/images.csv"), Path("data/split.csv")
 MODELS, RESTORED, ERRORS = Path("models"), Path("data/restored"), Path("data/mean_errors.npz")
 CHARTS = {"psnr": Path("plots/psnr.csv"), "ssim": Path("plots/ssim.csv")}
 PER_IMAGE, GAINS = Path("plots/per_image.csv"), Path("plots/gains.csv")
@@ -29,7 +29,7 @@ def run(workspace: Path) -> None:
     """Evaluate the models of `workspace` on its test split; write metrics, tables, mean error maps and restored images."""
     degrade = params.read(workspace / PARAMS, "degrade", Degrade)
     device = choose_device(params.read(workspace / PARAMS, "runtime", Runtime).device)
-    data = packed.load(workspace / IMAGES, workspace / TABLE, workspace / SPLIT)
+    data = packed.load(workspace / PIXELS, workspace / TABLE, workspace / SPLIT)
     restorers = Restorers(workspace / MODELS, degrade, device)
     with files.replacing_folder(workspace / RESTORED) as folder:
         per_image, mean_errors = restorers.evaluate(data, folder)

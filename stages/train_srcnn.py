@@ -25,7 +25,7 @@ from cxr.superres.training.settings import Augment, Training
 from cxr.superres.training.trainer import Fitted, Trainer
 
 PARAMS = Path("params.yaml")
-IMAGES, TABLE, SPLIT = Path("data/images.npy"), Path("data/images.csv"), Path("data/split.csv")
+PIXELS, TABLE, SPLIT = Path("data/pixels.npy"), Path("data/images.csv"), Path("data/split.csv")
 CHECKPOINTS, MODEL, CURVES = Path("checkpoints"), Path("models/srcnn.safetensors"), Path("plots/train_srcnn.csv")
 
 FURTHER = 1 / 3  # share of the steps that each further scale's network takes from where the one before ended
@@ -49,7 +49,7 @@ def run(workspace: Path) -> None:
         best_steps = {name: each.best_step for name, each in fitted.items()}
         return Trained(fitted, {"mapping": mapping, "best_step": best_steps, **degrade.levels})
 
-    places = Places(IMAGES, TABLE, SPLIT, CHECKPOINTS, MODEL, CURVES)
+    places = Places(PIXELS, TABLE, SPLIT, CHECKPOINTS, MODEL, CURVES)
     sys.stdout.writelines(train("srcnn", workspace, places, settings, augment, runtime, fit))
 
 

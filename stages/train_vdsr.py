@@ -20,13 +20,13 @@ from cxr.superres.training.settings import Augment, Training
 from cxr.superres.training.trainer import Trainer
 
 PARAMS = Path("params.yaml")
-IMAGES, TABLE, SPLIT = Path("data/images.npy"), Path("data/images.csv"), Path("data/split.csv")
+PIXELS, TABLE, SPLIT = Path("data/pixels.npy"), Path("data/images.csv"), Path("data/split.csv")
 CHECKPOINTS, MODEL, CURVES = Path("checkpoints"), Path("models/vdsr.safetensors"), Path("plots/train_vdsr.csv")
 
 
 def run(workspace: Path) -> None:
     """Train on the training split of `workspace`, choose on its validation split, and write the model and its curves."""
-    places = Places(IMAGES, TABLE, SPLIT, CHECKPOINTS, MODEL, CURVES)
+    places = Places(PIXELS, TABLE, SPLIT, CHECKPOINTS, MODEL, CURVES)
     path = workspace / PARAMS
     settings, degrade = params.read(path, "train_vdsr", Training), params.read(path, "degrade", Degrade)
     augment, runtime = params.read(path, "augment", Augment), params.read(path, "runtime", Runtime)

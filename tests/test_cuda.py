@@ -9,6 +9,7 @@ from cxr.compute import soap
 from cxr.compute.cuda_graph import CudaGraphed
 from cxr.compute.device import repeatable
 from cxr.compute.soap import SOAP
+from cxr.dataset.packed import Frames
 from cxr.superres.kernels.srcnn import FORMS as SRCNN_FORMS
 from cxr.superres.kernels.vdsr import FORMS as VDSR_FORMS
 from cxr.superres.networks import srcnn, vdsr
@@ -108,7 +109,7 @@ def test_soap_steps_as_on_a_cpu(monkeypatch):
 
 
 def test_crops_are_those_of_a_cpu(monkeypatch):
-    images = np.random.default_rng(0).integers(0, 256, (5, 144, 144), dtype=np.uint8)
+    images = Frames.of(np.random.default_rng(0).integers(0, 256, (5, 144, 144), dtype=np.uint8))
     augment = Augment(flip=True, zoom=0.7, rotation=5.0, warped=0.5)
     on_cpu, stored = (Crops(images, np.array([4, 0, 2]), augment, 36, 7, 0, d, margin=needed_margin(ALL)) for d in (CPU, CUDA))
     monkeypatch.setattr(crops, "ROOM", 0)
@@ -129,7 +130,7 @@ def test_crops_are_those_of_a_cpu(monkeypatch):
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_two_runs_are_equal_bit_for_bit(name, precision):
-    images = np.random.default_rng(0).integers(0, 256, (5, 144, 144), dtype=np.uint8)
+    images = Frames.of(np.random.default_rng(0).integers(0, 256, (5, 144, 144), dtype=np.uint8))
     trained = []
     for _ in range(2):
         ours = run(name, CUDA, precision, ALL)

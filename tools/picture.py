@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from cxr.dataset import packed
+from cxr.figures.error_maps import panel
 from cxr.figures.layout import pixels
-from cxr.figures.panels import error_panel
 from cxr.foundation import params
 from cxr.foundation.errors import one_line_errors
 from cxr.foundation.files import replacing
@@ -18,7 +18,6 @@ from cxr.superres.evaluation.archive import Archive
 from cxr.superres.evaluation.per_image import read
 from cxr.superres.evaluation.settings import ErrorMaps
 from cxr.superres.evaluation.showcase import choose
-from cxr.superres.methods import NAMES
 from cxr.superres.settings import Degradation, Degrade
 
 PICTURE = Path("docs/errormap.png")
@@ -34,20 +33,17 @@ def draw(workspace: Path) -> Image.Image:
     """
     settings = params.read(workspace / "params.yaml", "errormaps", ErrorMaps)
     degrade = params.read(workspace / "params.yaml", "degrade", Degrade)
-    data = packed.load(*(workspace / "data" / name for name in ("images.npy", "images.csv", "split.csv")))
+    data = packed.load(*(workspace / "data" / name for name in ("pixels.npy", "images.csv", "split.csv")))
     archive = Archive.open(workspace / "data/restored", data, degrade)
     per_image = read(workspace / "plots/per_image.csv")
     (chosen,) = [image for rule, image in choose(per_image, SHOWN.name, 1) if rule == "median"]
     row = int(np.flatnonzero(data.table["id"] == chosen)[0])
-    truth, low, restored = archive.restored(data.images[row], chosen, SHOWN, torch.device("cpu"))
+    restored = archive.restored(data.images[row], chosen, SHOWN, torch.device("cpu"))
     quality = per_image[(per_image["image"] == chosen) & (per_image["degradation"] == SHOWN.name)]
     scores = {
         name: (float(psnr), float(ssim)) for name, psnr, ssim in quality[["model", "psnr", "ssim"]].itertuples(index=False)
     }
-    images = {name: restored[name][0, 0].numpy() for name in NAMES}
-    figure = error_panel(
-        truth[0, 0].numpy(), low[0, 0].numpy(), images, scores, SHOWN.title, TITLE, settings.ceiling, settings.inset
-    )
+    figure = panel(restored, scores, SHOWN, TITLE, settings)
     picture = Image.fromarray(pixels(figure))
     return picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)), Image.Resampling.LANCZOS)
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from cxr.foundation.params import SEED, Must, at_least, between
 
+Frame = Literal["whole", "square"]
 Normalise = Literal["none", "minmax", "percentile"]
 
 
@@ -12,6 +13,7 @@ Normalise = Literal["none", "minmax", "percentile"]
 class Preprocess:
     """Section `preprocess` of params.yaml."""
 
+    frame: Frame
     size: Annotated[int, between(16, 4096)]
     normalise: Normalise
     limit: Annotated[int, at_least(1)]

@@ -26,7 +26,7 @@ def split(table: pd.DataFrame, shares: Split) -> pd.DataFrame:
     if patients < len(PARTS):
         raise UserError(f"{patients} patients cannot be split into {', '.join(PARTS)}; get more images")
     # scikit-learn wants at least one class with an image for each fold; so few images as that are split regardless of class.
-    strata = table["class"] if table["class"].value_counts().max() >= len(PARTS) else pd.Series(0, table.index)
+    strata = table["findings"] if table["findings"].value_counts().max() >= len(PARTS) else pd.Series(0, table.index)
     folds = _folds(shares, min(_FINEST, patients, int(strata.value_counts().max())))
     kfold = StratifiedGroupKFold(n_splits=sum(folds), shuffle=True, random_state=shares.seed)
     with warnings.catch_warnings():
@@ -43,11 +43,11 @@ def split(table: pd.DataFrame, shares: Split) -> pd.DataFrame:
 def counts(table: pd.DataFrame, parts: pd.DataFrame) -> dict[str, dict[str, dict[str, int]]]:
     """Count {"images" and "patients": {part: {class: n}}} of `table` (id, class, patient) under `parts` (id, split)."""
     joined = table.merge(parts, on="id", validate="one_to_one")
-    classes = sorted(joined["class"].unique())
+    classes = sorted(joined["findings"].unique())
 
     def by_class(column: str, part: str) -> dict[str, int]:
         chosen = joined[joined["split"] == part]
-        return {name: int(chosen.loc[chosen["class"] == name, column].nunique()) for name in classes}
+        return {name: int(chosen.loc[chosen["findings"] == name, column].nunique()) for name in classes}
 
     return {
         "images": {part: by_class("id", part) for part in PARTS},

@@ -3,7 +3,7 @@
 import copy
 import importlib
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +13,13 @@ from torch import Generator, Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from cxr.dataset.packed import Images
+from cxr.dataset.packed import Frame, Frames, Integers
 from cxr.detection.compact import Compact, standardised
 from cxr.detection.settings import Diagnose
 from cxr.foundation.errors import UserError
 from cxr.foundation.randomness import generator
 
-POSITIVE = "PNEUMONIA"
+NEGATIVE, POSITIVE = "NORMAL", "PNEUMONIA"
 SHIFT = 16  # pixels by which a training image is moved at most
 EMA_DECAY = 0.95  # share of the running mean of the weights that each step keeps
 WEIGHT_DECAY = 0.05
@@ -74,19 +74,21 @@ def lacking(labels: npt.NDArray[np.bool_], parts: Mapping[str, npt.NDArray[np.in
     """Return why nothing can be told when the rows of one of `parts`, by name, are all of one class; else None."""
     for part, rows in parts.items():
         if len(set(labels[rows])) < 2:
-            return f"the {part} images are not of both classes, NORMAL and {POSITIVE}; give more of them"
+            return f"the {part} images are not of both classes, {NEGATIVE} and {POSITIVE}; give more of them"
     return None
 
 
 def train(
-    images: Images,
+    images: Frames,
     labels: npt.NDArray[np.bool_],
-    train_rows: npt.NDArray[np.intp],
-    val_rows: npt.NDArray[np.intp],
+    train_rows: Integers,
+    val_rows: Integers,
     settings: Diagnose,
     device: torch.device,
 ) -> nn.Module:
-    """Return a classifier trained on rows `train_rows` of `images` (N, S, S), the epoch being chosen on the rows `val_rows`.
+    """Return a classifier trained on rows `train_rows` of `images`, the epoch being chosen on the rows `val_rows`.
+
+    It sees the central squares, which are of one size, since the shape of the whole frame can tell the class.
 
     Cross-entropy with AdamW (Loshchilov and Hutter, ICLR 2019) along a cosine, on images mirrored and moved at random; what is
     judged is the running mean of the weights. `labels` (N,) are true for PNEUMONIA.
@@ -103,10 +105,10 @@ def train(
 
 def _trained(
     network: nn.Module,
-    images: Images,
+    images: Frames,
     labels: Tensor,
-    train_rows: npt.NDArray[np.intp],
-    val_rows: npt.NDArray[np.intp],
+    train_rows: Integers,
+    val_rows: Integers,
     settings: Diagnose,
 ) -> nn.Module:
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY)
@@ -132,17 +134,29 @@ def _trained(
 
 
 @torch.inference_mode()
-def predicted(network: nn.Module, images: Images | Sequence[Tensor], rows: npt.NDArray[np.intp] | None = None) -> Tensor:
-    """Return the logits (N,) of the images in `rows`, or of each of a sequence of uint8 tensors (1, 1, H, W)."""
+def predicted(network: nn.Module, images: Frames | Sequence[Tensor], rows: Integers | None = None) -> Tensor:
+    """Return the logits (N,) of the images in `rows`, or of each of a sequence of tensors (1, 1, H, W) in [0, 1]."""
     network.eval()
     device = next(network.parameters()).device
-    chosen: Any = images if rows is None else (_pixels(images, rows[i : i + 1], device) for i in range(len(rows)))
-    found = [network(image if image.is_floating_point() else image.to(device).float() / 255) for image in chosen]
-    return torch.cat(found)
+    if isinstance(images, Frames):
+        return torch.cat([network(_pixels(images, [row], device)) for row in (range(len(images)) if rows is None else rows)])
+    return torch.cat([network(central_square(image.to(device))) for image in images])
 
 
-def _pixels(images: Any, rows: npt.NDArray[np.intp], device: torch.device) -> Tensor:
-    return torch.from_numpy(images[rows]).to(device).unsqueeze(1).float() / 255
+def central_square(images: Tensor) -> Tensor:
+    """Return the central squares (N, 1, S, S) of `images` (N, 1, H, W)."""
+    height, width = images.shape[-2:]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return images[..., top : top + side, left : left + side]
+
+
+def _pixels(images: Frames, rows: Integers | Sequence[int], device: torch.device) -> Tensor:
+    return torch.cat([central_square(_unit_range(images[row])) for row in rows]).to(device)
+
+
+def _unit_range(image: Frame) -> Tensor:
+    return torch.from_numpy(image.pixels.astype(np.float32))[None, None] / image.white
 
 
 def _moved(images: Tensor, source: Generator) -> Tensor:

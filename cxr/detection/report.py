@@ -115,6 +115,12 @@ def _rounded(found: Estimate) -> dict[str, float]:
     return {name: round(value, DECIMALS) for name, value in found._asdict().items()}
 
 
+def _of_neither(left_out: Mapping[str, int]) -> list[str]:
+    """Return a line on the images of neither class, if there are any."""
+    named = ", ".join(f"{count} {name}" for name, count in left_out.items())
+    return [f"Left out, since they are of neither class: {named}."] if left_out else []
+
+
 def table(found: Mapping[str, Any]) -> str:
     """Return the findings as lines of text."""
 
@@ -124,7 +130,8 @@ def table(found: Mapping[str, Any]) -> str:
     areas = [record for record in found["intervals"] if record["metric"] == "auc"]
     lines = [
         f"Test split: {found['images']} images of {found['patients']} patients, {found['negatives']} of the images NORMAL.",
-        "NORMAL against PNEUMONIA, by a classifier of the original images.",
+        "NORMAL against PNEUMONIA, by a classifier of the original images; it sees their central squares.",
+        *_of_neither(found["left_out"]),
         "In brackets: 95% interval, bootstrapped by patient. For research, not for diagnosis.",
         "",
         "AUC, all images                  sharpness alike in both classes",

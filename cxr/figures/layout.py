@@ -39,22 +39,26 @@ def pixels(figure: Figure) -> Grey8:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
+Shape = tuple[int, int]
+"""Rows and columns."""
+
+
 class Placed(NamedTuple):
-    """An image in its square on the page: `side` pixels of the figure from the upper left corner (`left`, `top`)."""
+    """An image on the page: `shape` in pixels of the figure, from the upper left corner (`left`, `top`)."""
 
     image: AxesImage
     left: int
     top: int
-    side: int
-    extent: int
-    """Pixels a side of the image, or of that whose size it stands for."""
+    shape: Shape
+    extent: Shape
+    """Rows and columns of the image, or of that whose size it stands for."""
 
 
 class Layout:
-    """A figure measured in its own pixels from the upper left corner, with equal square panels in columns side by side.
+    """A figure measured in its own pixels from the upper left corner, with equal panels in columns side by side.
 
-    Lengths given to `px` and text sizes are in units of which a panel has 512 unless told, so that the picture of a
-    small image is laid out as that of a large one.
+    A panel is `panel` pixels wide. Lengths given to `px` and text sizes are in units of which that is 512 unless told, so that
+    the picture of a small image is laid out as that of a large one.
     """
 
     def __init__(
@@ -120,31 +124,32 @@ class Layout:
         """Write `name` upwards beside the row."""
         self.text(name, self._margin - self.px(10), top + height / 2, 22, rotation=90, va="center", ha="right", color="#404040")
 
-    def grey(self, image: Grey8, left: int, top: int, side: int, *, extent: int | None = None) -> Placed:
-        """Show a grey image as it is, its pixels stretched to `extent` pixels a side of another image if given."""
+    def grey(self, image: Grey8, left: int, top: int, shape: Shape, *, extent: Shape | None = None) -> Placed:
+        """Show a grey image as it is in `shape`, its pixels stretched to the `extent` of another image if given."""
         # As RGB, since the colour map "gray" of matplotlib draws some grey levels one level too dark.
-        return self._image(np.stack([image] * 3, axis=-1), left, top, side, extent or len(image))
+        return self._image(np.stack([image] * 3, axis=-1), left, top, shape, extent or image.shape)
 
-    def errors(self, errors: npt.NDArray[Any], left: int, top: int, side: int, norm: Normalize) -> Placed:
-        """Show `errors` (S, S) in the colours of error maps, as `norm` scales them."""
-        return self._image(errors, left, top, side, len(errors), cmap=ERROR_COLOURS, norm=norm)
+    def errors(self, errors: npt.NDArray[Any], left: int, top: int, shape: Shape, norm: Normalize) -> Placed:
+        """Show `errors` (H, W) in the colours of error maps, as `norm` scales them."""
+        return self._image(errors, left, top, shape, errors.shape, cmap=ERROR_COLOURS, norm=norm)
 
     def frame(self, placed: Placed, window: tuple[int, int], side: int) -> None:
         """Outline the window of `side` pixels whose first row and column are given, with a line that lies outside it."""
         row, column = window
-        factor, thick = placed.side / placed.extent, self.px(3)
+        factor, thick = placed.shape[0] / placed.extent[0], self.px(3)
         corner = placed.left + column * factor - thick / 2, placed.top + row * factor - thick / 2
         self._outline(corner, side * factor + thick)
 
     def zoom(self, placed: Placed, window: tuple[int, int], side: int) -> None:
-        """Show nothing but the window, framed."""
+        """Show nothing but the window, framed: `placed` must be a square."""
         row, column = window
-        factor = placed.side / side
-        left, top, length = placed.left - column * factor, placed.top - row * factor, placed.extent * factor
-        placed.image.set_extent((left, left + length, top + length, top))
-        square = Rectangle((placed.left, placed.top), placed.side, placed.side, transform=self._page.transData)
+        factor = placed.shape[0] / side
+        left, top = placed.left - column * factor, placed.top - row * factor
+        height, width = (length * factor for length in placed.extent)
+        placed.image.set_extent((left, left + width, top + height, top))
+        square = Rectangle((placed.left, placed.top), *placed.shape[::-1], transform=self._page.transData)
         placed.image.set_clip_path(square)
-        self._outline((placed.left, placed.top), placed.side)
+        self._outline((placed.left, placed.top), placed.shape[0])
 
     def colour_bar(self, norm: Normalize, top: int, height: int, label: str = ERROR_LABEL) -> None:
         """Draw the scale of error maps to the right of the columns."""
@@ -157,10 +162,11 @@ class Layout:
         bar.set_label(label, fontsize=points, labelpad=6 * self._unit)
         bar.outline.set_linewidth(self._unit)
 
-    def _image(self, image: npt.NDArray[Any], left: int, top: int, side: int, extent: int, **style: Any) -> Placed:
-        box = left, left + side, top + side, top
+    def _image(self, image: npt.NDArray[Any], left: int, top: int, shape: Shape, extent: Shape, **style: Any) -> Placed:
+        height, width = shape
+        box = left, left + width, top + height, top
         drawn = self._page.imshow(image, interpolation="nearest", aspect="auto", extent=box, **style)
-        return Placed(drawn, left, top, side, extent)
+        return Placed(drawn, left, top, shape, extent)
 
     def _outline(self, corner: tuple[float, float], side: float) -> None:
         points = self.px(3) * 72 / DPI

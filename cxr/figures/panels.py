@@ -20,6 +20,7 @@ from cxr.superres.methods import BICUBIC, COLOURS, TITLES
 
 # Of `comparison`: pixels a side of a panel and of the detail that it magnifies, and grey levels at the top of its colours.
 COMPARED, DETAIL, COMPARED_TO = 512, 96, 10
+SQUARE = COMPARED, COMPARED
 
 
 def most_different_window(errors: Sequence[npt.NDArray[Any]], side: int) -> tuple[int, int]:
@@ -41,6 +42,7 @@ def error_panel(
     truth: Grey8,
     low: Grey8,
     restored: Mapping[str, Grey8],
+    errors: Mapping[str, npt.NDArray[Any]],
     scores: Mapping[str, tuple[float, float]],
     task: str,
     title: str,
@@ -49,59 +51,60 @@ def error_panel(
 ) -> Figure:
     """Compose one image's comparison: the images, the detail where the methods differ most, and their error maps.
 
-    `truth` is the uint8 (S, S) ground truth and `low` the smaller uint8 low-resolution input; `task` tells the reader what
-    was asked of the methods. `restored` holds by model (of `methods`) the uint8 (S, S) result, `scores` its PSNR in dB and its
-    SSIM. The maps show |restored - truth| on one scale from 0 to `ceiling` grey levels, whatever lies above in the top
-    colour. The detail is `inset` pixels a side, or a quarter of S if that is less, so that it is always magnified.
+    `truth` is the uint8 (H, W) ground truth and `low` the smaller uint8 low-resolution input; `task` tells the reader what
+    was asked of the methods. `restored` holds by model (of `methods`) the uint8 (H, W) result, `errors` how far it is from the
+    truth (H, W) in grey levels of 255, `scores` its PSNR in dB and its SSIM. The maps are on one scale from 0 to `ceiling`,
+    whatever lies above in the top colour. The detail is `inset` pixels a side, or a quarter of the shorter side if that is
+    less, so that it is always magnified.
     """
-    size = len(truth)
-    side = min(inset, size // 4)
-    errors = {model: _absolute_error(image, truth) for model, image in restored.items()}
+    rows, columns = truth.shape
+    side = min(inset, min(rows, columns) // 4)
     # Clipped as the maps show them: else a burnt-in letter, whose edges are restored worst, would always be the detail.
     window = most_different_window([np.minimum(error, ceiling) for error in errors.values()], side)
 
-    panel = size * -(-320 // size)
-    magnified = round(panel / 2 / side)
+    magnification = -(-320 // min(rows, columns))
+    height, width = panel = rows * magnification, columns * magnification
+    magnified = round(width / 2 / side)
     detail = magnified * side
     # Two details make a column, which may be some pixels wider than the image: 512 for 510 pixels at x3.
-    layout = Layout(panel, 1 + len(restored), column=max(panel, 2 * detail), bar=True)
+    layout = Layout(width, 1 + len(restored), column=max(width, 2 * detail), bar=True)
     images_top = layout.px(160)
-    detail_top = images_top + panel + layout.px(14)
+    detail_top = images_top + height + layout.px(14)
     maps_top = detail_top + detail + layout.px(14)
-    scores_top = maps_top + panel + layout.px(12)
+    scores_top = maps_top + height + layout.px(12)
     layout.open(scores_top + layout.px(106))
     layout.heading(
         title,
-        f"{task}. Framed, and below magnified x{magnified * size / panel:.3g}: the {side} by {side} "
+        f"{task}. Framed, and below magnified x{magnified / magnification:.3g}: the {side} by {side} "
         "pixels where the errors of the methods differ most.",
     )
-    layout.row_name("image", images_top, panel)
+    layout.row_name("image", images_top, height)
     layout.row_name("detail", detail_top, detail)
-    layout.row_name("|error|", maps_top, panel)
-    norm = Normalize(0, ceiling)
+    layout.row_name("|error|", maps_top, height)
+    norm, square = Normalize(0, ceiling), (detail, detail)
 
     left = layout.left(0)
     layout.column_name("Ground truth", "black", left, images_top)
     layout.frame(layout.grey(truth, left, images_top, panel), window, side)
-    layout.zoom(layout.grey(truth, left, detail_top, detail), window, side)
+    layout.zoom(layout.grey(truth, left, detail_top, square), window, side)
     right = left + layout.column - detail
-    layout.zoom(layout.grey(low, right, detail_top, detail, extent=size), window, side)
-    layout.frame(layout.grey(low, left, maps_top, panel, extent=size), window, side)
-    layout.text("Low-resolution input", left, scores_top, 24, width=panel)
-    layout.text(f"{low.shape[1]} by {low.shape[0]} pixels", left, scores_top + layout.px(30), 24, width=panel)
+    layout.zoom(layout.grey(low, right, detail_top, square, extent=truth.shape), window, side)
+    layout.frame(layout.grey(low, left, maps_top, panel, extent=truth.shape), window, side)
+    layout.text("Low-resolution input", left, scores_top, 24, width=width)
+    layout.text(f"{low.shape[1]} by {low.shape[0]} pixels", left, scores_top + layout.px(30), 24, width=width)
 
     for column, (model, image) in enumerate(restored.items(), start=1):
         left = layout.left(column)
         layout.column_name(TITLES[model], COLOURS[model], left, images_top)
         layout.frame(layout.grey(image, left, images_top, panel), window, side)
-        layout.zoom(layout.grey(image, left, detail_top, detail), window, side)
+        layout.zoom(layout.grey(image, left, detail_top, square), window, side)
         right = left + layout.column - detail
-        layout.zoom(layout.errors(errors[model], right, detail_top, detail, norm), window, side)
+        layout.zoom(layout.errors(errors[model], right, detail_top, square, norm), window, side)
         layout.frame(layout.errors(errors[model], left, maps_top, panel, norm), window, side)
         psnr, ssim = scores[model]
-        layout.text(f"PSNR {psnr:.2f} dB", left, scores_top, 24, width=panel)
-        layout.text(f"SSIM {ssim:.4f}", left, scores_top + layout.px(30), 24, width=panel)
-    layout.colour_bar(norm, maps_top, panel)
+        layout.text(f"PSNR {psnr:.2f} dB", left, scores_top, 24, width=width)
+        layout.text(f"SSIM {ssim:.4f}", left, scores_top + layout.px(30), 24, width=width)
+    layout.colour_bar(norm, maps_top, height)
     return layout.figure
 
 
@@ -111,25 +114,30 @@ def mean_error_maps(
 ) -> Figure:
     """Draw the mean |error| of each method over the `count` test images, on one scale, with its mean below.
 
-    `means` holds by model (of `methods`) a float (S, S) array in grey levels. The scale ends at `ceiling` grey levels;
-    if None, at the whole number above all but the highest thousandth of the values.
+    `means` holds by model (of `methods`) a float (H, W) array in grey levels of 255: the grid to which all images were brought.
+    The scale ends at `ceiling` grey levels; if None, at the whole number above all but the highest thousandth of the values.
     """
     if ceiling is None:
         highest = np.quantile(np.stack(list(means.values())), 0.999)
         ceiling = max(1.0, float(np.ceil(highest)))
-    size = len(next(iter(means.values())))
-    layout = Layout(size * -(-320 // size), len(means), bar=True)
+    rows, columns = next(iter(means.values())).shape
+    magnification = -(-320 // min(rows, columns))
+    height, width = panel = rows * magnification, columns * magnification
+    layout = Layout(width, len(means), bar=True)
     maps_top = layout.px(160)
-    below = maps_top + layout.panel + layout.px(12)
+    below = maps_top + height + layout.px(12)
     layout.open(below + layout.px(76))
-    layout.heading("Mean error maps", f"{task}, mean of |error| over {count} test images")
+    layout.heading(
+        "Mean error maps",
+        f"{task}, mean of |error| over {count} test images, each brought to the median shape, {columns} by {rows} pixels",
+    )
     norm = Normalize(0, ceiling)
     for column, (model, mean) in enumerate(means.items()):
         left = layout.left(column)
         layout.column_name(TITLES[model], COLOURS[model], left, maps_top)
-        layout.errors(mean, left, maps_top, layout.panel, norm)
-        layout.text(f"mean {mean.mean():.3f} grey levels", left, below, 24, width=layout.panel)
-    layout.colour_bar(norm, maps_top, layout.panel)
+        layout.errors(mean, left, maps_top, panel, norm)
+        layout.text(f"mean {mean.mean():.3f} grey levels", left, below, 24, width=width)
+    layout.colour_bar(norm, maps_top, height)
     return layout.figure
 
 
@@ -159,13 +167,13 @@ def comparison(bicubic: Grey8, enhanced: Grey8, model: str, title: str) -> Figur
     for place, (name, image) in enumerate(zip((BICUBIC, model), (bicubic, enhanced), strict=True)):
         left = layout.left(place)
         layout.column_name(TITLES[name], COLOURS[name], left, whole_top)
-        layout.grey(whole[place], left, whole_top, COMPARED)
-        layout.grey(image[window], left, detail_top, COMPARED)
+        layout.grey(whole[place], left, whole_top, SQUARE)
+        layout.grey(image[window], left, detail_top, SQUARE)
     left = layout.left(2)
     layout.column_name("|difference|", "black", left, whole_top)
     beside = _whole(np.zeros_like(bicubic)) > 0  # where the square holds no image
-    layout.errors(np.ma.masked_array(_whole(difference.astype(np.uint8)), beside), left, whole_top, COMPARED, norm)
-    layout.errors(difference[window], left, detail_top, COMPARED, norm)
+    layout.errors(np.ma.masked_array(_whole(difference.astype(np.uint8)), beside), left, whole_top, SQUARE, norm)
+    layout.errors(difference[window], left, detail_top, SQUARE, norm)
     layout.colour_bar(norm, whole_top, COMPARED, "|difference|, grey levels of 255")
     return layout.figure
 

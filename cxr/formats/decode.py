@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 Grey = NDArray[np.uint8] | NDArray[np.uint16]
-Kind = Literal["damaged", "too small", "duplicate"]
+Kind = Literal["damaged", "too small", "duplicate", "no radiograph", "external patient"]
 
 MAX_PIXELS = 100_000_000
 """The largest radiographs have some 20 million pixels; a small file that claims more than this is made to fill the memory."""

@@ -1,5 +1,7 @@
 """How well scores tell two classes apart, with what of it is certain, by patient."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import laplace
@@ -55,8 +57,8 @@ def sensitivity_at(specificity: float, scores: Floats, labels: Truths) -> float:
     return float((scores[labels] > threshold).mean())
 
 
-def sharpness(image: npt.NDArray[np.uint8]) -> float:
-    """Return the logarithm of the variance of the Laplacian of `image` (H, W), a measure of focus.
+def sharpness(image: npt.NDArray[Any]) -> float:
+    """Return the logarithm of the variance of the Laplacian of `image` (H, W), in grey levels of 255: a measure of focus.
 
     Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy: a comparative study", ICPR 2000.
     """

@@ -1,11 +1,12 @@
-"""PSNR and SSIM as the super-resolution papers report them, on 8-bit grey images, for whole batches on any device."""
+"""PSNR and SSIM as the super-resolution papers report them, on grey levels of any depth, for whole batches on any device."""
 
 import math
 
 import torch
 from torch import Tensor
 
-DATA_RANGE = 255
+WHITE = 255
+"""The level of white in 8 bits."""
 # SSIM's window and constants: Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to
 # structural similarity", IEEE Transactions on Image Processing 13(4), 2004, section III-B and III-C.
 SIGMA = 1.5
@@ -14,19 +15,20 @@ BLOCK = 64  # columns that one band matrix filters: wider ones hold more zeros, 
 K1, K2 = 0.01, 0.03
 
 
-def psnr(images: Tensor, truth: Tensor, shave: int) -> Tensor:
+def psnr(images: Tensor, truth: Tensor, shave: int, white: int | Tensor = WHITE) -> Tensor:
     """Return the peak signal-to-noise ratio of each image in dB, float64 (N,); infinite where there is no error.
 
-    `images` are grey levels from 0 to 255, (N, 1, H, W), and so is `truth`, or one for all (1, 1, H, W); `shave` pixels at
-    each border do not count.
+    `images` are grey levels from 0 to `white`, (N, 1, H, W), and so is `truth`, or one for all (1, 1, H, W); `shave` pixels at
+    each border do not count. `white`, the range of the data, is that of all images, or of each (N, 1, 1, 1).
     Raises ValueError when the shapes differ or nothing is left after shaving.
     """
     images, truth = _shaved(images, truth, shave)
     mse = (images - truth).square().mean(dim=(1, 2, 3))
-    return 20 * math.log10(DATA_RANGE) - 10 * mse.log10()
+    peak = white.flatten().double().log10() if isinstance(white, Tensor) else math.log10(white)
+    return 20 * peak - 10 * mse.log10()
 
 
-def ssim(images: Tensor, truth: Tensor, shave: int) -> Tensor:
+def ssim(images: Tensor, truth: Tensor, shave: int, white: int | Tensor = WHITE) -> Tensor:
     """Return the mean structural similarity of each image, float64 (N,), at most 1.
 
     `images` are grey levels from 0 to 255, (N, 1, H, W), and so is `truth`, or one for all (1, 1, H, W); `shave` pixels at
@@ -41,7 +43,7 @@ def ssim(images: Tensor, truth: Tensor, shave: int) -> Tensor:
     moments = torch.cat([images, images * images + truth * truth, images * truth, truth])
     mean_x, mean_power, mean_xy, mean_y = torch.split(_gaussian(moments), [len(images)] * 3 + [len(truth)])
     product, power = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
-    c1, c2 = (K1 * DATA_RANGE) ** 2, (K2 * DATA_RANGE) ** 2
+    c1, c2 = (K1 * white) ** 2, (K2 * white) ** 2
     luminance = (2 * product + c1) / (power + c1)
     return (luminance * (2 * (mean_xy - product) + c2) / (mean_power - power + c2)).mean(dim=(1, 2, 3))
 

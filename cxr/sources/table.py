@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from cxr.foundation.files import replacing
+from cxr.foundation.errors import UserError
+from cxr.foundation.files import replacing, whole
 
 NAME = "table.csv"
 BETWEEN = "|"
@@ -33,7 +34,7 @@ class Listed(NamedTuple):
     spacing: str = ""
     """Millimetres from one pixel to the next."""
     boxes: str = ""
-    """What is ill, joined by BETWEEN: left, top, width and height as shares of the image's width and height, after the finding."""
+    """Where it is ill, joined by BETWEEN: a finding, if known, then left, top, width and height as shares of the image's."""
     mask: str = ""
     """The path, below the folder, of an image that is not black where something is ill."""
 
@@ -44,3 +45,13 @@ def write(folder: Path, rows: Iterable[Listed]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(Listed._fields)
         writer.writerows(sorted(rows))
+
+
+def read(folder: Path) -> list[Listed]:
+    """Return the rows of the table of `folder`. Raises UserError when it is missing, or is not what `write` writes."""
+    path = folder / NAME
+    with whole(path), path.open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file)
+        if tuple(rows.fieldnames or ()) != Listed._fields:
+            raise UserError(f"{path} does not have the columns {', '.join(Listed._fields)}; run the stage download again")
+        return [Listed(**row) for row in rows]

@@ -10,9 +10,16 @@ from cxr.compute.device import to_device_async
 from cxr.foundation.randomness import generator
 from cxr.superres.settings import Degradation
 
-# Bicubic weights at x2 and x4 are dyadic, so that exact halves of a grey level are common, and float32 noise (1e-5 grey
+# Bicubic weights at x2 and x4 are dyadic, so that exact halves of a grey level are common, and float32 noise (1e-5 of 256 grey
 # levels) would round them differently from one window, batch or device to another. This much is added before rounding.
 TIE = 1e-3
+WHITE = 255
+"""The level of white in 8 bits."""
+FINEST_IN_FLOAT32 = (1 << 12) - 1
+"""Of images whose white is above this level, float32 would lose TIE."""
+
+White = int | Tensor
+"""The level of white of all images, or that of each (N, 1, 1, 1)."""
 
 # How far, in low-resolution pixels, an output pixel of `low_resolution` followed by `enlarge` can see: the antialiased cubic
 # reaches two to either side on the way down and two on the way up, and each grid is offset by less than one.
@@ -44,23 +51,35 @@ def crop_to_multiple(images: Tensor, scale: int) -> Tensor:
     return images[..., : height - height % scale, : width - width % scale]
 
 
-def low_resolution(images: Tensor, scale: int, noise: Tensor | None = None) -> Tensor:
-    """Return the low-resolution copies (N, 1, H/scale, W/scale) of `images` (N, 1, H, W), both float32 in [0, 1].
+def in_unit_range(levels: Tensor, white: White = WHITE) -> Tensor:
+    """Return grey `levels` from 0 to `white`, integers, in [0, 1]: float32, or float64 where they are deeper than 12 bits."""
+    return levels.to(working_dtype(white)) / white
+
+
+def working_dtype(white: White) -> torch.dtype:
+    """Return in what dtype images with so many levels are degraded."""
+    deepest = white if isinstance(white, int) else int(white.max())
+    return torch.float32 if deepest <= FINEST_IN_FLOAT32 else torch.float64
+
+
+def low_resolution(images: Tensor, scale: int, noise: Tensor | None = None, white: White = WHITE) -> Tensor:
+    """Return the low-resolution copies (N, 1, H/scale, W/scale) of `images` (N, 1, H, W), both in [0, 1] and of one dtype.
 
     Antialiased bicubic interpolation (a = -0.5) as MATLAB's imresize, which the papers used, then the `noise` of the
-    detector in grey levels (N, 1, H/scale, W/scale), if any, and rounding to 8 bits.
+    detector (N, 1, H/scale, W/scale), if any, in grey levels of 255 whatever the depth, and rounding to the levels there are.
+    Images from `in_unit_range` have the dtype that this needs.
     Raises ValueError when H or W is no multiple of `scale`.
     """
     height, width = images.shape[-2:]
     if height % scale or width % scale:
         raise ValueError(f"{height}x{width} is no multiple of the scale {scale}; use crop_to_multiple first")
     low = resize(images, height // scale, width // scale)
-    return to_levels(low if noise is None else low + to_device_async(noise, low.device) / 255).float() / 255
+    return _rounded(low if noise is None else low + to_device_async(noise, low.device) / WHITE, white) / white
 
 
 def enlarge(low: Tensor, scale: int) -> Tensor:
     """Return `low` (N, 1, h, w) brought to (N, 1, h*scale, w*scale) by bicubic interpolation, float32 in [0, 1]."""
-    return interpolated(low, scale).clamp(0, 1)
+    return interpolated(low, scale).clamp(0, 1).float()
 
 
 def interpolated(low: Tensor, scale: int) -> Tensor:
@@ -69,24 +88,34 @@ def interpolated(low: Tensor, scale: int) -> Tensor:
     return resize(low, height * scale, width * scale)
 
 
-def observe(images: Tensor, scale: int, noise: Tensor | None = None) -> Tensor:
+def observe(images: Tensor, scale: int, noise: Tensor | None = None, white: White = WHITE) -> Tensor:
     """Return what a network is given for the ground truth `images` (N, 1, H, W): same shape, float32 in [0, 1].
 
-    `noise` is that of `low_resolution`.
+    `noise` and `white` are those of `low_resolution`.
     """
-    return enlarge(low_resolution(images, scale, noise), scale)
+    return enlarge(low_resolution(images, scale, noise, white), scale)
 
 
-def to_levels(images: Tensor) -> Tensor:
-    """Return `images` in [0, 1] as 8-bit grey levels (uint8): clipped, halves rounded up."""
-    return (images * 255 + 0.5 + TIE).floor().clamp(0, 255).to(torch.uint8)
+def to_levels(images: Tensor, white: White = WHITE) -> Tensor:
+    """Return `images` in [0, 1] as grey levels from 0 to `white`: clipped, halves rounded up.
+
+    uint8, or int32 where they are deeper than 8 bits.
+    """
+    deepest = white if isinstance(white, int) else int(white.max())
+    return _rounded(images, white).to(torch.uint8 if deepest <= WHITE else torch.int32)
+
+
+def _rounded(images: Tensor, white: White) -> Tensor:
+    levels = (images * white + 0.5 + TIE).floor().clamp_min(0)
+    return levels.clamp_max(white) if isinstance(white, int) else levels.minimum(white.to(levels.dtype))
 
 
 def resize(images: Tensor, height: int, width: int) -> Tensor:
-    """Return `images` (N, 1, H, W), float32, as (N, 1, height, width) by antialiased bicubic interpolation (a = -0.5)."""
+    """Return `images` (N, 1, H, W) as (N, 1, height, width), floats, by antialiased bicubic interpolation (a = -0.5)."""
     if max(*images.shape[-2:], height, width) > SMALL:
         return _interpolated(images, height, width)
-    down, across = (_weights(*lengths, images.device) for lengths in zip(images.shape[-2:], (height, width), strict=True))
+    lengths = zip(images.shape[-2:], (height, width), strict=True)
+    down, across = (_weights(*each, images.device, images.dtype) for each in lengths)
     with torch.autocast(images.device.type, enabled=False):  # which lets interpolations be, but would round products
         return down @ images @ across.mT
 
@@ -96,7 +125,7 @@ def _interpolated(images: Tensor, height: int, width: int) -> Tensor:
 
 
 @cache  # for good, since a CUDA graph may read them
-def _weights(length: int, wanted: int, device: torch.device) -> Tensor:
+def _weights(length: int, wanted: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Return by what pixels in a line of `length` are multiplied, and added up, to be a line of `wanted`: (wanted, length)."""
     with torch.inference_mode(False):  # kept for uses in which gradients are wanted, too
-        return _interpolated(torch.eye(length, device=device)[None, None], wanted, length)[0, 0]
+        return _interpolated(torch.eye(length, device=device, dtype=dtype)[None, None], wanted, length)[0, 0]

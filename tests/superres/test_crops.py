@@ -3,12 +3,13 @@ import pytest
 import torch
 from PIL import Image
 
+from cxr.dataset.packed import Frames
 from cxr.foundation.errors import UserError
 from cxr.foundation.randomness import generator
 from cxr.superres.degradation import MARGIN, observe
 from cxr.superres.settings import Degradation
 from cxr.superres.training import crops as crops_module
-from cxr.superres.training.crops import GRID, Crops, cut_windows, cut_windows_on_gpu, needed_margin, pairs, squares
+from cxr.superres.training.crops import GRID, Crops, Stored, cut_windows, needed_margin, pairs, squares
 from cxr.superres.training.settings import Augment
 
 PLAIN = Augment(flip=False, zoom=1.0, rotation=0.0, warped=0.0)
@@ -25,12 +26,13 @@ def images() -> np.ndarray:
 
 
 def crops_of(images: np.ndarray, augment: Augment, rows=(0, 1, 2, 3, 4), batch=6, seed=0, margin=MARGIN) -> Crops:
-    return Crops(images, np.array(rows), augment, PATCH, batch, seed, CPU, margin=margin)
+    return Crops(Frames.of(images), np.array(rows), augment, PATCH, batch, seed, CPU, margin=margin)
 
 
 def truths(crops: Crops, step: int) -> np.ndarray:
     """Return the ground truths of a step in grey levels."""
-    return levels(squares(*crops.draw(step), PATCH))
+    drawn = crops.draw(step)
+    return levels(squares(drawn.crops, drawn.corners, PATCH))
 
 
 def blocks(images: np.ndarray, rows) -> dict[bytes, tuple[int, int, int]]:
@@ -116,7 +118,7 @@ def test_warped_crops_have_no_filled_corners_and_keep_their_size(margin):
     white = np.full((1, 200, 200), 255, np.uint8)
     crops = crops_of(white, Augment(flip=True, zoom=0.6, rotation=20.0, warped=1.0), rows=(0,), margin=margin)
     for step in range(40):
-        crop, corners = crops.draw(step)
+        crop, corners, _ = crops.draw(step)
         assert crop.shape == (6, 1, PATCH + 2 * margin, PATCH + 2 * margin)
         assert torch.equal(corners, torch.full((2, 6), margin))
         torch.testing.assert_close(crop, torch.ones_like(crop), rtol=0, atol=1e-5)
@@ -165,8 +167,9 @@ def test_an_image_with_no_room_to_warp_gives_plain_crops():
 
 
 def test_crops_are_augmented_first_and_degraded_after(images):
-    crops, corners = crops_of(images, Augment(True, 0.6, 5.0, 1.0)).draw(0)
-    inputs, truth = pairs(crops, corners, PATCH, [Degradation(scale) for scale in (2, 3, 4)], generator(0))
+    crops, corners, _ = crops_of(images, Augment(True, 0.6, 5.0, 1.0)).draw(0)
+    kinds = [Degradation(scale) for scale in (2, 3, 4)]
+    inputs, truth = pairs(crops, corners, patch=PATCH, degradations=kinds, source=generator(0))
     inner = slice(MARGIN, -MARGIN)
     for i, scale in enumerate([2, 3, 4, 2, 3, 4]):
         expected = observe(crops[i : i + 1], scale)[0, :, inner, inner]
@@ -186,7 +189,7 @@ def test_any_patch_with_the_least_margin_is_still_the_window_of_the_degraded_ima
         for left in places
     }
     flip = Augment(flip=True, zoom=1.0, rotation=0.0, warped=0.0)
-    crops = Crops(images, np.arange(2), flip, patch, 6, 0, CPU, margin=needed_margin(degradations))
+    crops = Crops(Frames.of(images), np.arange(2), flip, patch, 6, 0, CPU, margin=needed_margin(degradations))
     for step in range(8):
         for both in torch.cat(crops.observed(step, degradations), dim=1):
             turns = [each.rot90(k, (1, 2)) for each in (both, both.flip(2)) for k in range(4)]
@@ -202,7 +205,7 @@ def test_pixels_that_no_degradation_sees_make_no_difference(images, scale, patch
     augment = Augment(flip=True, zoom=0.5, rotation=0.0, warped=warped)
     # zoom by exactly one half: no side has to be rounded
     monkeypatch.setattr(crops_module, "_uniform", lambda _, low, high: low)
-    large = images.repeat(2, axis=1).repeat(2, axis=2)
+    large = Frames.of(images.repeat(2, axis=1).repeat(2, axis=2))
     less, more = (
         Crops(large, np.arange(2), augment, patch, 6, 0, CPU, margin=m) for m in (needed_margin(degradations), MARGIN)
     )
@@ -217,7 +220,7 @@ def test_over_the_steps_every_degradation_gets_its_share_of_the_crops(images, ba
     kinds = [Degradation(2), Degradation(3), Degradation(4)]
     dealt = []
     for step in range(3):
-        drawn, corners = crops.draw(step)
+        drawn, corners, _ = crops.draw(step)
         inputs, _ = crops.observed(step, kinds)
         whole = {kind.scale: squares(observe(drawn, kind.scale), corners, PATCH) for kind in kinds}
         for i, seen in enumerate(inputs):
@@ -229,7 +232,7 @@ def test_over_the_steps_every_degradation_gets_its_share_of_the_crops(images, ba
 
 def test_crops_get_the_noise_of_their_degradation_and_the_truth_none(images):
     crops = crops_of(images, PLAIN, batch=60)
-    truth, corners = crops.draw(0)
+    truth, corners, _ = crops.draw(0)
     inputs, without = crops.observed(0, [Degradation(2), Degradation(2, 5.0)])
     assert torch.equal(without, squares(truth, corners, PATCH))
     clean = squares(observe(truth, 2), corners, PATCH)
@@ -238,24 +241,89 @@ def test_crops_get_the_noise_of_their_degradation_and_the_truth_none(images):
     assert noise.std().item() * 255 > 2  # what enlarging leaves of 5 levels of white noise
     again, _ = crops.observed(0, [Degradation(2), Degradation(2, 5.0)])
     assert torch.equal(again, inputs)
-    later, _ = pairs(truth, corners, PATCH, [Degradation(2), Degradation(2, 5.0)], generator(0, 1, "grain"))
+    kinds = [Degradation(2), Degradation(2, 5.0)]
+    later, _ = pairs(truth, corners, patch=PATCH, degradations=kinds, source=generator(0, 1, "grain"))
     assert not torch.equal(later[1::2], inputs[1::2])
 
 
 def test_cut_returns_the_windows_asked_for(images):
     rows, top, left = np.array([4, 0]), np.array([3, 100]), np.array([50, 0])
-    cuts = cut_windows(images, rows, top, left, 20)
+    cuts = cut_windows(Frames.of(images), rows, top, left, 20)
     assert np.array_equal(cuts[0], images[4, 3:23, 50:70])
     assert np.array_equal(cuts[1], images[0, 100:120, 0:20])
 
 
-def test_cutting_all_at_once_gives_the_same_crops(images):
+@pytest.mark.parametrize("bits", [8, 16])
+def test_cutting_all_at_once_gives_the_same_crops(images, bits):
     quarters, mirrored = np.arange(8) % 4, np.arange(8) // 4
     rows, top, left = np.arange(8) % 5, np.arange(8) * 3, 100 - np.arange(8) * 7
-    expected = [np.rot90(crop, turns) for crop, turns in zip(cut_windows(images, rows, top, left, 20), quarters, strict=True)]
+    kind = {8: np.uint8, 16: np.uint16}[bits]
+    frames = Frames.of([(image.astype(kind) * (257 if bits == 16 else 1))[:, : 140 - i] for i, image in enumerate(images)], bits)
+    expected = [np.rot90(crop, turns) for crop, turns in zip(cut_windows(frames, rows, top, left, 20), quarters, strict=True)]
     expected = [np.fliplr(crop) if mirror else crop for crop, mirror in zip(expected, mirrored, strict=True)]
     places = torch.from_numpy(np.stack([rows, top, left, quarters, mirrored]))
-    assert np.array_equal(cut_windows_on_gpu(torch.from_numpy(images), places, 20), np.stack(expected))
+    assert np.array_equal(Stored.filled(frames, CPU).cut(places, 20), np.stack(expected))
+
+
+def test_equal_frames_give_the_bytes_of_a_stack(images):
+    """The flat path against a plain second one on an array (N, S, S), whose places are drawn for all images alike."""
+    crops = crops_of(images, Augment(flip=True, zoom=1.0, rotation=0.0, warped=0.0))
+    side = crops.side
+    for step in range(20):
+        source = generator(0, step)
+        torch.rand((), generator=source)  # whether to warp
+        pick = torch.randint(5, (6,), generator=source)
+        room = (144 - PATCH) // (2 * GRID) + 1
+        places = (torch.rand((2, 6), dtype=torch.float64, generator=source) * room).floor().long() * GRID
+        first = (places - MARGIN).clamp(0, (144 - side) // GRID * GRID)
+        behind = torch.randint(2, (2, 6), generator=source) == 1
+        first = torch.where(behind, 144 - side - first, first)
+        quarters, mirrored = torch.randint(4, (2, 6), generator=source)
+        windows = np.lib.stride_tricks.sliding_window_view(images, (side, side), axis=(1, 2))[pick, *first]
+        turned = [np.rot90(window, quarter) for window, quarter in zip(windows, quarters, strict=True)]
+        expected = [turn[:, ::-1] if mirror % 2 else turn for turn, mirror in zip(turned, mirrored, strict=True)]
+        assert np.array_equal(levels(crops.draw(step).crops), np.stack(expected))
+
+
+def test_crops_of_frames_of_all_shapes_reach_every_edge():
+    """Each image's crops come from all over it, though images differ in shape."""
+    shapes = [(109, 160), (130, 109), (109, 109)]
+    frames = [np.full(shape, 50 * number, np.uint8) for number, shape in enumerate(shapes)]
+    for frame in frames:  # an edge is brighter by as much as tells which
+        for amount, edge in enumerate([np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]], start=1):
+            frame[edge] += amount
+    crops = Crops(Frames.of(frames), np.arange(3), PLAIN, PATCH, 6, 0, CPU, margin=12)
+    seen = np.unique(np.concatenate([truths(crops, step).ravel() for step in range(80)]))
+    assert {50 * number + amount for number in range(3) for amount in range(1, 5)} <= set(seen.tolist())
+
+
+@pytest.mark.parametrize("bits", [10, 12, 16])
+def test_deep_images_are_degraded_on_their_own_levels(images, bits):
+    deep = Frames.of((images.astype(np.uint16) << (bits - 8)) + 3, bits)
+    crops = Crops(deep, np.arange(5), PLAIN, PATCH, 6, 0, CPU)
+    drawn = crops.draw(0)
+    assert drawn.white == 2**bits - 1
+    inputs, truth = crops.observed(0, [Degradation(2)])
+    assert inputs.dtype == truth.dtype == torch.float32
+    exact = (drawn.crops.double() * drawn.white).round() / drawn.white
+    wanted = squares(observe(exact, 2, white=drawn.white), drawn.corners, PATCH)
+    torch.testing.assert_close(inputs, wanted, rtol=0, atol=1.5 / drawn.white)
+    torch.testing.assert_close(truth, squares(exact, drawn.corners, PATCH).float(), rtol=0, atol=1e-6)
+
+
+def test_a_batch_of_several_depths_is_each_on_its_own_range(images):
+    mixed = [images[0].astype(np.uint16), images[1].astype(np.uint16) * 16, images[2].astype(np.uint16) * 256]
+    frames = Frames.of(mixed)
+    frames = Frames(frames.pixels, frames.begins, frames.shapes, np.array([8, 12, 16]))
+    crops = Crops(frames, np.arange(3), PLAIN, PATCH, 9, 0, CPU)
+    plain = Crops(Frames.of(images[:3]), np.arange(3), PLAIN, PATCH, 9, 0, CPU)
+    for step in range(3):
+        whites = crops.draw(step).white.flatten()
+        assert set(whites.tolist()) <= {255, 4095, 65535}
+        (inputs, truth), (same, alike) = (each.observed(step, [Degradation(2)]) for each in (crops, plain))
+        torch.testing.assert_close(truth, alike, rtol=0, atol=1 / 255)
+        torch.testing.assert_close(inputs[whites == 255], same[whites == 255], rtol=0, atol=1e-6)
+        torch.testing.assert_close(inputs, same, rtol=0, atol=3 / 255)
 
 
 def test_images_too_small_for_a_crop_are_refused():

@@ -9,7 +9,7 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from cxr.compute import modelfile
-from cxr.dataset.packed import Dataset
+from cxr.dataset.packed import Dataset, Frames
 from cxr.foundation.errors import UserError
 from cxr.foundation.runtime import Runtime
 from cxr.sources.phantom.scene import draw
@@ -42,7 +42,12 @@ ALL = [Degradation(scale) for scale in (2, 3, 4)]
 def data() -> Dataset:
     images = np.stack([draw(0, index, 108).pixels for index in range(10)])
     table = pd.DataFrame({"id": [str(i) for i in range(10)], "split": ["train"] * 6 + ["val"] * 2 + ["test"] * 2})
-    return Dataset(images, table)
+    return Dataset(Frames.of(images), table)
+
+
+def stacked(data: Dataset) -> np.ndarray:
+    """Return a copy of the images (N, S, S), which are all of one shape."""
+    return np.stack([image.pixels for image in data.images])
 
 
 def settings(**changes) -> Training:
@@ -207,19 +212,19 @@ def test_a_checkpoint_of_other_settings_is_not_taken_up(data, tmp_path, monkeypa
 
 def test_a_checkpoint_of_other_pixels_is_not_taken_up(data, tmp_path, monkeypatch):
     fit(data, tmp_path, minutes=0)
-    images = data.images.copy()
+    images = stacked(data)
     images[6, 0, 0] ^= 1  # one bit of a validation image
     steps: list[int] = []
     draw_crops = Crops.draw
     monkeypatch.setattr(Crops, "draw", lambda crops, step: steps.append(step) or draw_crops(crops, step))
-    fit(Dataset(images, data.table), tmp_path)
+    fit(Dataset(Frames.of(images), data.table), tmp_path)
     assert steps[0] == 0
 
 
 def test_test_rows_change_nothing(data, tmp_path):
-    images = data.images.copy()
+    images = stacked(data)
     images[8:] = np.random.default_rng(0).integers(0, 256, images[8:].shape)
-    assert equal(fit(Dataset(images, data.table), tmp_path / "a"), fit(data, tmp_path / "b"))
+    assert equal(fit(Dataset(Frames.of(images), data.table), tmp_path / "a"), fit(data, tmp_path / "b"))
 
 
 def test_the_best_weights_on_validation_are_kept_not_the_last(data, tmp_path, monkeypatch):
@@ -303,10 +308,10 @@ def test_validation_measures_bicubic_as_scikit_image_does(data):
 
 
 def test_validation_reads_only_validation_rows(data):
-    images = np.zeros_like(data.images)
-    images[6:8] = data.images[6:8]
+    images = np.zeros_like(stacked(data))
+    images[6:8] = stacked(data)[6:8]
     assert (
-        Validation(images, data.rows("val"), [Degradation(3)], CPU).bicubic
+        Validation(Frames.of(images), data.rows("val"), [Degradation(3)], CPU).bicubic
         == Validation(data.images, data.rows("val"), [Degradation(3)], CPU).bicubic
     )
 

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cxr.dataset.packed import Dataset, Images
+from cxr.dataset.packed import Dataset, Frame, Frames, begins
 from cxr.foundation.errors import UserError
 from cxr.foundation.files import whole, write_table
-from cxr.superres.evaluation.observed import Restored, degraded
+from cxr.superres.evaluation.observed import Restored, as_levels, degraded
 from cxr.superres.methods import NETWORKS
 from cxr.superres.settings import Degradation, Degrade
 
@@ -22,36 +22,39 @@ IDENTITIES = "images.csv"
 class Writer:
     """Arrays that grow by an image at a time: written, not mapped, so that a full disk is an error and no crash."""
 
-    def __init__(self, files: Mapping[tuple[str, Degradation], BinaryIO]) -> None:
-        self.files = files
+    def __init__(self, files: Mapping[tuple[str, Degradation], BinaryIO], dtype: np.dtype[np.generic]) -> None:
+        self.files, self.dtype = files, dtype
 
     def add(self, restored: Restored, degradation: Degradation) -> None:
         """Write what the networks made of the next image at `degradation`."""
         for network in NETWORKS:
-            self.files[network, degradation].write(restored.images[network].cpu().numpy().tobytes())
+            self.files[network, degradation].write(restored.images[network].cpu().numpy().astype(self.dtype).tobytes())
 
 
 class Archive:
     """What each of NETWORKS made of the test images: one array for each network and degradation, and a table of the ids."""
 
-    def __init__(self, degrade: Degrade, ids: Sequence[str], arrays: Mapping[tuple[str, Degradation], Images]) -> None:
-        self.degrade, self.arrays = degrade, arrays
+    def __init__(self, degrade: Degrade, ids: Sequence[str], images: Mapping[tuple[str, Degradation], Frames]) -> None:
+        self.degrade, self.images = degrade, images
         self.positions = {identity: position for position, identity in enumerate(ids)}
 
     @classmethod
     @contextmanager
-    def writer(cls, folder: Path, ids: Sequence[str], size: int, degradations: Sequence[Degradation]) -> Iterator[Writer]:
-        """Yield a writer, into `folder`, of what is made of images of `size` pixels a side, in the order of their `ids`."""
-        write_table(folder / IDENTITIES, [{"id": identity} for identity in ids])
+    def writer(cls, folder: Path, data: Dataset, degradations: Sequence[Degradation]) -> Iterator[Writer]:
+        """Yield a writer, into `folder`, of what is made of the test images of `data`, in their order."""
+        rows = data.rows("test")
+        write_table(folder / IDENTITIES, [{"id": identity} for identity in data.table["id"].iloc[rows]])
+        dtype = data.images.pixels.dtype
         with ExitStack() as stack:
             files = {}
             for degradation in degradations:
-                header = {"descr": "|u1", "fortran_order": False, "shape": _shape(len(ids), size, degradation)}
+                size = int(_shapes(data, degradation).prod(axis=1).sum())
+                header = {"descr": dtype.newbyteorder("<").str, "fortran_order": False, "shape": (size,)}
                 for network in NETWORKS:
                     file = stack.enter_context(_file(folder, network, degradation).open("wb"))
                     np.lib.format.write_array_header_1_0(file, header)
                     files[network, degradation] = file
-            yield Writer(files)
+            yield Writer(files, dtype.newbyteorder("<"))
 
     @classmethod
     def open(cls, folder: Path, data: Dataset, degrade: Degrade) -> "Archive":
@@ -59,31 +62,30 @@ class Archive:
 
         Raises UserError when an array is missing or damaged, or is of other images.
         """
-        ids, size = data.table["id"].iloc[data.rows("test")].tolist(), data.images.shape[1]
+        rows = data.rows("test")
+        ids = data.table["id"].iloc[rows].tolist()
         with whole(folder / IDENTITIES):
             found = pd.read_csv(folder / IDENTITIES, dtype=str)["id"].tolist()
         if found != ids:
             raise UserError(f"{folder} holds other images than those of the test split; run dvc repro, which restores them")
-        arrays = {}
+        images = {}
         for degradation in degrade.degradations:
+            shapes = _shapes(data, degradation)
             for network in NETWORKS:
                 path = _file(folder, network, degradation)
                 with whole(path):
                     array = np.load(path, mmap_mode="r", allow_pickle=False)
-                if array.dtype != np.uint8 or array.shape != _shape(len(ids), size, degradation):
+                if array.dtype != data.images.pixels.dtype or array.shape != (shapes.prod(axis=1).sum(),):
                     raise UserError(
                         f"{path} ({array.dtype}, {array.shape}) does not hold what it should; rerun the stage evaluate"
                     )
-                arrays[network, degradation] = array
-        return cls(degrade, ids, arrays)
+                images[network, degradation] = Frames(array, begins(shapes), shapes, data.images.bits[rows])
+        return cls(degrade, ids, images)
 
-    def restored(self, image: Images, identity: str, degradation: Degradation, device: torch.device) -> Restored:
-        """Return what was made of `image` (H, W), whose id is `identity`; the rest is computed on `device`."""
+    def restored(self, image: Frame, identity: str, degradation: Degradation, device: torch.device) -> Restored:
+        """Return what was made of `image`, whose id is `identity`; the rest is computed on `device`."""
         position = self.positions[identity]
-        images = {}
-        for network in NETWORKS:
-            levels = np.array(self.arrays[network, degradation][position])
-            images[network] = torch.from_numpy(levels).to(device)[None, None]
+        images = {network: as_levels(self.images[network, degradation][position], device) for network in NETWORKS}
         return degraded(image, identity, degradation, self.degrade, device).restored(images)
 
 
@@ -91,6 +93,7 @@ def _file(folder: Path, network: str, degradation: Degradation) -> Path:
     return folder / f"{network}_{degradation.name}.npy"
 
 
-def _shape(count: int, size: int, degradation: Degradation) -> tuple[int, int, int]:
-    side = size - size % degradation.scale
-    return count, side, side
+def _shapes(data: Dataset, degradation: Degradation) -> np.ndarray:
+    """Return the rows and columns (N, 2) of what is restored of the test images of `data` at `degradation`."""
+    shapes = data.images.shapes[data.rows("test")]
+    return shapes - shapes % degradation.scale

@@ -6,6 +6,8 @@ from typing import Any
 import pandas as pd
 from scipy.stats import wilcoxon
 
+from cxr.dataset.findings import having, names
+from cxr.dataset.packed import white
 from cxr.measures.bootstrap import bootstrap_mean, holm
 from cxr.superres.methods import BICUBIC, RIVALS, TITLES
 
@@ -44,8 +46,8 @@ def bars(in_the_mean: dict[str, dict[str, dict[str, float]]], metric: str) -> li
 def intervals(per_image: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a record for each group, model, degradation and metric: mean, low, high (95%), and how many images and patients.
 
-    The groups are "all" and each class. `per_image` has the columns image, class, patient, model, degradation, psnr (dB),
-    ssim and inconsistency (grey levels).
+    The groups are "all" and each finding: an image with several counts in each. `per_image` has the columns image, findings,
+    patient, model, degradation, psnr (dB), ssim and inconsistency (grey levels of 255).
     """
     records = []
     for group, rows in _groups(per_image):
@@ -53,7 +55,7 @@ def intervals(per_image: pd.DataFrame) -> list[dict[str, Any]]:
             counts = {"images": len(of_model), "patients": int(of_model["patient"].nunique())}
             for metric, decimals in DECIMALS.items():
                 interval = bootstrap_mean(of_model[metric], of_model["patient"])
-                measured: dict[str, Any] = {"class": group, "model": model, "degradation": degradation, "metric": metric}
+                measured: dict[str, Any] = {"group": group, "model": model, "degradation": degradation, "metric": metric}
                 records.append({**measured, **counts, **_rounded(interval, decimals)})
     return records
 
@@ -75,7 +77,7 @@ def differences(per_image: pd.DataFrame) -> list[dict[str, Any]]:
                     difference = wide[better] - wide[worse]
                     patients = difference.index.get_level_values("patient")
                     compared: dict[str, Any] = {
-                        "class": group,
+                        "group": group,
                         "pair": f"{better}-{worse}",
                         "degradation": degradation,
                         "metric": metric,
@@ -99,6 +101,11 @@ def summary(per_image: pd.DataFrame) -> dict[str, Any]:
     return {
         "images": int(per_image["image"].nunique()),
         "patients": int(per_image["patient"].nunique()),
+        # The range of PSNR and SSIM is each image's own.
+        "images_by_white_level": {
+            str(white(bits)): int(per_image.loc[per_image["bits"] == bits, "image"].nunique())
+            for bits in sorted(per_image["bits"].unique())
+        },
         "below_bicubic": [f"{model} {degradation}" for model, degradation, _ in _below_bicubic(compared)],
         "means": intervals(per_image),
         "differences": compared,
@@ -106,15 +113,15 @@ def summary(per_image: pd.DataFrame) -> dict[str, Any]:
 
 
 def gains_by_image(per_image: pd.DataFrame) -> pd.DataFrame:
-    """Return what each other model gains over bicubic in PSNR (dB): columns image, class, model, degradation, gain.
+    """Return what each other model gains over bicubic in PSNR (dB): columns image, findings, model, degradation, gain.
 
-    `per_image` has the columns image, class, model, degradation and psnr (dB).
+    `per_image` has the columns image, findings, model, degradation and psnr (dB).
     """
     capped = per_image.assign(psnr=per_image["psnr"].clip(upper=PERFECT))
     bicubic = capped[capped["model"] == BICUBIC].set_index(["image", "degradation"])["psnr"]
     others = capped[capped["model"] != BICUBIC]
     over = bicubic.loc[pd.MultiIndex.from_frame(others[["image", "degradation"]])].to_numpy()
-    return others.assign(gain=others["psnr"] - over)[["image", "class", "model", "degradation", "gain"]]
+    return others.assign(gain=others["psnr"] - over)[["image", "findings", "model", "degradation", "gain"]]
 
 
 def table(per_image: pd.DataFrame) -> str:
@@ -122,13 +129,14 @@ def table(per_image: pd.DataFrame) -> str:
     models = list(dict.fromkeys(per_image["model"]))
     degradations = sorted(per_image["degradation"].unique())
     wide = max(len(name) for name in ("degradation", *degradations))
-    at = {(r["class"], r["model"], r["degradation"], r["metric"]): r for r in intervals(per_image)}
+    at = {(r["group"], r["model"], r["degradation"], r["metric"]): r for r in intervals(per_image)}
     compared = differences(per_image)
-    gain = {(r["class"], r["pair"], r["degradation"], r["metric"]): r for r in compared}
+    gain = {(r["group"], r["pair"], r["degradation"], r["metric"]): r for r in compared}
     images, patients = per_image["image"].nunique(), per_image["patient"].nunique()
     lines = [
         f"Test split: {images} images of {patients} patients. In brackets: 95% interval, bootstrapped by patient.",
-        "Inconsistency: how far the result, degraded again, is from the low-resolution input, RMS in grey levels.",
+        "PSNR and SSIM are on each image's own range of levels. "
+        "Inconsistency: how far the result, degraded again, is from the input, RMS in grey levels of 255.",
         "",
         f"{'degradation':{wide}}  model    PSNR/dB    SSIM    PSNR gain over bicubic/dB   SSIM gain over bicubic"
         "        inconsistency",
@@ -147,8 +155,8 @@ def table(per_image: pd.DataFrame) -> str:
             psnr, ssim = (gain["all", f"{better}-{worse}", degradation, metric] for metric in QUALITY)
             wins = f"better on {psnr['wins']:.0%} of images, p = {psnr['p_holm']:.2g}"
             lines.append(f"{degradation:{wide}}  {_interval(psnr, '+.2f')} dB, {wins};  {_interval(ssim, '+.4f')}")
-    lines += ["", "By class, PSNR gain over bicubic/dB:"]
-    for group in sorted(per_image["class"].unique()):
+    lines += ["", "By finding, PSNR gain over bicubic/dB:"]
+    for group in names(per_image["findings"]):
         for degradation in degradations:
             each = [
                 f"{m} {_interval(gain[group, f'{m}-bicubic', degradation, 'psnr'], '+.2f')}" for m in models if m != BICUBIC
@@ -163,11 +171,11 @@ def table(per_image: pd.DataFrame) -> str:
 
 
 def _groups(per_image: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield "all" and each class, with their rows, perfect images given a finite PSNR."""
+    """Yield "all" and each finding, with their rows, perfect images given a finite PSNR."""
     capped = per_image.assign(psnr=per_image["psnr"].clip(upper=PERFECT))
     yield "all", capped
-    for name, rows in capped.groupby("class"):
-        yield str(name), rows
+    for name in names(capped["findings"]):
+        yield name, capped[having(capped["findings"], name)]
 
 
 def _signed_rank(values: pd.Series) -> float:
@@ -177,7 +185,7 @@ def _signed_rank(values: pd.Series) -> float:
 
 def _below_bicubic(compared: list[dict[str, Any]]) -> list[tuple[str, str, float]]:
     """Return (model, degradation, difference in dB) for each mean PSNR over all images that is below bicubic's."""
-    gains = [r for r in compared if r["class"] == "all" and r["metric"] == "psnr" and r["pair"].endswith("-bicubic")]
+    gains = [r for r in compared if r["group"] == "all" and r["metric"] == "psnr" and r["pair"].endswith("-bicubic")]
     return [(r["pair"].removesuffix("-bicubic"), r["degradation"], r["mean"]) for r in gains if r["mean"] < 0]
 
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from cxr.dataset.packed import Dataset, Images
+from cxr.dataset.packed import Dataset, Frame
 from cxr.foundation.errors import UserError
 from cxr.measures.quality import psnr, ssim
-from cxr.superres.degradation import low_resolution, to_levels
+from cxr.superres.degradation import WHITE, in_unit_range, low_resolution, to_levels
 from cxr.superres.evaluation.archive import Archive
 from cxr.superres.evaluation.mean_errors import MeanErrors
 from cxr.superres.evaluation.observed import Restored, degraded
@@ -24,7 +24,7 @@ class Evaluated(NamedTuple):
     """What the test images have been measured to be: a row for each image, degradation and method, and where they err."""
 
     per_image: pd.DataFrame
-    """Columns image, class, patient, model, degradation, psnr (dB), ssim, inconsistency (grey levels)."""
+    """Columns image, findings, patient, bits, model, degradation, psnr (dB), ssim, inconsistency (grey levels of 255)."""
     errors: MeanErrors
 
 
@@ -42,26 +42,25 @@ class Restorers:
     def evaluate(self, data: Dataset, folder: Path) -> Evaluated:
         """Restore and measure the test images of `data` at every degradation, and keep in `folder` what was restored."""
         rows = data.rows("test")
-        errors, measurements = MeanErrors(len(rows)), []
-        ids = data.table["id"].iloc[rows].tolist()
-        with Archive.writer(folder, ids, data.images.shape[1], self.degrade.degradations) as writer:
+        errors, measurements = MeanErrors(data.images.shapes[rows]), []
+        with Archive.writer(folder, data, self.degrade.degradations) as writer:
             for row in tqdm(rows, "evaluate", unit="image", disable=None):
-                described = data.table.iloc[row]
-                of_image = {"image": described["id"], "class": described["class"], "patient": described["patient"]}
+                described, image = data.table.iloc[row], data.images[row]
+                of_image = {"image": described["id"], "findings": described["findings"], "patient": described["patient"]}
                 for degradation in self.degrade.degradations:
-                    restored = self.restore(data.images[row], described["id"], degradation)
+                    restored = self.restore(image, described["id"], degradation)
                     writer.add(restored, degradation)
                     errors.add(restored, degradation)
-                    of_image["degradation"] = degradation.name
+                    of_image |= {"bits": image.bits, "degradation": degradation.name}
                     measurements += [{**of_image, **each} for each in measured(restored, degradation.scale)]
-        columns = ["image", "class", "patient", "model", "degradation", "psnr", "ssim", "inconsistency"]
+        columns = ["image", "findings", "patient", "bits", "model", "degradation", "psnr", "ssim", "inconsistency"]
         return Evaluated(pd.DataFrame(measurements)[columns], errors)
 
-    def restore(self, image: Images, identity: str, degradation: Degradation) -> Restored:
-        """Degrade `image` (H, W), whose id is `identity`, and return it with what each of the methods makes of the rest."""
+    def restore(self, image: Frame, identity: str, degradation: Degradation) -> Restored:
+        """Degrade `image`, whose id is `identity`, and return it with what each of the methods makes of the rest."""
         seen = degraded(image, identity, degradation, self.degrade, self.device)
         enhanced = self.enhanced(seen.bicubic, degradation.scale)
-        return seen.restored({name: to_levels(image) for name, image in enhanced.items()})
+        return seen.restored({name: to_levels(each, seen.white) for name, each in enhanced.items()})
 
     def enhanced(self, bicubic: Tensor, scale: int) -> dict[str, Tensor]:
         """Return what each of the networks makes of the bicubically enlarged image (1, 1, H, W), float32 in [0, 1].
@@ -75,22 +74,23 @@ class Restorers:
         return {name: str(model.precision).removeprefix("torch.") for name, model in self.models.items()}
 
 
-def inconsistency(restored: Tensor, low: Tensor, scale: int) -> Tensor:
-    """Return how far `restored`, degraded again, is from what it was made of: the RMS difference in grey levels (N,).
+def inconsistency(restored: Tensor, low: Tensor, scale: int, white: int = WHITE) -> Tensor:
+    """Return how far `restored`, degraded again, is from what it was made of: the RMS difference in grey levels of 255 (N,).
 
-    `restored` is uint8 (N, 1, H, W), `low` the low-resolution image, uint8 (N, 1, H/scale, W/scale). A network that invents
-    structure which `low` contradicts shows here: the data consistency of Bahat and Michaeli, "Explorable Super Resolution",
-    CVPR 2020, section 3. Where `low` has noise, a perfect restoration differs from it by that noise.
+    `restored` is in grey levels from 0 to `white` (N, 1, H, W), `low` the low-resolution image (N, 1, H/scale, W/scale). A
+    network that invents structure which `low` contradicts shows here: the data consistency of Bahat and Michaeli, "Explorable
+    Super Resolution", CVPR 2020, section 3. Where `low` has noise, a perfect restoration differs from it by that noise.
     """
-    again = low_resolution(restored.float() / 255, scale) * 255
-    return (again - low.float()).square().mean(dim=(1, 2, 3)).sqrt()
+    again = low_resolution(in_unit_range(restored, white), scale, white=white) * white
+    return (again - low.to(again.dtype)).square().mean(dim=(1, 2, 3)).sqrt() * (WHITE / white)
 
 
 def measured(restored: Restored, scale: int) -> list[dict[str, str | float]]:
-    """Return a row for each of the methods: model, psnr in dB, ssim, inconsistency in grey levels."""
+    """Return a row for each of the methods: model, psnr in dB and ssim on the image's own range, inconsistency."""
     images = torch.cat([restored.images[model] for model in NAMES])
     low = restored.low.expand(len(images), -1, -1, -1)
-    found = psnr(images, restored.truth, scale), ssim(images, restored.truth, scale), inconsistency(images, low, scale)
+    quality = (measure(images, restored.truth, scale, restored.white) for measure in (psnr, ssim))
+    found = *quality, inconsistency(images, low, scale, restored.white)
     return [
         {"model": model, "psnr": value, "ssim": similarity, "inconsistency": off}
         for model, value, similarity, off in zip(NAMES, *(each.tolist() for each in found), strict=True)

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from functools import partial
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
@@ -14,10 +14,10 @@ from torch import Generator, Tensor
 from cxr.compute.cuda_graph import CudaGraphed
 from cxr.compute.device import to_device_async
 from cxr.compute.ranks import ALONE, Rank
-from cxr.dataset.packed import Images
+from cxr.dataset.packed import Frames, Integers, Pixels, begins
 from cxr.foundation.errors import UserError
 from cxr.foundation.randomness import generator
-from cxr.superres.degradation import MARGIN, REACH, draw_noise, observe, resize
+from cxr.superres.degradation import MARGIN, REACH, WHITE, White, draw_noise, observe, resize, working_dtype
 from cxr.superres.settings import Degradation
 from cxr.superres.training.settings import Augment
 
@@ -32,13 +32,24 @@ CRISP = 0.8
 ROOM = 0.5  # share of a GPU's free memory that the images may take, to be cut there
 
 
+class Drawn(NamedTuple):
+    """The ground truth of a step with its margin, and where the crops lie in it."""
+
+    crops: Tensor
+    """(batch, 1, P, P) in [0, 1], P being patch + 2 margin, the patch brought to a multiple of GRID."""
+    corners: Tensor
+    """First rows and columns, int64 (2, batch)."""
+    white: White
+    """The level of white of all, or of each."""
+
+
 class Crops:
     """A function from a step's number to its batch of crops, so that a resumed run sees what an undisturbed one would."""
 
     def __init__(
         self,
-        images: Images,
-        rows: npt.NDArray[np.intp],
+        images: Frames,
+        rows: Integers,
         augment: Augment,
         patch: int,
         batch: int,
@@ -47,38 +58,39 @@ class Crops:
         rank: Rank = ALONE,
         margin: int = MARGIN,
     ) -> None:
-        """Draw `batch` crops of `patch` pixels a side from `rows` of `images` (N, S, S), a memory map or an array.
+        """Draw `batch` crops of `patch` pixels a side from `rows` of `images`.
 
         They are cut with `margin` pixels to each side: `needed_margin` tells how many the degradations see. Near an edge of
         the image they lie off the centre of what is cut. With several ranks, each gets its share of the same batch; where a
         size (batch, ...) is told below, it is the share's.
         Raises UserError when the images are too small for a crop with its margin, or there is no row.
         """
-        side = images.shape[1]
-        drawn = math.ceil(patch / GRID) * GRID + 2 * MARGIN
-        if side < drawn:
-            raise UserError(
-                f"images of {side} pixels are too small for patches of {patch} with their margin; "
-                f"raise preprocess.size to at least {drawn} or lower patch"
-            )
         if len(rows) == 0:
             raise UserError("there is no image to train on; give more images or a larger split.train")
-        self.images, self.rows, self.augment, self.device = images, rows, augment, device
-        self.stored = _stored(images, rows, device)
+        self.lengths = torch.from_numpy(images.shapes[rows])
+        self.shortest = int(self.lengths.min())
+        drawn = math.ceil(patch / GRID) * GRID + 2 * MARGIN
+        if self.shortest < drawn:
+            raise UserError(
+                f"images of {self.shortest} pixels are too small for patches of {patch} with their margin; "
+                f"raise preprocess.size to at least {drawn} or lower patch"
+            )
+        self.images, self.augment, self.device = images.chosen(rows), augment, device
+        whites = (1 << torch.from_numpy(self.images.bits)) - 1
+        self.whites: White = int(whites[0]) if (whites == whites[0]).all() else whites[:, None, None, None]
+        self.dtype = working_dtype(self.whites)
+        self.stored = Stored.of(self.images, device)
         self.recorded: dict[tuple[object, ...], CudaGraphed] = {}
         self.batch, self.seed, self.own = batch, seed, rank.share(batch)
         self.patch, self.drawn, self.margin = patch, drawn, margin
         self.side = drawn - 2 * (MARGIN - margin)
 
-    def draw(self, step: int) -> tuple[Tensor, Tensor]:
-        """Return the ground truth of a step with its margin, and the first row and column of the crops in it.
-
-        Float32 (batch, 1, P, P) in [0, 1], P being patch + 2 margin, the patch brought to a multiple of GRID; int64 (2, batch).
-        """
+    def draw(self, step: int) -> Drawn:
+        """Return the ground truth of a step."""
         source = generator(self.seed, step)
-        if _uniform(source, 0, 1) < self.augment.warped:
-            return self._warped(source)
-        return self._upright(source)
+        warped = _uniform(source, 0, 1) < self.augment.warped
+        pick = torch.randint(len(self.images), (self.batch,), generator=source)
+        return self._warped(pick, source) if warped else self._upright(pick, source)
 
     def observed(self, step: int, degradations: Sequence[Degradation]) -> tuple[Tensor, Tensor]:
         """Return the network inputs and ground truths of a step, float32 (batch, 1, patch, patch) in [0, 1].
@@ -87,15 +99,16 @@ class Crops:
         """
         first = step * self.batch % len(degradations)
         degrade = partial(pairs, patch=self.patch, degradations=degradations, first=first, batch=self.batch, own=self.own)
-        if self.stored is None or any(each.noise for each in degradations):
-            return degrade(*self.draw(step), source=generator(self.seed, step, "grain"))
+        drawn = self.draw(step)
+        if self.stored is None or any(each.noise for each in degradations) or isinstance(drawn.white, Tensor):
+            return degrade(*drawn, source=generator(self.seed, step, "grain"))
         key = first, *degradations
-        if key not in self.recorded:
-            self.recorded[key] = CudaGraphed(partial(degrade, source=generator()))  # nothing is drawn of it without noise
-        inputs, truth = self.recorded[key](*self.draw(step))
+        if key not in self.recorded:  # nothing is drawn of the generator without noise
+            self.recorded[key] = CudaGraphed(partial(degrade, white=drawn.white, source=generator()))
+        inputs, truth = self.recorded[key](drawn.crops, drawn.corners)
         return inputs, truth
 
-    def _warped(self, source: Generator) -> tuple[Tensor, Tensor]:
+    def _warped(self, pick: Tensor, source: Generator) -> Drawn:
         """Return crops shrunk by one factor and, if that is enough, turned by one small angle, with no corner filled in."""
         zoom = _uniform(source, self.augment.zoom, 1)
         rotation = self.augment.rotation if zoom <= CRISP else 0.0
@@ -104,73 +117,92 @@ class Crops:
         around = turned
         if angle != 0:
             room, around = _around(room, angle), _around(turned, angle)
-        if room > self.images.shape[1]:  # a small image has no room for this much: take what there is
-            return self._upright(source)
-        places = torch.randint(self.images.shape[1] - room + 1, (2, self.batch), generator=source)
-        crops, corners = self._cut(around, places + (room - around) // 2, torch.full_like(places, self.margin), source)
+        if room > self.shortest:  # a small image has no room for this much: take what there is
+            return self._upright(pick, source)
+        places = _places(self.lengths[pick].T - room + 1, source)
+        drawn = self._cut(pick, around, places + (room - around) // 2, torch.full_like(places, self.margin), source)
+        crops = drawn.crops
         if angle != 0:
             crops = _turned_inside(crops, angle, turned)
-        return resize(crops, self.side, self.side).clamp(0, 1), corners
+        return drawn._replace(crops=resize(crops, self.side, self.side).clamp(0, 1))
 
-    def _upright(self, source: Generator) -> tuple[Tensor, Tensor]:
+    def _upright(self, pick: Tensor, source: Generator) -> Drawn:
         """Return crops at native resolution: their places are counted from the nearer edge, along either axis."""
-        length = self.images.shape[1]
+        lengths = self.lengths[pick].T
         block = self.side - 2 * self.margin
-        places = torch.randint((length - block) // (2 * GRID) + 1, (2, self.batch), generator=source) * GRID
-        first = (places - self.margin).clamp(0, (length - self.side) // GRID * GRID)
+        places = _places((lengths - block) // (2 * GRID) + 1, source) * GRID
+        first = (places - self.margin).clamp_min(0).minimum((lengths - self.side) // GRID * GRID)
         corners = places - first
         behind = torch.randint(2, (2, self.batch), generator=source) == 1
-        first = torch.where(behind, length - self.side - first, first)
-        return self._cut(self.side, first, torch.where(behind, 2 * self.margin - corners, corners), source)
+        first = torch.where(behind, lengths - self.side - first, first)
+        return self._cut(pick, self.side, first, torch.where(behind, 2 * self.margin - corners, corners), source)
 
-    def _cut(self, side: int, first: Tensor, corners: Tensor, source: Generator) -> tuple[Tensor, Tensor]:
+    def _cut(self, pick: Tensor, side: int, first: Tensor, corners: Tensor, source: Generator) -> Drawn:
         """Return squares of `side` pixels, each turned by its own number of quarter turns and half of them mirrored.
 
-        `first` are their first rows and columns in the images, `corners` those of the crops in them, which come back for what
-        was turned (2, batch).
+        They are of the images `pick`, `first` are their first rows and columns there, `corners` those of the crops in them,
+        which come back for what was turned (2, batch).
         """
-        pick = torch.randint(len(self.rows), (self.batch,), generator=source)
         quarters, mirrored = torch.randint(4, (2, self.batch), generator=source)
         mirrored %= 2 if self.augment.flip else 1
         corners = _corners(corners, 2 * self.margin, quarters, mirrored)
         places = torch.stack([pick, *first, quarters, mirrored, *corners])[:, self.own]
+        white = self.whites if isinstance(self.whites, int) else self.whites[places[0]].to(self.device)
         if self.stored is None:
-            pick, top, left, turns, mirrors = places[:5].numpy()
-            # As bytes, and before they go to the device: a quarter of the memory to move.
-            turned = _turned_and_mirrored(cut_windows(self.images, self.rows[pick], top, left, side), turns, mirrors)
+            image, top, left, turns, mirrors = places[:5].numpy()
+            # As integers, and before they go to the device: a quarter of the memory to move.
+            turned = _turned_and_mirrored(cut_windows(self.images, image, top, left, side), turns, mirrors)
             crops, places = to_device_async(torch.from_numpy(turned), self.device), to_device_async(places, self.device)
         else:
             places = to_device_async(places, self.device)
-            crops = cut_windows_on_gpu(self.stored, places[:5], side)
-        return crops.unsqueeze(1).float().div_(255), places[5:]
+            crops = self.stored.cut(places[:5], side)
+        return Drawn(crops.unsqueeze(1).to(self.dtype).div_(white), places[5:], white)
 
 
-def _stored(images: Images, rows: npt.NDArray[np.intp], device: torch.device) -> Tensor | None:
-    """Return `rows` of `images` on a CUDA device that has room for them, uint8; else None: they stay where they are."""
-    if device.type != "cuda" or len(rows) * images[0].nbytes > ROOM * torch.cuda.mem_get_info(device)[0]:
-        return None
-    stored = torch.empty((len(rows), *images.shape[1:]), dtype=torch.uint8, device=device)
-    for place, row in enumerate(rows):
-        stored[place] = torch.from_numpy(images[row].copy())
-    return stored
+class Stored(NamedTuple):
+    """Images on a GPU, to be cut there."""
+
+    pixels: Tensor
+    """Of all images, flat: uint8, or what is uint16 as int16, for which torch has more operations."""
+    begins: Tensor
+    columns: Tensor
+
+    @classmethod
+    def of(cls, images: Frames, device: torch.device) -> "Stored | None":
+        """Return `images` on a CUDA device that has room for them; else None: they stay where they are."""
+        size = int(images.shapes.prod(axis=1).sum())
+        if device.type != "cuda" or size * images.pixels.itemsize > ROOM * torch.cuda.mem_get_info(device)[0]:
+            return None
+        return cls.filled(images, device)
+
+    @classmethod
+    def filled(cls, images: Frames, device: torch.device) -> "Stored":
+        """Return `images` on `device`."""
+        begun = begins(images.shapes)
+        kind = torch.uint8 if images.pixels.dtype == np.uint8 else torch.int16
+        pixels = torch.empty(int(images.shapes.prod(axis=1).sum()), dtype=kind, device=device)
+        for begin, frame in zip(begun, images, strict=True):
+            flat = np.array(frame.pixels).reshape(-1)
+            pixels[begin : begin + flat.size] = torch.from_numpy(flat if kind == torch.uint8 else flat.view(np.int16))
+        return cls(pixels, *(torch.from_numpy(each).to(device) for each in (begun, images.shapes[:, 1].copy())))
+
+    def cut(self, places: Tensor, side: int) -> Tensor:
+        """Return squares (N, side, side), turned and mirrored, by operations that a GPU does at once.
+
+        `places` (5, N), int64, are their image, first row, first column, quarter turns, and 1 where they are then mirrored.
+        """
+        image, top, left, quarters, mirrored = places[:, :, None, None]
+        line = torch.arange(side, device=self.pixels.device)
+        row, column = line[:, None], torch.where(mirrored == 1, side - 1 - line, line)
+        turned = quarters % 2 == 1
+        row, column = torch.where(turned, column, row), torch.where(turned, row, column)
+        row = torch.where(quarters >= 2, side - 1 - row, row)
+        column = torch.where((quarters == 1) | (quarters == 2), side - 1 - column, column)
+        squares = self.pixels[self.begins[image] + (top + row) * self.columns[image] + left + column]
+        return squares if squares.dtype == torch.uint8 else squares.int() & 0xFFFF
 
 
-def cut_windows_on_gpu(images: Tensor, places: Tensor, side: int) -> Tensor:
-    """Return squares (N, side, side) of `images` (M, S, S), turned and mirrored, by operations that a GPU does at once.
-
-    `places` (5, N), integers, are their image, first row, first column, quarter turns, and 1 where they are then mirrored.
-    """
-    image, top, left, quarters, mirrored = places[:, :, None, None]
-    line = torch.arange(side, device=images.device)
-    row, column = line[:, None], torch.where(mirrored == 1, side - 1 - line, line)
-    turned = quarters % 2 == 1
-    row, column = torch.where(turned, column, row), torch.where(turned, row, column)
-    row = torch.where(quarters >= 2, side - 1 - row, row)
-    column = torch.where((quarters == 1) | (quarters == 2), side - 1 - column, column)
-    return images[image, top + row, left + column]
-
-
-def _turned_and_mirrored(crops: Images, quarters: npt.NDArray[np.int64], mirrored: npt.NDArray[np.int64]) -> Images:
+def _turned_and_mirrored(crops: Pixels, quarters: Integers, mirrored: Integers) -> Pixels:
     """Return each of `crops` (N, P, P) turned by its number of `quarters`, then mirrored where `mirrored` is 1."""
     done = np.empty_like(crops)
     for quarter, mirror in product(range(4), range(2)):
@@ -195,23 +227,29 @@ def _around(side: int, angle: float) -> int:
 def _turned_inside(crops: Tensor, angle: float, side: int) -> Tensor:
     """Return the central squares of `side` pixels of `crops` (N, 1, H, H) after a turn by `angle` radians."""
     rotation = torch.tensor([[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0]])
-    theta = to_device_async(rotation * side / crops.shape[-1], crops.device)[None]
+    theta = to_device_async(rotation.to(crops.dtype) * side / crops.shape[-1], crops.device)[None]
     grid = F.affine_grid(theta, [1, 1, side, side], align_corners=False)  # one for all
     return F.grid_sample(crops, grid.expand(len(crops), -1, -1, -1), mode="bicubic", align_corners=False).clamp(0, 1)
 
 
-def cut_windows(
-    images: Images, rows: npt.NDArray[np.intp], top: npt.NDArray[np.int64], left: npt.NDArray[np.int64], side: int
-) -> Images:
-    """Return the squares (len(rows), side, side) of `images` (N, S, S) whose first pixels are at `top`, `left`."""
-    windows = np.lib.stride_tricks.sliding_window_view(images, (side, side), axis=(1, 2))
-    crops: Images = windows[rows, top, left]
+def cut_windows(images: Frames, rows: Integers, top: Integers, left: Integers, side: int) -> Pixels:
+    """Return the squares (len(rows), side, side) of `rows` of `images` whose first pixels are at `top`, `left`."""
+    crops = np.empty((len(rows), side, side), images.pixels.dtype)
+    for crop, row, y, x in zip(crops, rows, top, left, strict=True):
+        crop[:] = images[row].pixels[y : y + side, x : x + side]
     return crops
+
+
+def _places(room: Tensor, source: Generator) -> Tensor:
+    """Return whole numbers from 0 up to, and without, each of `room`: the same shares of it for any image."""
+    return (torch.rand(room.shape, dtype=torch.float64, generator=source) * room).long()
 
 
 def pairs(
     crops: Tensor,
     corners: Tensor,
+    white: White = WHITE,
+    *,
     patch: int,
     degradations: Sequence[Degradation],
     source: Generator,
@@ -221,13 +259,15 @@ def pairs(
 ) -> tuple[Tensor, Tensor]:
     """Return network inputs and ground truths (N, 1, patch, patch): what of `crops` (N, 1, P, P) begins at `corners` (2, N).
 
+    Float32, whatever `crops` are. `white` is the level of white of all, or of each (N, 1, 1, 1).
+
     Those are rows and columns, multiples of GRID. What a degradation sees beyond an edge of a crop must be beyond an edge of
     its image. Crop i is degraded by degradations[(first + i) mod len(degradations)], with noise from `source`. Where `crops`
     are only the crops `own` of a `batch` of so many, they come out as they would among the others.
     """
     everyone = range(len(crops) if batch is None else batch)
     ours = everyone[own] if own else everyone
-    inputs = crops.new_empty(len(crops), 1, patch, patch)
+    inputs = crops.new_empty(len(crops), 1, patch, patch, dtype=torch.float32)
     for i, degradation in enumerate(degradations):
         dealt = crops_of_degradation(i, first + ours.start, len(degradations))
         scale = degradation.scale
@@ -241,8 +281,9 @@ def pairs(
         if degradation.noise:
             shape = len(theirs), 1, seen // scale, seen // scale
             noise = draw_noise(degradation, shape, source)[before : before + len(window)]
-        inputs[dealt] = squares(observe(window, scale, noise), corners[:, dealt] - begin, patch)
-    return inputs, squares(crops, corners, patch)
+        theirs_white = white[dealt] if isinstance(white, Tensor) else white
+        inputs[dealt] = squares(observe(window, scale, noise, theirs_white), corners[:, dealt] - begin, patch)
+    return inputs, squares(crops, corners, patch).float()
 
 
 def squares(images: Tensor, corners: Tensor, side: int) -> Tensor:

@@ -20,7 +20,7 @@ from cxr.superres.training.trainer import Fitted, Trainer
 class Places(NamedTuple):
     """Where a training stage finds and leaves its files, below its workspace."""
 
-    images: Path
+    pixels: Path
     table: Path
     split: Path
     checkpoints: Path
@@ -57,7 +57,7 @@ def train(
         return []
     places = Places(*(workspace / place for place in places))
     with joined(settings.ranks, device) as rank, locked(places.checkpoints, stage) if rank.first else nullcontext():
-        data = packed.load(places.images, places.table, places.split)
+        data = packed.load(places.pixels, places.table, places.split)
         trainer = Trainer(data, settings, augment, runtime, places.checkpoints, made_with(stage), rank)
         fitted, description = fit(trainer)
         if not rank.first:

@@ -1,0 +1,30 @@
+"""Where something is ill: boxes as `cxr.sources.table` writes them, in shares of an image's width and height."""
+
+from cxr.dataset.prepare import Window
+from cxr.sources.table import BETWEEN
+
+
+def within(window: Window, rows: int, columns: int, boxes: str) -> str:
+    """Return `boxes` in an image of `rows` and `columns` as boxes in the `window` of it: cut off there, left out beyond.
+
+    >>> within(Window(0, 50, 100, 100), 100, 200, "NODULE 0.5 0.25 0.1 0.2|NODULE 0 0 0.1 0.1")
+    'NODULE 0.5 0.25 0.2 0.2'
+    """
+    if (window.rows, window.columns) == (rows, columns):
+        return boxes
+    found = []
+    for box in boxes.split(BETWEEN) if boxes else []:
+        *finding, left, top, width, height = box.split()
+        across = _cut(float(left), float(width), columns, window.left, window.columns)
+        down = _cut(float(top), float(height), rows, window.top, window.rows)
+        if across[1] > 0 and down[1] > 0:
+            shares = across[0], down[0], across[1], down[1]
+            found.append(" ".join([*finding, *(f"{share:.6g}" for share in shares)]))
+    return BETWEEN.join(found)
+
+
+def _cut(start: float, length: float, whole: int, first: int, kept: int) -> tuple[float, float]:
+    """Return where, and for how long, a stretch lies in the part of a line that is `kept`; both in shares of that."""
+    begin, end = ((place * whole - first) / kept for place in (start, start + length))
+    begin, end = max(begin, 0.0), min(end, 1.0)
+    return begin, end - begin
