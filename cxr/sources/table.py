@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from cxr.foundation.files import replacing
+from cxr.foundation.files import replacing, whole
 
 NAME = "table.csv"
 BETWEEN = "|"
@@ -44,3 +44,9 @@ def write(folder: Path, rows: Iterable[Listed]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(Listed._fields)
         writer.writerows(sorted(rows))
+
+
+def read(folder: Path) -> list[Listed]:
+    """Return the rows of the table of `folder`, in the order of their files. Raises UserError when it is missing or damaged."""
+    with whole(folder / NAME), (folder / NAME).open(encoding="utf-8", newline="") as file:
+        return [Listed(**row) for row in csv.DictReader(file, strict=True)]

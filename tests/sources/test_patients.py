@@ -1,6 +1,6 @@
 import pytest
 
-from cxr.dataset.patients import patient
+from cxr.sources.patients import patient
 
 
 @pytest.mark.parametrize(
