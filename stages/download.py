@@ -53,7 +53,8 @@ def _summary(fetched: local.Fetched) -> str:
     commonest = sorted(fetched.images.items(), key=lambda item: -item[1])[:_MOST]
     by_finding = ", ".join(f"{count} {name}" for name, count in sorted(commonest))
     more = f", {len(fetched.images) - _MOST} further findings" if len(fetched.images) > _MOST else ""
-    aside = ", ".join(f"{fetched.left_out[kind]} {words}" for kind, words in LEFT_OUT.items())
+    kinds = [*LEFT_OUT][:2] + [kind for kind in [*LEFT_OUT][2:] if fetched.left_out[kind]]
+    aside = ", ".join(f"{fetched.left_out[kind]} {LEFT_OUT[kind]}" for kind in kinds)
     return f"{sum(fetched.images.values())} images ({by_finding}{more}); left out: {aside}"
 
 

@@ -54,7 +54,9 @@ def split(table: pd.DataFrame, shares: Split) -> pd.DataFrame:
     left = inside & ~np.isin(parts, [part for part in PARTS[1:] if part not in drawn])
     patients = table.loc[left, "patient"].nunique()
     if patients < len(drawn):
-        raise UserError(f"{patients} patients are left for {' and '.join(drawn)} by the table's split; want fewer in the others")
+        raise UserError(
+            f"{patients} patients are left for {' and '.join(drawn)} by the table's split; want fewer in the others"
+        )
     parts[left] = _draw(table[left], drawn, shares)
     return pd.DataFrame({"id": table["id"].to_numpy(), "split": parts})
 
@@ -106,7 +108,7 @@ def counts(table: pd.DataFrame, parts: pd.DataFrame) -> dict[str, dict[str, dict
 
 
 def _folds(wanted: NDArray[np.float64], most: int) -> list[int]:
-    """Return how many equal folds, `most` in all, come nearest to the shares `wanted`, which add up to 1: the fewest that do."""
+    """Return how many equal folds, `most` in all, come nearest to the shares `wanted`, of sum 1: the fewest that do."""
     best: tuple[float, NDArray[np.int_]] | None = None
     for total in range(len(wanted), most + 1):
         each = np.maximum(1, np.floor(wanted * total + 1e-9).astype(int))

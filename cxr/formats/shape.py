@@ -24,5 +24,13 @@ def shape(path: Path) -> tuple[int, int]:
         with Image.open(path) as image:
             lying = image.getexif().get(_ORIENTATION) in _LYING
             return (image.width, image.height) if lying else (image.height, image.width)
-    except (InvalidDicomError, AttributeError, TypeError, ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except (
+        InvalidDicomError,
+        AttributeError,
+        TypeError,
+        ValueError,
+        OSError,
+        SyntaxError,
+        Image.DecompressionBombError,
+    ) as error:
         raise Unusable("damaged", " ".join(str(error).split()) or type(error).__name__) from None

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -33,7 +34,7 @@ class Box(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What one row, or several joined, say of a radiograph: texts as in `table.Listed`, `file` and `mask` as the table has them."""
+    """What one row, or several joined, say of a radiograph: texts as in `table.Listed`, files as the table names them."""
 
     file: str
     patient: str = ""
@@ -111,11 +112,12 @@ class _Reader:
         )
 
     def notes(self) -> list[str]:
-        return [
-            f"{self.where}: {sum(values.values())} values of {self.columns[name]} mean nothing as {name}, such as {next(iter(values))!r}"
-            for name, values in self.odd.items()
-            if values
-        ]
+        lines = []
+        for name, values in self.odd.items():
+            if values:
+                told = f"{sum(values.values())} values of {self.columns[name]} mean nothing as {name}"
+                lines.append(f"{self.where}: {told}, such as {next(iter(values))!r}")
+        return lines
 
     def _known(self, name: str, cell: str, value: str) -> str:
         """Return `value`, which `cell` means, and remember a cell that means nothing."""
@@ -146,6 +148,8 @@ class _Reader:
             numbers = re.split(r"[\s,]+", text.strip("[]() \t"))
             try:
                 left, top, width, height = map(float, numbers)
+                if not (width > 0 and height > 0 and math.isfinite(left + top + width + height)):
+                    raise ValueError
             except ValueError:
                 raise UserError(f"{self.where}: a box of {file} is {text!r}; expected left, top, width and height") from None
             yield Box(ill, left, top, width, height, self._frame(cells, file))
@@ -162,6 +166,10 @@ class _Reader:
 
 
 def _refuse_missing(present: list[str], where: str, settings: Download) -> None:
+    used = [column for columns in settings.columns.values() for column in (columns if isinstance(columns, list) else [columns])]
+    for column in used:
+        if present.count(column) > 1:
+            raise UserError(f"{where}: two columns are called {column!r}, which download.columns names; rename one")
     for name, columns in settings.columns.items():
         for column in columns if isinstance(columns, list) else [columns]:
             size = name == "frame" and re.fullmatch(r"\d+(\D+\d+)?", str(column))

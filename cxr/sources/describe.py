@@ -16,7 +16,7 @@ _SLACK = 0.02  # of the frame: boxes drawn by hand reach a little beyond it
 
 
 class Taken(NamedTuple):
-    """An image that is taken: where it lay in the source, where it lies in the folder, its class, and what a table says of it."""
+    """An image that is taken: its place in the source and in the folder, its class, and what a table says of it."""
 
     origin: str
     target: str

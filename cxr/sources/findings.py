@@ -17,10 +17,10 @@ _SPELLINGS = {
     "nodules": "NODULE",
 }
 # What else public sets find (NIH ChestX-ray14, CheXpert, RSNA, COVID-19 Radiography): kept by the source's name.
-_OTHERS = frozenset(
-    "abnormal,atelectasis,bacteria,bacterial pneumonia,cardiomegaly,consolidation,covid,covid 19,covid19,edema,effusion,emphysema,"
-    "enlarged cardiomediastinum,fibrosis,fracture,hernia,infiltration,lung lesion,lung opacity,mass,pleural effusion,"
-    "pleural other,pleural thickening,pneumothorax,virus,viral pneumonia".split(",")
+_OTHERS = re.compile(
+    "abnormal|atelectasis|bacteria|bacterial pneumonia|cardiomegaly|consolidation|covid|covid ?19|edema|effusion|emphysema"
+    "|enlarged cardiomediastinum|fibrosis|fracture|hernia|infiltration|lung lesion|lung opacity|mass|pleural effusion"
+    "|pleural other|pleural thickening|pneumothorax|virus|viral pneumonia"
 )
 _SEPARATORS = re.compile(r"[|;,]")
 _REST = "*"
@@ -37,7 +37,7 @@ def spelled(name: str) -> str:
 
 def is_known(name: str) -> bool:
     """Tell whether `name` is that of a finding beyond doubt."""
-    return _plain(name) in _SPELLINGS or _plain(name) in _OTHERS
+    return _plain(name) in _SPELLINGS or bool(_OTHERS.fullmatch(_plain(name)))
 
 
 def of_cell(cell: str, meanings: Mapping[str, str]) -> list[str]:

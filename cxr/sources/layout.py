@@ -8,10 +8,10 @@ from cxr.sources import patients
 from cxr.sources.findings import is_known
 
 # A folder with a name of such words alone, numbers aside, only holds things together: images_001, CXR_png, train.
-_CONTAINERS = frozenset(
-    "all ap batch bmp chest cxr cxrs data database dataset dcm dicom dicoms export file files folder fold frontal full image images "
-    "img imgs jpeg jpg lateral nlmcxr normalized original originals pa part png pngs radiograph radiographs raw ray rays scans small "
-    "split test testing tif tiff train training val valid validation version x xray xrays".split()
+_CONTAINER = re.compile(
+    "all|ap|batch|bmp|chest|cxrs?|data|database|dataset|dcm|dicoms?|export|files?|folders?|fold|frontal|full|images?|imgs?|jpe?g"
+    "|lateral|nlmcxr|normalized|originals?|pa|part|pngs?|radiographs?|raw|rays?|scans|small|split|test|testing|tiff?|train"
+    "|training|val|valid|validation|version|x|xrays?"
 )
 # Hospitals' archives and public sets name folders by these and a number or code: ST000001, s50414267, ses-E06064, patient_7.
 _NUMBERED = re.compile(
@@ -34,7 +34,9 @@ def common(paths: Sequence[str]) -> int:
     if not paths:
         return 0
     first, last = (PurePosixPath(path).parts[:-1] for path in (min(paths, key=_parts), max(paths, key=_parts)))
-    return next((i for i, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), min(len(first), len(last)))
+    return next(
+        (i for i, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), min(len(first), len(last))
+    )
 
 
 def class_of(path: str, shared: int) -> tuple[str, bool]:
@@ -65,7 +67,7 @@ def class_of(path: str, shared: int) -> tuple[str, bool]:
 
 def _is_container(name: str) -> bool:
     words = re.findall(r"[a-z]+", name.lower())
-    return bool(words) and all(word in _CONTAINERS for word in words)
+    return bool(words) and all(_CONTAINER.fullmatch(word) for word in words)
 
 
 def _names_one(name: str) -> bool:

@@ -152,7 +152,7 @@ class _Shelf:
         self.held: dict[str, tuple[str, str]] = {}  # target in lower case: SHA-256, and where it lay in the source
 
     def put(self, image: Taken, chunks: Iterable[bytes]) -> tuple[str, bool]:
-        """Write `chunks`, the bytes of `image`, unless they are there already; return their SHA-256, and whether they were new."""
+        """Write `chunks`, the bytes of `image`, unless they are there; return their SHA-256, and whether they were new."""
         digest = hashlib.sha256()
         if image.target.casefold() in self.held:
             for chunk in chunks:
@@ -192,7 +192,7 @@ def _fetched(described: Sequence[Described], left_out: dict[str, int], sha256: s
     if nobody:
         remedy = "say which by download.patient or a table"
         notes = [*notes, f"{nobody} of {len(described)} images name no patient: each counts as a patient of its own; {remedy}"]
-    patients = {way: counts[way] for way in whose.WAYS} | {"none": nobody}
+    patients: dict[str, int] = {**{way: counts[way] for way in whose.WAYS}, "none": nobody}
     return Fetched({name: images[name] for name in sorted(images) if images[name]}, left_out, patients, sha256, notes)
 
 

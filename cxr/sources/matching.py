@@ -27,8 +27,8 @@ class Index:
         """Return the path that `text` means, None when there is none.
 
         In turn: the path itself; the one that ends with `text`, with or without a suffix; the one that ends with the end of
-        `text`, whose own leading folders and, last, own suffix are left out. Raises UserError, beginning with `where`, when that
-        fits several files.
+        `text`, whose own leading folders and, last, own suffix are left out. Raises UserError, beginning with `where`, when
+        that fits several files.
         """
         text = text.strip().replace("\\", "/")
         parts = PurePosixPath(text).parts

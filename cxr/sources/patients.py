@@ -39,7 +39,7 @@ _NAME = (
     _scheme(rf"{_START}(000\d{{5}})_\d{{3}}$", lambda match: f"NIH-{int(match[1])}"),
     # Shenzhen and Montgomery; the last digit is the finding.
     _scheme(rf"{_START}(CHN|MCU)CXR_(\d+)_[01](?:_mask)?$", lambda match: f"{match[1].upper()}CXR-{int(match[2])}"),
-    _scheme(rf"{_START}(JPC[LN]N\d{{3}})$", lambda match: match[1].upper()),  # JSRT
+    _scheme(rf"{_START}(JPC[LN]N\d{{3}})(?:\.IMG)?$", lambda match: match[1].upper()),  # JSRT
     # One file a patient: VinDr (32 hex digits) and RSNA (a UUID).
     _scheme(rf"{_START}(?=\d*[a-f])([0-9a-f]{{32}})$", lambda match: match[1].lower()),
     _scheme(rf"{_START}([0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})$", lambda match: match[1].lower()),
@@ -95,7 +95,7 @@ def original(path: str) -> str:
 
 
 def copies(paths: Iterable[str]) -> dict[str, str]:
-    """Return a patient's name, `file` and the original's stem, for each of `paths` that is a copy of another, and for that other.
+    """Return a patient's name, `file` and the original's stem, for each of `paths` that is a copy, and for the original.
 
     A number in brackets alone makes a copy only where the file without it is there as well: `chest (1)` to `chest (500)` are
     what Windows makes of files that are renamed at once. Folders do not count, since copies are often kept apart.

@@ -57,7 +57,9 @@ def opened(source: Path, folder: Path) -> Iterator[Place]:
     """
     if source.is_dir():
         if folder.resolve().is_relative_to(source.resolve()):
-            raise UserError(f"download.path is {source}, which holds this workspace's own data; give the folder of images alone")
+            raise UserError(
+                f"download.path is {source}, which holds this workspace's own data; give the folder of images alone"
+            )
         yield _Folder(source)
     elif source.is_file():
         with _archive(source) as archive:
@@ -166,9 +168,7 @@ class _Zip(Place):
 
     def _refuse_encrypted(self, entry: zipfile.ZipInfo) -> None:
         if entry.flag_bits & 0x1:
-            raise UserError(
-                f"{self.source}: the entry {entry.filename!r} is encrypted; unpack it yourself and give the folder"
-            )
+            raise UserError(f"{self.source}: the entry {entry.filename!r} is encrypted; unpack it yourself and give the folder")
 
     def _refuse_large(self, entry: zipfile.ZipInfo) -> None:
         if entry.file_size > MAX_ENTRY:

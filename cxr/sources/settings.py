@@ -20,7 +20,7 @@ class Download:
     patient: str
 
     def __post_init__(self) -> None:
-        """Raise ValueError when the source needs a path and has none, and for columns, findings or an expression that cannot be."""
+        """Raise ValueError when the source lacks a path, and for columns, findings or an expression that cannot be."""
         if self.source == "local" and not self.path.strip():
             raise ValueError("path is empty; with the source local it names a zip or a folder")
         self._check_columns()
@@ -48,7 +48,9 @@ def _is_good(name: str, column: Any) -> bool:
     if name == "frame" and type(column) is int:
         return column > 0
     if isinstance(column, list) and name in {"findings", "boxes"}:
-        return all(isinstance(each, str) and each for each in column) and (len(column) == 4 if name == "boxes" else bool(column))
+        return all(isinstance(each, str) and each for each in column) and (
+            len(column) == 4 if name == "boxes" else bool(column)
+        )
     return isinstance(column, str) and bool(column)
 
 

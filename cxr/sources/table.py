@@ -33,7 +33,7 @@ class Listed(NamedTuple):
     spacing: str = ""
     """Millimetres from one pixel to the next."""
     boxes: str = ""
-    """What is ill, joined by BETWEEN: left, top, width and height as shares of the image's width and height, after the finding."""
+    """What is ill, joined by BETWEEN: the finding, left, top, width and height, the latter as shares of the image's sides."""
     mask: str = ""
     """The path, below the folder, of an image that is not black where something is ill."""
 

@@ -63,7 +63,9 @@ def test_a_patient_of_two_classes_is_in_one_part():
 
 @pytest.mark.parametrize("number", [3, 4, 7, 12])
 def test_few_patients_still_fill_three_parts_without_a_warning(number):
-    table = pd.DataFrame({"id": range(number), "findings": (["A", "B"] * number)[:number], "patient": range(number), "split_wish": ""})
+    table = pd.DataFrame(
+        {"id": range(number), "findings": (["A", "B"] * number)[:number], "patient": range(number), "split_wish": ""}
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         parts = split(table.astype(str), Split(0.8, 0.1, 0.1, 0))
