@@ -12,8 +12,8 @@ from cxr.dataset.settings import Preprocess, Split
 from cxr.detection.settings import Diagnose
 from cxr.foundation import errors, files, params
 from cxr.foundation.runtime import Runtime
-from cxr.sources.local import Download
 from cxr.sources.phantom.settings import Phantom
+from cxr.sources.settings import Download
 from cxr.superres.architectures.srcnn import Architecture
 from cxr.superres.evaluation.settings import ErrorMaps
 from cxr.superres.settings import Degrade

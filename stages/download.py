@@ -1,4 +1,4 @@
-"""Gather the radiographs: each once, in one folder per class."""
+"""Gather the radiographs, each once, and a table of what their source knows of them."""
 
 if __name__ == "__main__":  # before imports that take seconds, in which nobody would notice that dvc has gone
     from cxr.foundation.parent import exit_with_parent
@@ -13,14 +13,23 @@ from cxr.foundation.runtime import Runtime
 from cxr.sources import kaggle, local
 from cxr.sources.phantom import scene
 from cxr.sources.phantom.settings import Phantom
+from cxr.sources.settings import Download
 
 PARAMS, DOWNLOADS = Path("params.yaml"), Path("downloads")
 RAW, METRICS = Path("data/raw"), Path("metrics/download.json")
 
+LEFT_OUT = {
+    "copies": "further copies",
+    "no_image": "files that are no images",
+    "masks": "masks",
+    "not_in_table": "images that the table does not name",
+}
+_MOST = 12  # findings that a line names
+
 
 def run(workspace: Path) -> None:
-    """Write RAW and METRICS of `workspace`."""
-    settings = params.read(workspace / PARAMS, "download", local.Download)
+    """Write RAW, with its table, and METRICS of `workspace`."""
+    settings = params.read(workspace / PARAMS, "download", Download)
     drawn = params.read(workspace / PARAMS, "phantom", Phantom)
     runtime = params.read(workspace / PARAMS, "runtime", Runtime)
     source = workspace / settings.path
@@ -31,18 +40,22 @@ def run(workspace: Path) -> None:
             scene.write(folder, drawn, runtime.processes)
             fetched = local.survey(folder)
         else:
-            fetched = local.fetch(source, folder)
-        from cxr.dataset.patients import patient
-        from cxr.sources import table
+            fetched = local.fetch(source, folder, settings)
+    metrics = fetched._asdict()
+    del metrics["notes"]
+    files.write_json(workspace / METRICS, {"source": settings.source, **metrics})
+    print(_summary(fetched))
+    for note in fetched.notes:
+        print(note)
 
-        listed = sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*"))
-        table.write(folder, [table.Listed(each, each, patient(each), each.split("/")[0]) for each in listed])
-    files.write_json(workspace / METRICS, {"source": settings.source, "images": fetched.images, "sha256": fetched.sha256})
-    by_class = ", ".join(f"{count} {name}" for name, count in fetched.images.items())
-    print(
-        f"{sum(fetched.images.values())} images ({by_class}); "
-        f"left out: {fetched.copies} further copies, {fetched.ignored} files that are no images"
-    )
+
+def _summary(fetched: local.Fetched) -> str:
+    commonest = sorted(fetched.images.items(), key=lambda item: -item[1])[:_MOST]
+    by_finding = ", ".join(f"{count} {name}" for name, count in sorted(commonest))
+    more = f", {len(fetched.images) - _MOST} further findings" if len(fetched.images) > _MOST else ""
+    kinds = [*LEFT_OUT][:2] + [kind for kind in [*LEFT_OUT][2:] if fetched.left_out[kind]]
+    aside = ", ".join(f"{fetched.left_out[kind]} {LEFT_OUT[kind]}" for kind in kinds)
+    return f"{sum(fetched.images.values())} images ({by_finding}{more}); left out: {aside}"
 
 
 def _from_kaggle(downloads: Path, runtime: Runtime) -> Path:

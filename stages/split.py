@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from cxr.dataset.settings import Split
-from cxr.dataset.split import counts, split
+from cxr.dataset.split import counts, own_patients, split, wishes
 from cxr.foundation import errors, files, params
 
 PARAMS = Path("params.yaml")
@@ -22,13 +22,25 @@ def run(workspace: Path) -> None:
     settings = params.read(workspace / PARAMS, "split", Split)
     # As text: an id such as 1234e5678901 is no number, and a patient called NA no gap.
     table = pd.read_csv(workspace / TABLE, dtype=str, keep_default_na=False)
+    torn, own = wishes(table)[1], own_patients(table)
     parts = split(table, settings)
     counted = counts(table, parts)
     files.write_table(workspace / SPLIT, parts)
-    files.write_json(workspace / METRICS, counted)
+    metrics = {"patients_known": own == 0, "own_patients": own, "patients_of_several_parts": len(torn)}
+    files.write_json(workspace / METRICS, {**counted, **metrics})
     for part, images in counted["images"].items():
-        by_class = ", ".join(f"{count} {name}" for name, count in images.items())
-        print(f"{part}: {sum(images.values())} images ({by_class})")
+        print(f"{part}: {sum(images.values())} images ({_by_findings(images)})")
+    if torn:
+        print(f"{len(torn)} patients are wanted in several parts; each is whole in external, else test, else val")
+    if own:
+        print(f"{own} of {len(table)} images name no patient: each counts as a patient of its own, so parts may share patients")
+
+
+def _by_findings(images: dict[str, int], most: int = 12) -> str:
+    """Return the `most` commonest findings with their counts, and how many others there are."""
+    commonest = set(sorted(images, key=lambda name: -images[name])[:most])
+    listed = [f"{count} {name}" for name, count in images.items() if name in commonest]
+    return ", ".join([*listed, *([f"{len(images) - most} further findings"] if len(images) > most else [])])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Strict, typed reading of one section of params.yaml.
 
 A section is a frozen dataclass that stands beside the code that uses it. Its annotations are the schema: `int`,
-`float`, `bool`, `str`, `Literal`, `tuple[T, ...]` and `tuple[T, T]`, each optionally wrapped in `Annotated[T, Must(...)]`.
+`float`, `bool`, `str`, `Literal`, `tuple[T, ...]` and `tuple[T, T]`, each optionally wrapped in `Annotated[T, Must(...)]`. Of a
+`dict[...]` the keys and values are for the dataclass to check.
 """
 
 import dataclasses
@@ -138,6 +139,8 @@ def _is_of(value: Any, kind: Any) -> bool:
         return isinstance(value, list) and (get_args(kind)[-1] is Ellipsis or len(value) == len(get_args(kind)))
     if origin is Literal:
         return any(type(value) is type(choice) and value == choice for choice in get_args(kind))
+    if origin is dict:
+        return isinstance(value, dict)
     if kind is float:
         return type(value) is int or (type(value) is float and math.isfinite(value))
     return type(value) is kind  # not isinstance: True is an int to Python and a mistake here
@@ -153,4 +156,6 @@ def _describe(kind: Any) -> str:
         return f"{many} {_describe(kinds[0])}"
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(str(choice) for choice in get_args(kind))
+    if get_origin(kind) is dict:
+        return "a mapping, such as {}"
     return {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}[kind]

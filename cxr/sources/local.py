@@ -1,119 +1,147 @@
-"""Radiographs of the user's own: a zip in Kaggle's layout, or a folder with a sub-folder per class.
-
-In both, an image's class is the name of the folder it lies in, however deep. Each image is taken once, though Kaggle's zip
-holds its tree twice.
-"""
+"""Radiographs of the user's own: a zip or a folder, as hospitals and public sets have them."""
 
 import errno
 import hashlib
 import os
-import shutil
-import stat
-import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
-from cxr.foundation.errors import UserError, of_the_disk
-from cxr.sources import zips
+from cxr.foundation.errors import UserError
+from cxr.sources import columns, layout, places, whose, zips
+from cxr.sources import table as listing
+from cxr.sources.describe import Described, Taken, describe
+from cxr.sources.matching import Index
+from cxr.sources.settings import Download
 
-# A zip can claim to unpack to anything. No radiograph is larger than this many bytes, and no large set of them, which compress
-# poorly if at all, so many times the size of its zip.
-MAX_ENTRY, MAX_TOTAL, MAX_RATIO = 2**30, 2**30, 100
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
-
-
-@dataclass(frozen=True)
-class Download:
-    """Section `download` of params.yaml: where the radiographs come from."""
-
-    source: Literal["phantom", "local", "kaggle"]
-    path: str
-
-    def __post_init__(self) -> None:
-        """Raise ValueError when the source needs a path and has none."""
-        if self.source == "local" and not self.path.strip():
-            raise ValueError("path is empty; with the source local it names a zip or a folder")
+UNKNOWN = "unknown"
+LEFT_OUT = ("copies", "no_image", "masks", "not_in_table")
 
 
 class Fetched(NamedTuple):
     """What a source held."""
 
     images: dict[str, int]
-    """Images taken, by class."""
-    copies: int
-    """Further copies, with identical bytes, of images taken."""
-    ignored: int
-    """Files that are no images, macOS litter included."""
+    """Images taken, by their findings as one text; UNKNOWN where nothing says."""
+    left_out: dict[str, int]
+    """Files not taken, by LEFT_OUT: further copies, with identical bytes, of images taken; files that are no images, macOS
+    litter included; masks; images that the table does not list."""
+    patients: dict[str, int]
+    """Patients by the way they are known (`whose.WAYS`); under `none`, images that are each a patient of their own."""
     sha256: str
     """Of the zip; of a folder, of what `sha256sum` prints for its images in the order of their paths."""
+    notes: list[str]
+    """Lines for the user."""
 
 
-def fetch(source: Path, folder: Path) -> Fetched:
-    """Copy each image of `source`, a zip or a folder, once to `folder`/CLASS/NAME, bytes and names unchanged.
+def fetch(source: Path, folder: Path, settings: Download) -> Fetched:
+    """Copy each image of `source`, a zip or a folder, once to `folder`, bytes unchanged, and write the table of `folder`.
 
-    Images are files that end in one of SUFFIXES. Raises UserError when `source` is missing, damaged, encrypted, unsafe to
-    unpack or without images; when an image lies in no class's folder; and when two different images have the same class and
-    name (upper and lower case count as equal, since some file systems cannot hold both).
+    An image whose nearest folder is a class (`layout.class_of`) goes to CLASS/NAME, unless it is DICOM or a table lists it:
+    those keep their path, below the folders that all images have in common. Raises UserError when `source` is missing,
+    damaged, encrypted, unsafe to unpack or without images; when its table cannot be read or lists none of them; and when two
+    different images would have the same path (upper and lower case count as equal, as some file systems cannot hold both).
     """
-    if source.is_dir():
-        return _fetch_folder(source, folder)
-    if source.is_file():
-        return _fetch_zip(source, folder)
-    raise UserError(f"download.path is {source}: no such file or folder; give a zip or a folder with one sub-folder per class")
+    notes: list[str] = []
+    with places.opened(source, folder) as place:
+        if not place.images:
+            raise UserError(f"{source}: no images in it (DICOM, {', '.join(places.IMAGE_SUFFIXES)}); give radiographs")
+        taken, masks = _by_table(place, settings, notes) if settings.table else _by_folders(place)
+        everything = dict(sorted({**taken, **masks}.items()))
+        place.check(list(everything), folder)
+        shelf = _Shelf(source, folder)
+        digest = hashlib.sha256()
+        kept = []
+        with zips.bytes_bar("copying", sum(map(place.size, everything))) as bar:
+            for index, each in everything.items():
+                sha256, new = shelf.put(each, place.chunks(index, bar))
+                digest.update(_line(each.origin, sha256))
+                if new and index in taken:
+                    kept.append(each)
+        aside = len(place.images) - len(everything)
+        left_out = {
+            "copies": len(taken) - len(kept),
+            "no_image": len(place.others) - bool(settings.table),
+            "masks": 0 if settings.table else aside,
+            "not_in_table": aside if settings.table else 0,
+        }
+    described = describe(folder, kept, settings)
+    listing.write(folder, [listed for listed, _ in described])
+    return _fetched(described, left_out, digest.hexdigest() if source.is_dir() else zips.sha256(source), notes)
 
 
 def survey(folder: Path) -> Fetched:
-    """Return what `folder`/CLASS/NAME holds. Its fingerprint equals that of a source with the same paths and bytes."""
-    names, ignored = _list(folder)
+    """Return what `folder` holds by its table. Its fingerprint equals that of a source with the same paths and bytes."""
+    rows = listing.read(folder)
     digest = hashlib.sha256()
-    for name in names:
-        with (folder / name).open("rb") as file:
-            digest.update(_line(name, hashlib.file_digest(file, "sha256").hexdigest()))
-    counts = Counter(PurePosixPath(name).parent.name for name in names)
-    return Fetched(dict(sorted(counts.items())), 0, ignored, digest.hexdigest())
+    for row in rows:
+        with (folder / row.file).open("rb") as file:
+            digest.update(_line(row.file, hashlib.file_digest(file, "sha256").hexdigest()))
+    described = [Described(row, "table" if row.patient else "none") for row in rows]
+    return _fetched(described, dict.fromkeys(LEFT_OUT, 0), digest.hexdigest(), [])
 
 
-def _fetch_folder(source: Path, folder: Path) -> Fetched:
-    if folder.resolve().is_relative_to(source.resolve()):
-        raise UserError(f"download.path is {source}, which holds this workspace's own data; give the folder of images alone")
-    names, ignored = _list(source)
-    _refuse_classless(source, names)
-    shelf = _Shelf(source, folder)
-    digest = hashlib.sha256()
-    total = sum((source / name).stat().st_size for name in names)
-    with zips.bytes_bar("copying", total) as bar:
-        for name in names:
-            try:
-                with (source / name).open("rb") as file:
-                    digest.update(_line(name, shelf.put(name, zips.chunks(file, bar))))
-            except PermissionError as error:
-                raise UserError(f"{source}: cannot read {name}: {error.strerror}") from None
-    return shelf.fetched(ignored, digest.hexdigest())
+def _by_folders(place: places.Place) -> tuple[dict[int, Taken], dict[int, Taken]]:
+    """Return the images of `place` that are no masks, by their indices, with their classes; and no masks."""
+    chosen = [(index, path) for index, path in enumerate(place.images) if not layout.is_mask(path)]
+    if not chosen:
+        raise UserError(f"{place.source}: {len(place.images)} masks and no radiographs in it; give radiographs")
+    shared = layout.common([path for _, path in chosen])
+    taken = {}
+    for index, path in chosen:
+        klass, nearest = layout.class_of(path, shared)
+        by_class = nearest and PurePosixPath(path).suffix.lower() in places.IMAGE_SUFFIXES
+        taken[index] = Taken(path, f"{klass}/{PurePosixPath(path).name}" if by_class else _below(path, shared), klass)
+    return taken, {}
 
 
-def _fetch_zip(source: Path, folder: Path) -> Fetched:
-    try:
-        archive = zipfile.ZipFile(source)
-    except PermissionError as error:
-        raise UserError(f"{source}: {error.strerror}") from None
-    except zips.BROKEN as error:
-        if of_the_disk(error):
-            raise
-        raise UserError(f"{source}: not a whole zip ({zips.message_of(error)}); download it again, or give a folder") from None
-    with archive:
-        shelf = _Shelf(source, folder)
-        members = [entry for entry in archive.infolist() if not entry.is_dir()]
-        images = [(_safe(source, entry), entry) for entry in members if _is_image(_slashes(entry.filename))]
-        _refuse_classless(source, [name for name, _ in images])
-        _refuse_bomb(source, folder, [entry for _, entry in images])
-        with zips.bytes_bar("unpacking", sum(entry.file_size for _, entry in images)) as bar:
-            for name, entry in images:
-                shelf.put(name, _unpacked(source, archive, entry, bar))
-    return shelf.fetched(len(members) - len(images), zips.sha256(source))
+def _by_table(place: places.Place, settings: Download, notes: list[str]) -> tuple[dict[int, Taken], dict[int, Taken]]:
+    """Return the images of `place` that its table lists, by their indices, and those that are masks of them."""
+    name = _table_of(place, settings.table)
+    where = f"{place.source}: {name}"
+    read = columns.read(place.content(name), where, settings)
+    notes += read.notes
+    index = Index(place.images, where)
+    rows: dict[str, columns.Row] = {}
+    missing: dict[str, list[str]] = {"radiograph": [], "mask": []}
+    for row in read.rows:
+        path = index.find(row.file)
+        if not path:
+            missing["radiograph"].append(row.file)
+            continue
+        mask = index.find(row.mask) if row.mask else ""
+        if mask is None:
+            missing["mask"].append(row.mask)
+        row = row._replace(mask=mask or "")  # noqa: PLW2901
+        rows[path] = columns.merged(rows[path], row, where) if path in rows else row
+    for kind, texts in missing.items():
+        if texts:
+            notes.append(f"{where}: {len(texts)} rows name a {kind} that is not there, the first {texts[0]!r}")
+    if not rows:
+        raise UserError(f"{where}: none of {len(read.rows)} rows names a radiograph that is there; see download.columns.file")
+    masks = {row.mask for row in rows.values() if row.mask} - set(rows)
+    shared = layout.common([*rows, *masks])
+    numbers = {path: number for number, path in reversed(list(enumerate(place.images)))}
+    taken = {
+        numbers[path]: Taken(
+            path, _below(path, shared), layout.class_of(path, shared)[0], row, _below(row.mask, shared) if row.mask else ""
+        )
+        for path, row in rows.items()
+    }
+    return taken, {numbers[path]: Taken(path, _below(path, shared)) for path in masks}
+
+
+def _table_of(place: places.Place, name: str) -> str:
+    """Return the path of the table `name` in `place`, where it may lie in folders that `name` leaves out."""
+    name = PurePosixPath(name.replace("\\", "/")).as_posix()
+    found = [name] if name in place.others else [path for path in place.others if f"/{path}".endswith(f"/{name}")]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UserError(f"{place.source}: download.table is {name}: is it {found[0]} or {found[1]}? name its folders as well")
+    present = ", ".join([path for path in place.others if path.lower().endswith((".csv", ".tsv", ".txt"))][:10])
+    raise UserError(f"{place.source}: download.table is {name}, which is not in it; tables in it: {present or 'none'}")
 
 
 class _Shelf:
@@ -121,123 +149,55 @@ class _Shelf:
 
     def __init__(self, source: Path, folder: Path) -> None:
         self.source, self.folder = source, folder
-        self.held: dict[str, tuple[str, str]] = {}  # "class/name" in lower case: SHA-256, and where it lay in the source
-        self.counts: Counter[str] = Counter()
-        self.copies = 0
+        self.held: dict[str, tuple[str, str]] = {}  # target in lower case: SHA-256, and where it lay in the source
 
-    def put(self, origin: str, chunks: Iterable[bytes]) -> str:
-        """Write `chunks`, the bytes of the image `origin`, unless they are there already; return their SHA-256 in hex."""
-        path = PurePosixPath(origin)
-        key = f"{path.parent.name}/{path.name}".casefold()
+    def put(self, image: Taken, chunks: Iterable[bytes]) -> tuple[str, bool]:
+        """Write `chunks`, the bytes of `image`, unless they are there; return their SHA-256, and whether they were new."""
         digest = hashlib.sha256()
-        if key in self.held:
+        if image.target.casefold() in self.held:
             for chunk in chunks:
                 digest.update(chunk)
-            sha256, first = self.held[key]
+            sha256, first = self.held[image.target.casefold()]
             if sha256 != digest.hexdigest():
-                raise UserError(f"{self.source}: {first} and {origin} are two images of one class and name; rename one")
-            self.copies += 1
-            return sha256
-        target = self.folder / path.parent.name / path.name
+                raise UserError(f"{self.source}: {first} and {image.origin} are two images of one class and name; rename one")
+            return sha256, False
+        path = self.folder / image.target
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            file = target.open("xb")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("xb")
         except OSError as error:
+            if error.errno in {errno.EEXIST, errno.ENOTDIR, errno.EISDIR}:
+                raise UserError(f"{self.source}: {image.origin} has the name of a folder; rename one") from None
             if error.errno != errno.ENAMETOOLONG:
                 raise
-            raise UserError(f"{self.source}: {origin[:80]}...: the name is too long for this disk; shorten it") from None
+            raise UserError(f"{self.source}: {image.origin[:80]}...: the name is too long for this disk; shorten it") from None
         with file:
             for chunk in chunks:
                 digest.update(chunk)
                 file.write(chunk)
-        self.held[key] = digest.hexdigest(), origin
-        self.counts[path.parent.name] += 1
-        return digest.hexdigest()
-
-    def fetched(self, ignored: int, sha256: str) -> Fetched:
-        return Fetched(dict(sorted(self.counts.items())), self.copies, ignored, sha256)
+        self.held[image.target.casefold()] = digest.hexdigest(), image.origin
+        return digest.hexdigest(), True
 
 
-def _list(folder: Path) -> tuple[list[str], int]:
-    """Return the images below `folder`, as sorted posix paths relative to it, and how many other files there are."""
-    images, others = [], 0
-
-    def stop(error: OSError) -> None:
-        raise UserError(f"{error.filename}: {error.strerror}")
-
-    # Links are followed, since data sets are often links to a larger disk, but not up to a folder that holds them.
-    for root, folders, names in os.walk(folder, onerror=stop, followlinks=True):
-        here = Path(root)
-        real = here.resolve()
-        folders[:] = [name for name in folders if not real.is_relative_to((here / name).resolve())]
-        for name in names:
-            path = (here / name).relative_to(folder).as_posix()
-            try:
-                path.encode()
-            except UnicodeEncodeError:  # no table can hold it
-                raise UserError(f"{folder}: the name {path!r} is not UTF-8; rename it") from None
-            if _is_image(path) and (here / name).is_file():
-                images.append(path)
-            else:
-                others += 1
-    return sorted(images), others
+def _fetched(described: Sequence[Described], left_out: dict[str, int], sha256: str, notes: list[str]) -> Fetched:
+    images = Counter(listed.findings or UNKNOWN for listed, _ in described)
+    ways: dict[str, whose.Way] = {}
+    for listed, way in described:
+        if listed.patient:
+            ways[listed.patient] = min(way, ways.get(listed.patient, way), key=whose.WAYS.index)
+    nobody = sum(not listed.patient for listed, _ in described)
+    counts = Counter(ways.values())
+    if images[UNKNOWN]:
+        notes = [*notes, f"{images[UNKNOWN]} of {len(described)} images have no finding: no folder and no table names one"]
+    if nobody:
+        remedy = "say which by download.patient or a table"
+        notes = [*notes, f"{nobody} of {len(described)} images name no patient: each counts as a patient of its own; {remedy}"]
+    patients: dict[str, int] = {**{way: counts[way] for way in whose.WAYS}, "none": nobody}
+    return Fetched({name: images[name] for name in sorted(images) if images[name]}, left_out, patients, sha256, notes)
 
 
-def _is_image(name: str) -> bool:
-    path = PurePosixPath(name)
-    litter = "__MACOSX" in path.parts or any(part.startswith(".") and part != ".." for part in path.parts)
-    return path.suffix.lower() in IMAGE_SUFFIXES and not litter
-
-
-def _refuse_classless(source: Path, names: list[str]) -> None:
-    if not names:
-        raise UserError(f"{source}: no images in it ({', '.join(IMAGE_SUFFIXES)}); expected them in one folder per class")
-    for name in names:
-        if "/" not in name:
-            raise UserError(f"{source}: {name} lies in no class's folder; expected a path such as NORMAL/{name}")
-
-
-def _refuse_bomb(source: Path, folder: Path, entries: list[zipfile.ZipInfo]) -> None:
-    """Raise UserError when `entries` would unpack to more than radiographs can, or than there is room for around `folder`."""
-    for entry in entries:
-        if entry.file_size > MAX_ENTRY:
-            raise UserError(f"{source}: the entry {entry.filename!r} claims {entry.file_size:,} bytes, as no radiograph has")
-    total, packed = sum(entry.file_size for entry in entries), source.stat().st_size
-    if total > max(MAX_TOTAL, MAX_RATIO * packed):
-        raise UserError(f"{source}: {packed:,} bytes claim to unpack to {total:,}, as no radiographs do; do not trust it")
-    # Copies, of which Kaggle's zip is half, are not unpacked.
-    needed = sum({_slashes(entry.filename).rpartition("/")[2]: entry.file_size for entry in entries}.values())
-    free = shutil.disk_usage(next(each for each in (folder, *folder.resolve().parents) if each.exists())).free
-    if needed > free:
-        raise UserError(f"{source}: unpacks to at least {needed:,} bytes, and {free:,} are free; make room and run it again")
-
-
-def _slashes(name: str) -> str:
-    return name.replace("\\", "/")  # some packers on Windows write their own separator
-
-
-def _safe(source: Path, entry: zipfile.ZipInfo) -> str:
-    """Return the entry's path with forward slashes. Raises UserError when it is encrypted or points outside the zip."""
-    name = _slashes(entry.filename)
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
-        raise UserError(f"{source}: the entry {entry.filename!r} points outside the zip; do not trust it")
-    if stat.S_ISLNK(entry.external_attr >> 16):
-        raise UserError(f"{source}: the entry {entry.filename!r} is a link, not an image; pack the files themselves")
-    if entry.flag_bits & 0x1:
-        raise UserError(f"{source}: the entry {entry.filename!r} is encrypted; unpack it yourself and give the folder")
-    return path.as_posix()
-
-
-def _unpacked(source: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, bar: Any) -> Iterator[bytes]:
-    try:
-        with archive.open(entry) as file:
-            yield from zips.chunks(file, bar)
-    except zips.BROKEN as error:
-        if of_the_disk(error):
-            raise
-        reason = zips.message_of(error)
-        raise UserError(f"{source}: the entry {entry.filename!r} is damaged ({reason}); download the zip again") from None
+def _below(path: str, shared: int) -> str:
+    return "/".join(PurePosixPath(path).parts[shared:])
 
 
 def _line(name: str, sha256: str) -> bytes:

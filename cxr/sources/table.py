@@ -34,7 +34,7 @@ class Listed(NamedTuple):
     spacing: str = ""
     """Millimetres from one pixel to the next."""
     boxes: str = ""
-    """Where it is ill, joined by BETWEEN: a finding, if known, then left, top, width and height as shares of the image's."""
+    """What is ill, joined by BETWEEN: the finding, if known, left, top, width and height, as shares of the image's sides."""
     mask: str = ""
     """The path, below the folder, of an image that is not black where something is ill."""
 
@@ -48,10 +48,13 @@ def write(folder: Path, rows: Iterable[Listed]) -> None:
 
 
 def read(folder: Path) -> list[Listed]:
-    """Return the rows of the table of `folder`. Raises UserError when it is missing, or is not what `write` writes."""
+    """Return the rows of the table of `folder`, in the order of their files.
+
+    Raises UserError when it is missing, damaged, or is not what `write` writes.
+    """
     path = folder / NAME
     with whole(path), path.open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file)
+        rows = csv.DictReader(file, strict=True)
         if tuple(rows.fieldnames or ()) != Listed._fields:
             raise UserError(f"{path} does not have the columns {', '.join(Listed._fields)}; run the stage download again")
         return [Listed(**row) for row in rows]

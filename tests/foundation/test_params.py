@@ -18,9 +18,19 @@ class Everything:
     choice: Literal["a", "b"]
     scales: Annotated[tuple[Literal[2, 3], ...], Must("each once", lambda scales: len(set(scales)) == len(scales))]
     pair: tuple[float, float]
+    names: dict[str, str]
 
 
-GOOD = {"count": 2, "share": 0.5, "flag": True, "word": "w", "choice": "a", "scales": [2, 3], "pair": [1, 2.5]}
+GOOD = {
+    "count": 2,
+    "share": 0.5,
+    "flag": True,
+    "word": "w",
+    "choice": "a",
+    "scales": [2, 3],
+    "pair": [1, 2.5],
+    "names": {"a": "b"},
+}
 
 
 def write(folder: Path, text: str) -> Path:
@@ -32,10 +42,11 @@ def write(folder: Path, text: str) -> Path:
 def test_every_kind_of_value_is_read(tmp_path):
     path = write(
         tmp_path,
-        "s:\n  count: 2\n  share: 1e-1\n  flag: true\n  word: w\n  choice: a\n  scales: [2, 3]\n  pair: [1, 2.5]\n",
+        "s:\n  count: 2\n  share: 1e-1\n  flag: true\n  word: w\n  choice: a\n  scales: [2, 3]\n  pair: [1, 2.5]\n"
+        "  names: {a: b}\n",
     )
     read = params.read(path, "s", Everything)
-    assert read == Everything(2, 0.1, True, "w", "a", (2, 3), (1.0, 2.5))
+    assert read == Everything(2, 0.1, True, "w", "a", (2, 3), (1.0, 2.5), {"a": "b"})
     assert type(read.pair[0]) is float
 
 
@@ -58,6 +69,8 @@ def test_every_kind_of_value_is_read(tmp_path):
         ("scales", 2, "a list, each item one of 2, 3 each once"),
         ("scales", [2, 2], "a list, each item one of 2, 3 each once"),
         ("pair", [1], "a list of 2, each a number"),
+        ("names", ["a"], "a mapping, such as {}"),
+        ("names", None, "a mapping, such as {}"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_expected(key, value, expected):

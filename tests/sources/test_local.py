@@ -1,11 +1,16 @@
 import hashlib
+import io
 import stat
 import zipfile
 
 import pytest
+from PIL import Image
 
 from cxr.foundation.errors import UserError
-from cxr.sources.local import Download, fetch, survey
+from cxr.sources import local, table
+from cxr.sources.local import survey
+from cxr.sources.settings import Download
+from tests.support.dicom_files import dataset, save, values
 
 IMAGES = {  # bytes need not be images: nothing is decoded on the way in
     "train/NORMAL/IM-0001-0001.jpeg": b"n1" * 700_000,  # larger than one chunk
@@ -14,6 +19,11 @@ IMAGES = {  # bytes need not be images: nothing is decoded on the way in
     "val/NORMAL/IM-0002-0001.jpeg": b"n2",
 }
 WANTED = {path.split("/", 1)[1]: content for path, content in IMAGES.items()}
+
+
+def fetch(source, folder, **settings):
+    plain = {"source": "local", "path": str(source), "table": "", "columns": {}, "findings": {}, "patient": ""}
+    return local.fetch(source, folder, Download(**{**plain, **settings}))
 
 
 def make_zip(path, entries, method=zipfile.ZIP_DEFLATED):
@@ -42,7 +52,8 @@ def kaggle():
 
 
 def taken(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    files = [path for path in folder.rglob("*") if path.is_file() and path != folder / "table.csv"]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def test_kaggles_zip_gives_each_image_once_with_its_name_and_bytes(tmp_path):
@@ -50,7 +61,7 @@ def test_kaggles_zip_gives_each_image_once_with_its_name_and_bytes(tmp_path):
     fetched = fetch(source, tmp_path / "raw")
     assert taken(tmp_path / "raw") == WANTED
     assert fetched.images == {"NORMAL": 2, "PNEUMONIA": 2}
-    assert (fetched.copies, fetched.ignored) == (3, 5)
+    assert fetched.left_out == {"copies": 3, "no_image": 5, "masks": 0, "not_in_table": 0}
     assert fetched.sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
 
 
@@ -59,7 +70,7 @@ def test_a_folder_gives_what_a_zip_of_it_gives(tmp_path):
     fetched = fetch(source, tmp_path / "raw")
     assert taken(tmp_path / "raw") == WANTED
     assert fetched.images == {"NORMAL": 2, "PNEUMONIA": 2}
-    assert (fetched.copies, fetched.ignored) == (3, 5)
+    assert fetched.left_out == {"copies": 3, "no_image": 5, "masks": 0, "not_in_table": 0}
 
 
 def test_a_folders_hash_is_of_what_sha256sum_prints_and_blind_to_litter(tmp_path):
@@ -68,9 +79,10 @@ def test_a_folders_hash_is_of_what_sha256sum_prints_and_blind_to_litter(tmp_path
     expected = hashlib.sha256(printed.encode()).hexdigest()
     assert fetch(source, tmp_path / "raw").sha256 == expected
     (source / ".DS_Store").write_bytes(b"litter")
-    assert survey(source) == ({"NORMAL": 2, "PNEUMONIA": 2}, 0, 1, expected)
+    assert fetch(source, tmp_path / "again").sha256 == survey(tmp_path / "raw").sha256 == expected
+    assert survey(tmp_path / "raw").images == {"NORMAL": 2, "PNEUMONIA": 2}
     (source / "NORMAL/IM-0002-0001.jpeg").rename(source / "NORMAL/IM-0003-0001.jpeg")
-    assert survey(source).sha256 != expected
+    assert fetch(source, tmp_path / "renamed").sha256 != expected
 
 
 def test_any_class_names_every_suffix_and_windows_separators(tmp_path):
@@ -153,10 +165,10 @@ def test_a_harmed_zip_is_one_line_that_names_file_and_entry(tmp_path, harm, told
     ("entries", "told"),
     [
         ([("NORMAL/readme.txt", b""), ("__MACOSX/NORMAL/a.jpeg", b"")], "no images in it"),
-        ([("NORMAL/a.jpeg", b""), ("b.jpeg", b"")], r"b\.jpeg lies in no class's folder"),
+        ([("masks/a.png", b""), ("b_mask.png", b"")], "2 masks and no radiographs in it"),
     ],
 )
-def test_a_source_without_classes_or_images(tmp_path, pack, entries, told):
+def test_a_source_without_radiographs(tmp_path, pack, entries, told):
     with pytest.raises(UserError, match=told):
         fetch(pack(tmp_path / "source", entries), tmp_path / "raw")
 
@@ -187,7 +199,232 @@ def test_the_order_on_disk_does_not_matter(tmp_path):
     assert fetch(first, tmp_path / "raw1") == fetch(second, tmp_path / "raw2")
 
 
-def test_local_needs_a_path():
-    Download("phantom", "")
-    with pytest.raises(ValueError, match="path is empty"):
-        Download("local", " ")
+def listed(folder):
+    return {row.file: row for row in table.read(folder)}
+
+
+def dicom(path, **elements):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save(dataset(values(), **elements), path)
+    return path.read_bytes()
+
+
+def test_kaggles_table(tmp_path):
+    fetched = fetch(make_zip(tmp_path / "k.zip", kaggle()), tmp_path / "raw")
+    rows = listed(tmp_path / "raw")
+    assert list(rows) == sorted(WANTED)
+    assert rows["PNEUMONIA/person1_virus_1.jpeg"] == table.Listed(
+        "PNEUMONIA/person1_virus_1.jpeg", "PNEUMONIA/person1_virus_1.jpeg", "person1", "PNEUMONIA"
+    )
+    assert fetched.patients == {"table": 0, "expression": 0, "header": 0, "name": 4, "none": 0}
+    assert fetched.notes == []
+
+
+@pytest.mark.parametrize("pack", [make_zip, make_folder])
+def test_images_of_no_class_keep_their_path_below_common_folders_and_are_counted(tmp_path, pack):
+    entries = [
+        ("set/train/patient00001/study1/view1_frontal.jpg", b"1"),
+        ("set/train/patient00001/study2/view1_frontal.jpg", b"2"),
+        ("set/train/patient00002/study1/view1_frontal.jpg", b"3"),
+        ("set/scan.jfif", b"4"),
+        ("set/odd/x.png", b"5"),
+    ]
+    fetched = fetch(pack(tmp_path / "source", entries), tmp_path / "raw")
+    assert taken(tmp_path / "raw") == {name.removeprefix("set/"): content for name, content in entries}
+    assert fetched.images == {"odd": 1, "unknown": 4}
+    assert fetched.patients == {"table": 0, "expression": 0, "header": 0, "name": 2, "none": 2}
+    assert fetched.notes == [
+        "4 of 5 images have no finding: no folder and no table names one",
+        "2 of 5 images name no patient: each counts as a patient of its own; say which by download.patient or a table",
+    ]
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_dicom_is_known_by_its_content_whatever_its_name(tmp_path, zipped):
+    names = ["1.2.840.10/1.2.3", "1.2.840.10/1.2.4.dcm", "1.2.840.11/IM000001", "1.2.840.11/photo.txt"]
+    people = ["Doe", "Doe", "Roe", "Doe"]
+    source = tmp_path / "source"
+    contents = {name: dicom(source / name, PatientID=who) for name, who in zip(names, people, strict=True)}
+    dicom(source / "DICOMDIR")
+    (source / "1.2.840.10/without_preamble.dcm").write_bytes(contents["1.2.840.10/1.2.3"][132:])
+    for name in ("README", "report.pdf", "empty"):
+        (source / name).write_bytes(b"" if name == "empty" else b"text" * 100)
+    if zipped:
+        files = [
+            (path.relative_to(source).as_posix(), path.read_bytes()) for path in sorted(source.rglob("*")) if path.is_file()
+        ]
+        source = make_zip(tmp_path / "source.zip", files)
+    fetched = fetch(source, tmp_path / "raw")
+    assert taken(tmp_path / "raw") == contents | {"1.2.840.10/without_preamble.dcm": contents["1.2.840.10/1.2.3"][132:]}
+    assert fetched.left_out["no_image"] == 4
+    rows = listed(tmp_path / "raw")
+    assert [rows[name].patient for name in names] == ["p00001", "p00001", "p00002", "p00001"]
+    assert rows["1.2.840.11/IM000001"].name == "p00002-0001"
+
+
+def test_a_header_says_who_and_how_and_nothing_identifying_is_copied(tmp_path):
+    dicom(tmp_path / "source/NORMAL/1.2.3", PatientSex="F", PatientAge="058Y", ViewPosition="PA")
+    dicom(tmp_path / "source/NORMAL/1.2.4", PatientID="")
+    (tmp_path / "source/NORMAL/broken.dcm").write_bytes(b"no DICOM")
+    fetch(tmp_path / "source", tmp_path / "raw")
+    first = listed(tmp_path / "raw")["1.2.3"]
+    assert (first.name, first.patient, first.findings) == ("p00001-0001", "p00001", "NORMAL")
+    assert (first.view, first.age, first.sex) == ("PA", "58", "F")
+    assert float(first.spacing) > 0
+    assert listed(tmp_path / "raw")["broken.dcm"].name.startswith("unknown-")
+    text = (tmp_path / "raw/table.csv").read_text()
+    assert not any(word in text for word in ("Doe", "4711", "19700101", "Elsewhere"))
+
+
+NIH = """Image Index,Finding Labels,Patient ID,role,mm,boxes
+00000013_005.png,Effusion|Nodule,13,external,0.143,10 20 30 40;0 0 5 5
+00000013_026.png,No Finding,13,train,0.143,
+00000014_000.png,Pneumonia,14,odd,0.143,
+00000015_000.png,Pneumonia,15,,0.143,
+"""
+COLUMNS = {
+    "file": "Image Index",
+    "findings": "Finding Labels",
+    "patient": "Patient ID",
+    "split": "role",
+    "spacing": "mm",
+    "boxes": "boxes",
+    "frame": "100 200",
+}
+
+
+@pytest.mark.parametrize("pack", [make_zip, make_folder])
+def test_a_table_says_which_images_and_what_of_them(tmp_path, pack):
+    images = (
+        "images_001/00000013_005.png",
+        "images_002/00000013_026.png",
+        "images_002/00000014_000.png",
+        "images_002/left.png",
+    )
+    entries = [("nih/Data_Entry.csv", NIH.encode()), *((f"nih/{name}", name.encode()) for name in images)]
+    source = pack(tmp_path / "source", entries)
+    fetched = fetch(source, tmp_path / "raw", table="Data_Entry.csv", columns=COLUMNS)
+    assert sorted(taken(tmp_path / "raw")) == list(images[:3])
+    rows = listed(tmp_path / "raw")
+    assert rows[images[0]]._replace(file="", name="") == table.Listed(
+        file="",
+        name="",
+        patient="13",
+        findings="Effusion|NODULE",
+        split="external",
+        spacing="0.143",
+        boxes="Effusion/NODULE 0.100000 0.100000 0.300000 0.200000|Effusion/NODULE 0.000000 0.000000 0.050000 0.025000",
+    )
+    assert (rows[images[1]].findings, rows[images[1]].split, rows[images[2]].split) == ("NORMAL", "train", "")
+    assert fetched.images == {"Effusion|NODULE": 1, "NORMAL": 1, "PNEUMONIA": 1}
+    assert fetched.left_out == {"copies": 0, "no_image": 0, "masks": 0, "not_in_table": 1}
+    assert fetched.patients["table"] == 2
+    where = f"{source}: nih/Data_Entry.csv"
+    assert fetched.notes == [
+        f"{where}: 1 values of role mean nothing as split, such as 'odd'",
+        f"{where}: 1 rows name a radiograph that is not there, the first '00000015_000.png'",
+    ]
+
+
+def png(width, height):
+    buffer = io.BytesIO()
+    Image.new("L", (width, height)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_boxes_are_shares_of_the_image_itself_where_no_frame_is_given(tmp_path):
+    dicom(tmp_path / "source/1.2.3", Rows=18, Columns=14)
+    text = "f,x,y,w,h,Target\n1.2.3,7,9,7,9,1\n1.2.3,0,0,3.5,9,1\nwide.png,10,10,30,5,1\nwhole.png,,,,,0\n"
+    entries = [("boxes.csv", text.encode()), ("wide.png", png(40, 20)), ("whole.png", png(40, 20))]
+    make_folder(tmp_path / "source", entries)
+    columns = {"file": "f", "boxes": ["x", "y", "w", "h"], "findings": "Target"}
+    settings = {"table": "boxes.csv", "columns": columns, "findings": {"1": "PNEUMONIA", "0": "NORMAL"}}
+    fetch(tmp_path / "source", tmp_path / "raw", **settings)
+    rows = listed(tmp_path / "raw")
+    first, second = "PNEUMONIA 0.500000 0.500000 0.500000 0.500000", "PNEUMONIA 0.000000 0.000000 0.250000 0.500000"
+    assert rows["1.2.3"].boxes == f"{first}|{second}"
+    assert rows["wide.png"].boxes == "PNEUMONIA 0.250000 0.500000 0.750000 0.250000"
+    assert (rows["whole.png"].boxes, rows["whole.png"].findings) == ("", "NORMAL")
+    columns["frame"] = 30
+    with pytest.raises(
+        UserError, match=r"the box 10 10 30 5 of wide\.png is not in 30x30 pixels; see download\.columns\.frame"
+    ):
+        fetch(tmp_path / "source", tmp_path / "other", **settings)
+
+
+def test_masks_of_a_table_lie_beside_the_radiographs_and_are_none(tmp_path):
+    text = "file,mask,lesions\nimages/x.png,masks/x.png,2\nimages/y.png,masks/gone.png,0\n"
+    entries = [("t.csv", text.encode()), *((name, name.encode()) for name in ("images/x.png", "masks/x.png", "images/y.png"))]
+    settings = {
+        "table": "t.csv",
+        "columns": {"file": "file", "mask": "mask", "findings": "lesions"},
+        "findings": {0: "NORMAL", "*": "NODULE"},
+    }
+    fetched = fetch(make_folder(tmp_path / "source", entries), tmp_path / "raw", **settings)
+    rows = listed(tmp_path / "raw")
+    assert [(row.file, row.mask, row.findings) for row in rows.values()] == [
+        ("images/x.png", "masks/x.png", "NODULE"),
+        ("images/y.png", "", "NORMAL"),
+    ]
+    assert (tmp_path / "raw/masks/x.png").read_bytes() == b"masks/x.png"
+    assert fetched.left_out == {"copies": 0, "no_image": 0, "masks": 0, "not_in_table": 0}
+    assert fetched.notes[0].endswith("1 rows name a mask that is not there, the first 'masks/gone.png'")
+
+
+def test_masks_are_left_out_where_no_table_names_them(tmp_path):
+    entries = [
+        ("COVID/images/x.png", b"1"),
+        ("COVID/masks/x.png", b"2"),
+        ("Normal/images/x.png", b"3"),
+        ("Normal/y_mask.png", b"4"),
+    ]
+    fetched = fetch(make_folder(tmp_path / "source", entries), tmp_path / "raw")
+    assert sorted(taken(tmp_path / "raw")) == ["COVID/images/x.png", "Normal/images/x.png"]
+    assert (fetched.images, fetched.left_out["masks"]) == ({"COVID": 1, "NORMAL": 1}, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("gone.csv", "f\na.png\n", r"download\.table is gone\.csv, which is not in it; tables in it: one/t\.csv, two/t\.csv"),
+        ("t.csv", "f\na.png\n", r"is it one/t\.csv or two/t\.csv\? name its folders as well"),
+        ("one/t.csv", "f\nb.png\nc.png\n", r"none of 2 rows names a radiograph that is there; see download\.columns\.file"),
+        ("one/t.csv", "g\na.png\n", r"no column 'f', which download\.columns\.file names; there are: g"),
+        ("one/t.csv", "f\na.png\n", r"'a\.png' may be one/a\.png or two/a\.png"),
+    ],
+)
+@pytest.mark.parametrize("pack", [make_zip, make_folder])
+def test_a_table_that_does_not_fit_is_one_line(tmp_path, pack, name, text, told):
+    entries = [("one/a.png", b"1"), ("two/a.png", b"2"), ("one/t.csv", text.encode()), ("two/t.csv", text.encode())]
+    with pytest.raises(UserError, match=told) as error:
+        fetch(pack(tmp_path / "source", entries), tmp_path / "raw", table=name, columns={"file": "f"})
+    assert "\n" not in str(error.value)
+
+
+def test_an_expression_says_who(tmp_path):
+    source = make_folder(tmp_path / "source", [(f"ward_{who}_{i}.png", b"%d" % i) for who in "ab" for i in range(2)])
+    fetched = fetch(source, tmp_path / "raw", patient=r"ward_(.)_")
+    assert [row.patient for row in listed(tmp_path / "raw").values()] == ["a", "a", "b", "b"]
+    assert fetched.patients["expression"] == 2
+
+
+def test_an_encrypted_file_that_may_be_dicom_is_refused(tmp_path):
+    source = make_zip(tmp_path / "z.zip", [("1.2.3", b"content" * 40)], zipfile.ZIP_STORED)
+    source.write_bytes(flag_encrypted(bytearray(source.read_bytes())))
+    with pytest.raises(UserError, match=r"'1\.2\.3' is encrypted"):
+        fetch(source, tmp_path / "raw")
+
+
+def test_an_image_with_the_name_of_a_folder_is_named(tmp_path):
+    head = bytes(128) + b"DICM"
+    source = make_zip(tmp_path / "z.zip", [("odd/1", head), ("odd/1/2", head), ("b.png", b"")])
+    with pytest.raises(UserError, match="odd/1/2 has the name of a folder"):
+        fetch(source, tmp_path / "raw")
+
+
+def test_equal_sources_give_equal_bytes(tmp_path):
+    for name in ("first", "second"):
+        for i in range(3):
+            dicom(tmp_path / name / f"1.2.{i}", PatientID=f"{i % 2}")
+        fetch(tmp_path / name, tmp_path / f"raw of {name}")
+    assert (tmp_path / "raw of first/table.csv").read_bytes() == (tmp_path / "raw of second/table.csv").read_bytes()

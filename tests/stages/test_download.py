@@ -13,6 +13,10 @@ PARAMS = """
 download:
   source: {source}
   path: k.zip
+  table: {table}
+  columns: {columns}
+  findings: {{}}
+  patient: ""
 phantom:
   images: 9
   size: 64
@@ -38,8 +42,8 @@ def write_kaggle_zip(path):
         archive.writestr("chest_xray/.DS_Store", b"litter")
 
 
-def workspace(folder, source):
-    (folder / "params.yaml").write_text(PARAMS.format(source=source))
+def workspace(folder, source, table='""', columns="{}"):
+    (folder / "params.yaml").write_text(PARAMS.format(source=source, table=table, columns=columns))
     return folder
 
 
@@ -55,6 +59,8 @@ def test_local_writes_images_and_what_the_source_was(tmp_path, capsys, monkeypat
     assert json.loads((tmp_path / "metrics/download.json").read_text()) == {
         "source": "local",
         "images": {"NORMAL": 1, "PNEUMONIA": 1},
+        "left_out": {"copies": 2, "no_image": 1, "masks": 0, "not_in_table": 0},
+        "patients": {"table": 0, "expression": 0, "header": 0, "name": 2, "none": 0},
         "sha256": hashlib.sha256((tmp_path / "k.zip").read_bytes()).hexdigest(),
     }
     assert capsys.readouterr().out == (
@@ -73,3 +79,26 @@ def test_a_failed_download_leaves_no_data(tmp_path):
     with pytest.raises(UserError, match=r"k\.zip: no such file"):
         download.run(workspace(tmp_path, "local"))
     assert not list((tmp_path / "data").iterdir())
+
+
+def test_a_table_is_followed_and_what_it_leaves_open_is_told(tmp_path, capsys):
+    with zipfile.ZipFile(workspace(tmp_path, "local", "t.csv", "{file: f, findings: what}") / "k.zip", "w") as archive:
+        archive.writestr(
+            "t.csv", "f,what\n" + "".join(f"{i:02d}.png,finding {i:02d}\n" for i in range(14)) + "a.png,\ngone.png,\n"
+        )
+        for name in [*(f"{i:02d}.png" for i in range(14)), "a.png", "b.png"]:
+            archive.writestr(f"images/{name}", name)
+    download.run(tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("15 images (1 finding 00, ")
+    assert lines[0].endswith(
+        ", 3 further findings); left out: 0 further copies, 0 files that are no images, 1 images that the table does not name"
+    )
+    assert lines[1].endswith("1 rows name a radiograph that is not there, the first 'gone.png'")
+    assert lines[2] == "1 of 15 images have no finding: no folder and no table names one"
+    assert lines[3].startswith(
+        "15 of 15 images name no patient: each counts as a patient of its own; say which by download.patient"
+    )
+    metrics = json.loads((tmp_path / "metrics/download.json").read_text())
+    assert metrics["left_out"]["not_in_table"] == 1
+    assert metrics["patients"]["none"] == 15

@@ -1,0 +1,95 @@
+"""Everything that is known of each image taken, as rows of the table that lies beside them."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from cxr.formats.decode import Unusable
+from cxr.formats.header import Header, header, is_dicom
+from cxr.formats.shape import shape
+from cxr.foundation.errors import UserError
+from cxr.sources import columns, findings, whose
+from cxr.sources.settings import Download
+from cxr.sources.table import BETWEEN, Listed
+
+_SLACK = 0.02  # of the frame: boxes drawn by hand reach a little beyond it
+
+
+class Taken(NamedTuple):
+    """An image that is taken: its place in the source and in the folder, its class, and what a table says of it."""
+
+    origin: str
+    target: str
+    klass: str = ""
+    row: columns.Row | None = None
+    mask: str = ""
+
+
+class Described(NamedTuple):
+    """A row of the table, and how its patient is known."""
+
+    listed: Listed
+    way: whose.Way
+
+
+def describe(folder: Path, taken: Sequence[Taken], settings: Download) -> list[Described]:
+    """Return the rows of the table for the images `taken`, which lie in `folder`, in the order of their targets.
+
+    Of an image a table knows more than its header, and that more than its folders. Raises UserError for a box that does not
+    lie in its frame.
+    """
+    taken = sorted(taken, key=lambda each: each.target)
+    headers = [_header(folder / each.target) for each in taken]
+    files = [
+        whose.File(each.origin, each.row.patient if each.row else "", head.patient if head else "", dicom)
+        for each, (dicom, head) in zip(taken, headers, strict=True)
+    ]
+    known = whose.resolve(files, settings.patient)
+    return [
+        Described(_listed(folder, each, head, patient, name if dicom else each.target, "findings" in settings.columns), way)
+        for each, (dicom, head), (patient, way, name) in zip(taken, headers, known, strict=True)
+    ]
+
+
+def _listed(folder: Path, each: Taken, head: Header | None, patient: str, name: str, by_table: bool) -> Listed:
+    row = each.row or columns.Row(each.origin)
+    found = row.findings if by_table else [findings.spelled(each.klass)] if each.klass else []
+    return Listed(
+        file=each.target,
+        name=name,
+        patient=patient,
+        findings=findings.joined(found),
+        split=row.split,
+        view=row.view or (head.view if head else ""),
+        age=row.age or (f"{head.age:.4g}" if head and head.age is not None else ""),
+        sex=row.sex or (head.sex if head else ""),
+        spacing=row.spacing or (f"{head.spacing:.6g}" if head and head.spacing is not None else ""),
+        boxes=BETWEEN.join(_shares(folder / each.target, row)),
+        mask=each.mask,
+    )
+
+
+def _header(path: Path) -> tuple[bool, Header | None]:
+    """Return whether `path` is DICOM, and what its header says where it can be read."""
+    if not is_dicom(path):
+        return False, None
+    try:
+        return True, header(path)
+    except Unusable:  # preprocess sets the file aside and says why
+        return True, None
+
+
+def _shares(path: Path, row: columns.Row) -> Iterable[str]:
+    """Yield the boxes of `row` as the table writes them: the finding, then shares of the image's width and height."""
+    for box in row.boxes:
+        try:
+            width, height = box.frame or shape(path)[::-1]
+        except Unusable:  # preprocess sets the file aside and says why
+            return
+        left, right = box.left / width, (box.left + box.width) / width
+        top, bottom = box.top / height, (box.top + box.height) / height
+        if not (-_SLACK <= left < right <= 1 + _SLACK and -_SLACK <= top < bottom <= 1 + _SLACK):
+            numbers = f"{box.left:g} {box.top:g} {box.width:g} {box.height:g}"
+            raise UserError(f"the box {numbers} of {row.file} is not in {width}x{height} pixels; see download.columns.frame")
+        left, top, right, bottom = max(left, 0), max(top, 0), min(right, 1), min(bottom, 1)
+        yield f"{box.finding} {left:.6f} {top:.6f} {right - left:.6f} {bottom - top:.6f}"

@@ -1,0 +1,63 @@
+"""What a radiograph shows, in the project's words."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from cxr.sources.table import BETWEEN
+
+NORMAL = "NORMAL"
+
+_SPELLINGS = {
+    "normal": NORMAL,
+    "no finding": NORMAL,
+    "pneumonia": "PNEUMONIA",
+    "tuberculosis": "TUBERCULOSIS",
+    "tb": "TUBERCULOSIS",
+    "nodule": "NODULE",
+    "nodules": "NODULE",
+}
+# What else public sets find (NIH ChestX-ray14, CheXpert, RSNA, COVID-19 Radiography): kept by the source's name.
+_OTHERS = re.compile(
+    "abnormal|atelectasis|bacteria|bacterial pneumonia|cardiomegaly|consolidation|covid|covid ?19|edema|effusion|emphysema"
+    "|enlarged cardiomediastinum|fibrosis|fracture|hernia|infiltration|lung lesion|lung opacity|mass|pleural effusion"
+    "|pleural other|pleural thickening|pneumothorax|virus|viral pneumonia"
+)
+_SEPARATORS = re.compile(r"[|;,]")
+_REST = "*"
+
+
+def spelled(name: str) -> str:
+    """Return the finding `name` as the project spells it; one that it does not know as it is.
+
+    >>> spelled("Pneumonia"), spelled("No_Finding"), spelled("tb"), spelled("COVID-19")
+    ('PNEUMONIA', 'NORMAL', 'TUBERCULOSIS', 'COVID-19')
+    """
+    return _SPELLINGS.get(_plain(name), " ".join(name.split()))
+
+
+def is_known(name: str) -> bool:
+    """Tell whether `name` is that of a finding beyond doubt."""
+    return _plain(name) in _SPELLINGS or bool(_OTHERS.fullmatch(_plain(name)))
+
+
+def of_cell(cell: str, meanings: Mapping[str, str]) -> list[str]:
+    """Return the findings in a table's `cell`: one, or several between `|`, `;` or `,`.
+
+    `meanings` says what a value means, of the whole cell or of its parts; `*` stands for every other value.
+
+    >>> of_cell("Effusion|Nodule", {}), of_cell("3", {"0": "NORMAL", "*": "NODULE"}), of_cell("", {"*": "NODULE"})
+    (['Effusion', 'NODULE'], ['NODULE'], [])
+    """
+    cell = cell.strip()
+    parts = [cell] if cell in meanings else [part.strip() for part in _SEPARATORS.split(cell)]
+    meant = [meanings.get(part, meanings.get(_REST, part) if part else "") for part in parts]
+    return [spelled(each) for text in meant for each in text.split(BETWEEN) if each.strip()]
+
+
+def joined(findings: Iterable[str]) -> str:
+    """Return `findings` as one text, each once and in the order of the alphabet, so that equal findings are equal texts."""
+    return BETWEEN.join(sorted(set(findings)))
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name).strip().casefold()

@@ -1,0 +1,44 @@
+"""Which file of a source a table means, though it may leave out folders or the suffix."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from cxr.foundation.errors import UserError
+from cxr.sources import patients
+
+
+class Index:
+    """The paths of a source's files, found by what a table writes of them."""
+
+    def __init__(self, paths: Iterable[str], where: str) -> None:
+        self.where = where
+        self.paths = frozenset(paths)
+        self.tails: dict[str, list[str]] = defaultdict(list)
+        for path in sorted(self.paths):
+            parts = PurePosixPath(path).parts
+            bare = patients.stem(path)
+            for i in range(len(parts)):
+                self.tails["/".join(parts[i:])].append(path)
+                if bare != parts[-1]:
+                    self.tails["/".join((*parts[i:-1], bare))].append(path)
+
+    def find(self, text: str) -> str | None:
+        """Return the path that `text` means, None when there is none.
+
+        In turn: the path itself; the one that ends with `text`, with or without a suffix; the one that ends with the end of
+        `text`, whose own leading folders and, last, own suffix are left out. Raises UserError, beginning with `where`, when
+        that fits several files.
+        """
+        text = text.strip().replace("\\", "/")
+        parts = PurePosixPath(text).parts
+        if not parts or text in self.paths:
+            return text or None
+        for last in dict.fromkeys((parts[-1], patients.stem(text))):
+            for i in range(len(parts)):
+                found = self.tails.get("/".join((*parts[i:-1], last)), [])
+                if len(found) > 1:
+                    raise UserError(f"{self.where}: {text!r} may be {found[0]} or {found[1]}; name its folders as well")
+                if found:
+                    return found[0]
+        return None

@@ -1,0 +1,123 @@
+"""Whose radiograph a file is, told from its name alone: the naming schemes of public data sets."""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import PurePosixPath
+
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".dcm", ".dicom", ".ima")
+"""What ends the name of a radiograph; anything else after a dot belongs to the name, as in a UID."""
+
+Name = Callable[[re.Match[str]], str]
+
+_START, _END = r"(?<![A-Za-z0-9])", r"(?![A-Za-z0-9])"
+
+
+def _scheme(pattern: str, name: Name) -> tuple[re.Pattern[str], Name]:
+    return re.compile(pattern, re.IGNORECASE), name
+
+
+# Schemes that write the patient somewhere into the path: as a folder, or, in a set laid flat, as a part of the name.
+_ANYWHERE = (
+    _scheme(rf"{_START}patient[ _-]?(\d+)", lambda match: f"patient{int(match[1]):05d}"),  # CheXpert
+    _scheme(rf"{_START}p(1\d{{7}}){_END}", lambda match: f"MIMIC-{match[1]}"),  # MIMIC-CXR
+    _scheme(rf"{_START}LIDC-IDRI-(\d+){_END}", lambda match: f"LIDC-IDRI-{int(match[1]):04d}"),
+    _scheme(rf"{_START}sub-(?=[a-z]*\d)([a-z0-9]+)", lambda match: f"sub-{match[1].upper()}"),  # BIDS, and so BIMCV
+    _scheme(rf"{_START}phantom-(\d+){_END}", lambda match: f"phantom-{int(match[1]):04d}"),  # the project's own
+)
+
+# Schemes of the file's name, which in a set laid flat may stand behind the names of its folders. The first that fits counts.
+_NAME = (
+    # Open-i, as published (CXR1_1_IM-0001-3001) and in the Kaggle edition (1_IM-0001-4001.dcm.png)
+    _scheme(rf"{_START}(?:CXR)?(\d+)_(?:\d+_)?IM-\d+(?:-\d+)*$", lambda match: f"CXR{int(match[1])}"),
+    # Kermany et al. 2018, Kaggle edition; the parts after the number differ between the radiographs of a patient.
+    _scheme(rf"{_START}person(\d+)_(?:bacteria|virus)_\d+$", lambda match: f"person{int(match[1])}"),
+    _scheme(rf"{_START}(?:NORMAL\d*-)?IM-(\d+)-\d+(?:-\d+)?$", lambda match: f"IM-{int(match[1]):04d}"),
+    # Kermany et al. 2018, later Mendeley edition: CLASS-PATIENT-IMAGE
+    _scheme(rf"{_START}(?:NORMAL|BACTERIA|VIRUS)-(\d+)-\d+$", lambda match: f"ID-{int(match[1])}"),
+    # NIH ChestX-ray14: patients up to 00030805. Eight digits of another kind are often a date.
+    _scheme(rf"{_START}(000\d{{5}})_\d{{3}}$", lambda match: f"NIH-{int(match[1])}"),
+    # Shenzhen and Montgomery; the last digit is the finding.
+    _scheme(rf"{_START}(CHN|MCU)CXR_(\d+)_[01](?:_mask)?$", lambda match: f"{match[1].upper()}CXR-{int(match[2])}"),
+    _scheme(rf"{_START}(JPC[LN]N\d{{3}})(?:\.IMG)?$", lambda match: match[1].upper()),  # JSRT
+    # One file a patient: VinDr (32 hex digits) and RSNA (a UUID).
+    _scheme(rf"{_START}(?=\d*[a-f])([0-9a-f]{{32}})$", lambda match: match[1].lower()),
+    _scheme(rf"{_START}([0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})$", lambda match: match[1].lower()),
+)
+
+_NUMBERED = re.compile(r"\s*\(\d+\)$")  # a further download or copy, but also what Windows calls many files renamed at once
+_COPY_WORDS = r"aug(?:mented)?|copy|copie|copia|kopie|flip(?:ped)?|resized?|rot(?:ated)?"
+_MARKED = re.compile(rf"(?:\s+-\s+|[\s_-])(?:{_COPY_WORDS})[\s_-]?\d*(?:x\d+)?$|\s+-\s+(?:{_COPY_WORDS})$", re.IGNORECASE)
+_COPY_OF = re.compile(r"^copy of ", re.IGNORECASE)
+
+
+def patient(path: str) -> str:
+    """Return a name for the patient whom the file `path` (with or without folders and suffix) shows, empty when no scheme fits.
+
+    Marks of copies, such as ` (1)`, `_aug0` or ` - Copy`, do not count. Two schemes never give the same name. Equal numbers of
+    one scheme count as one patient, though the numbering of the Kaggle set may restart between its folders: to keep two people
+    together costs nothing, to tear one apart leaks the test set into training.
+
+    >>> patient("person100_bacteria_477.jpeg"), patient("NORMAL2-IM-0374-0001-0002 (1).jpeg"), patient("scan 7.png")
+    ('person100', 'IM-0374', '')
+    >>> patient("train/patient00001/study1/view1_frontal.jpg"), patient("00000013_005.png")
+    ('patient00001', 'NIH-13')
+    """
+    for pattern, name in _ANYWHERE:
+        if match := pattern.search(path):
+            return name(match)
+    stem = original(path)
+    for pattern, name in _NAME:
+        if match := pattern.search(stem):
+            return name(match)
+    return ""
+
+
+def stem(path: str) -> str:
+    """Return the last part of `path` without what ends the name of a radiograph.
+
+    >>> stem("a/1.2.840.113619"), stem("1_IM-0001-4001.dcm.png")
+    ('1.2.840.113619', '1_IM-0001-4001')
+    """
+    name = PurePosixPath(path).name
+    while (suffix := PurePosixPath(name).suffix) and suffix.lower() in SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name
+
+
+def original(path: str) -> str:
+    """Return the stem of the radiograph of which `path` is a copy, or its own.
+
+    >>> original("scan 7 (1).png"), original("scan 7_aug0_resized.png"), original("scan 7 - Copy (2).png")
+    ('scan 7', 'scan 7', 'scan 7')
+    """
+    return _unmarked(_NUMBERED, path)
+
+
+def copies(paths: Iterable[str]) -> dict[str, str]:
+    """Return a patient's name, `file` and the original's stem, for each of `paths` that is a copy, and for the original.
+
+    A number in brackets alone makes a copy only where the file without it is there as well: `chest (1)` to `chest (500)` are
+    what Windows makes of files that are renamed at once. Folders do not count, since copies are often kept apart.
+
+    >>> copies(["a/x.png", "b/x (1).png", "y (1).png", "y (2).png", "z_aug0.png", "z_aug1.png"])
+    {'a/x.png': 'file x', 'b/x (1).png': 'file x', 'z_aug0.png': 'file z', 'z_aug1.png': 'file z'}
+    """
+    groups: dict[str, list[str]] = defaultdict(list)
+    paths = list(dict.fromkeys(paths))
+    whole = {stem(path) for path in paths}
+    for path in paths:
+        group = original(path)
+        groups[group if group in whole else _unmarked(None, path)].append(path)
+    several = {group: members for group, members in groups.items() if len({stem(path) for path in members}) > 1}
+    return {path: f"file {group}" for group, members in several.items() for path in members}
+
+
+def _unmarked(numbered: re.Pattern[str] | None, path: str) -> str:
+    """Return the stem of `path` without the marks of a copy, `numbered` among them."""
+    name = _COPY_OF.sub("", stem(path))
+    while True:
+        shorter = stem(_MARKED.sub("", numbered.sub("", name) if numbered else name))
+        if shorter in {name, ""}:
+            return name
+        name = shorter

@@ -1,0 +1,61 @@
+"""Where radiographs come from: section `download` of params.yaml."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+COLUMNS = ("file", "patient", "findings", "split", "spacing", "view", "age", "sex", "boxes", "frame", "mask")
+"""What of a radiograph a table can say; `frame` has the size in pixels of the image in which boxes are given."""
+
+
+@dataclass(frozen=True)
+class Download:
+    """Section `download` of params.yaml: where the radiographs come from, and what is known of them."""
+
+    source: Literal["phantom", "local", "kaggle"]
+    path: str
+    table: str
+    columns: dict[str, Any]
+    findings: dict[Any, str]
+    patient: str
+
+    def __post_init__(self) -> None:
+        """Raise ValueError when the source lacks a path, and for columns, findings or an expression that cannot be."""
+        if self.source == "local" and not self.path.strip():
+            raise ValueError("path is empty; with the source local it names a zip or a folder")
+        self._check_columns()
+        for value, finding in self.findings.items():
+            if not isinstance(value, str | int) or isinstance(value, bool) or not isinstance(finding, str):
+                raise ValueError(f'findings has {value!r}: {finding!r}; expected texts, such as "Lung Opacity": PNEUMONIA')
+        try:
+            re.compile(self.patient)
+        except re.error as error:
+            raise ValueError(f"patient is {self.patient!r}, which is no regular expression: {error}") from None
+
+    def _check_columns(self) -> None:
+        for name, column in self.columns.items():
+            if name not in COLUMNS:
+                raise ValueError(f"columns has the name {name!r}, which is unknown; known here: {', '.join(COLUMNS)}")
+            if not _is_good(name, column):
+                raise ValueError(f"columns has {name}: {column!r}; expected {_expected(name)}")
+        if self.columns and not self.table:
+            raise ValueError("columns are those of a table, but table is empty; name a CSV inside the source")
+        if self.table and "file" not in self.columns:
+            raise ValueError("columns lacks file; say which column of the table names the radiographs")
+
+
+def _is_good(name: str, column: Any) -> bool:
+    if name == "frame" and type(column) is int:
+        return column > 0
+    if isinstance(column, list) and name in {"findings", "boxes"}:
+        return all(isinstance(each, str) and each for each in column) and (
+            len(column) == 4 if name == "boxes" else bool(column)
+        )
+    return isinstance(column, str) and bool(column)
+
+
+def _expected(name: str) -> str:
+    if name == "frame":
+        return "a number of pixels, 'WIDTH HEIGHT', or the name of a column"
+    several = {"findings": ", or a list of columns", "boxes": ", or a list of four: left, top, width and height"}
+    return f"the name of a column{several.get(name, '')}"

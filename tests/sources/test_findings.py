@@ -1,0 +1,63 @@
+import pytest
+
+from cxr.sources.findings import joined, of_cell, spelled
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Normal", "NORMAL"),
+        ("No Finding", "NORMAL"),
+        ("no_finding", "NORMAL"),
+        ("pneumonia", "PNEUMONIA"),
+        ("TB", "TUBERCULOSIS"),
+        ("Nodules", "NODULE"),
+        ("COVID", "COVID"),
+        ("COVID-19", "COVID-19"),
+        ("Viral Pneumonia", "Viral Pneumonia"),
+        ("  Pleural   Effusion ", "Pleural Effusion"),
+    ],
+)
+def test_spellings(name, expected):
+    assert spelled(name) == expected
+
+
+@pytest.mark.parametrize("between", ["|", ";", ",", " | ", "; "])
+def test_several_findings_of_a_cell(between):
+    assert of_cell(between.join(("Effusion", "Nodule")), {}) == ["Effusion", "NODULE"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("Lung Opacity", ["PNEUMONIA"]),
+        ("No Lung Opacity / Not Normal", []),
+        ("Normal", ["NORMAL"]),
+        ("Lung Opacity|Nodule", ["PNEUMONIA", "NODULE"]),
+        ("Mass, large", ["NODULE", "Mass"]),  # a whole cell comes before its parts
+        ("both", ["PNEUMONIA", "NODULE"]),
+        ("", []),
+    ],
+)
+def test_meanings_of_values(cell, expected):
+    meanings = {
+        "Lung Opacity": "PNEUMONIA",
+        "No Lung Opacity / Not Normal": "",
+        "Mass, large": "NODULE|Mass",
+        "both": "PNEUMONIA|NODULE",
+    }
+    assert of_cell(cell, meanings) == expected
+
+
+@pytest.mark.parametrize(("cell", "expected"), [("0", ["NORMAL"]), ("1", ["NODULE"]), ("12", ["NODULE"]), ("", [])])
+def test_a_star_stands_for_every_other_value(cell, expected):
+    assert of_cell(cell, {"0": "NORMAL", "*": "NODULE"}) == expected
+
+
+def test_an_empty_cell_may_mean_something():
+    assert of_cell("", {"": "NORMAL"}) == ["NORMAL"]
+
+
+def test_equal_findings_are_equal_texts():
+    assert joined(["NODULE", "Effusion", "NODULE"]) == joined(["Effusion", "NODULE"]) == "Effusion|NODULE"
+    assert joined([]) == ""
