@@ -12,13 +12,16 @@ import torch
 from cxr.figures.layout import DISCLAIMER, Grey8, save
 from cxr.figures.panels import comparison
 from cxr.formats import dicom
-from cxr.formats.decode import MAX_PIXELS, decode
-from cxr.formats.encode import FORMATS, encode
+from cxr.formats.decode import MAX_PIXELS, Grey, opened
+from cxr.formats.depth import few, measured
+from cxr.formats.encode import FORMATS, encode, refuse
+from cxr.formats.header import is_dicom
+from cxr.formats.read import read
 from cxr.foundation.errors import UserError
 from cxr.measures.quality import psnr, ssim
 from cxr.superres.degradation import enlarge
 from cxr.superres.methods import BICUBIC, TITLES
-from cxr.superres.model import Model, enhance, enhance_unclipped
+from cxr.superres.model import Model, enhance, enhance_stored
 
 MOST_PIXELS = 4 * MAX_PIXELS  # of a result, which takes some twelve bytes a pixel on its way
 
@@ -30,14 +33,18 @@ class Enhanced:
     model: Model
     scale: int
     image: npt.NDArray[Any]
-    """The grey levels (H, W) that were read, as `read` returns them."""
+    """The radiograph (H, W): its levels, uint8 or uint16, or of DICOM what is seen, float32."""
     result: npt.NDArray[Any]
     """(H * scale, W * scale), of the same kind."""
+    white: int
+    """The level that is shown as white; 0 is black."""
+    remarks: tuple[str, ...] = ()
+    """What the user should know of the file, a line each."""
 
     def in_8_bits(self) -> dict[str, Grey8]:
         """Return by method what a reader sees of bicubic interpolation and of the result: (H * scale, W * scale)."""
-        low = torch.from_numpy(_shown(self.image))[None, None]
-        return {BICUBIC: _levels(enlarge(low, self.scale)[0, 0].numpy()), self.model.name: _levels(self.result)}
+        low = torch.from_numpy(_shown(self.image, self.white))[None, None]
+        return {BICUBIC: _levels(enlarge(low, self.scale)[0, 0].numpy()), self.model.name: _levels(self.result, self.white)}
 
     def compare(self, path: Path, title: str) -> None:
         """Draw both side by side, and where they differ, into the PNG `path`."""
@@ -49,7 +56,8 @@ class Enhanced:
 
         Raises UserError when that is of another size; Unusable when it cannot be read.
         """
-        truth = _levels(read(reference)[0])
+        pixels, bits, _ = read(reference, any_modality=True)
+        truth = _levels(pixels, (1 << bits) - 1)
         found = {}
         for name, image in self.in_8_bits().items():
             if image.shape != truth.shape:
@@ -65,16 +73,6 @@ def kind_of(path: Path) -> str:
     return "DICOM" if path.suffix.lower() in dicom.DICOM_SUFFIXES else FORMATS.get(path.suffix.lower(), "")
 
 
-def read(path: Path) -> tuple[npt.NDArray[Any], dicom.Radiograph | None]:
-    """Return the grey levels (H, W) of a radiograph, and, of a DICOM file, all that it holds.
-
-    Of DICOM float32, 0 shown as black and 1 as white, with what lies beyond; else uint8 or uint16.
-    Raises Unusable when it cannot be read; OSError when it cannot be opened.
-    """
-    radiograph = dicom.read(path) if dicom.looks_like_dicom(path) else None
-    return (radiograph.levels() if radiograph else decode(path)), radiograph
-
-
 def description(model: Model, scale: int) -> str:
     """Return what is done to a radiograph, in words."""
     return f"enhanced x{scale} by {TITLES[model.name]} (model {model.digest})"
@@ -87,43 +85,67 @@ def refuse_overwriting(source: Path, target: Path) -> None:
 
 
 def enhance_file(
-    source: Path, target: Path, model: Model, scale: int = 2, done: Callable[[int, int], object] | None = None
+    source: Path,
+    target: Path,
+    model: Model,
+    scale: int = 2,
+    done: Callable[[int, int], object] | None = None,
+    bits: int | None = None,
+    any_modality: bool = False,
 ) -> Enhanced:
     """Write the radiograph `source`, enlarged by `scale`, to `target`, whole or not at all; of the same kind and depth.
 
-    JPEG, PNG and TIFF of 8 and 16 bits, and DICOM, of which the result is a derived image. A note in the file says what was
-    done, and that it is for research. `done` is told the pixels of each finished tile, and of the whole.
-    Raises UserError when `target` is `source`, when the result would be of another kind or too large, or when `model` was not
-    trained for `scale`;
+    JPEG, PNG, TIFF and BMP of 8 and 16 bits, and DICOM, of which the result is a derived image; read by content, written by
+    suffix. Values keep their range, such as 0 to 4,095. A note in the file says what was done, and that it is for research.
+    `bits` overrides the depth that is found, `any_modality` takes DICOM images that are no radiographs. `done` is told the
+    pixels of each finished tile, and of the whole.
+    Raises UserError when `target` is `source`, when the result would be of another kind or too large, when values exceed
+    `bits`, or when `model` was not trained for `scale`;
     Unusable when `source` cannot be read; OSError when a file cannot be opened or written.
     """
     refuse_overwriting(source, target)
-    image, radiograph = read(source)
-    height, width = (int(length) * scale for length in image.shape)
-    if height * width > MOST_PIXELS:
-        raise UserError(f"{source}: would have {height * width:,} pixels, more than {MOST_PIXELS:,}; use a smaller scale")
-    if bool(radiograph) != (kind_of(target) in {"DICOM", ""}):
-        raise UserError(f"{target}: {source} keeps its kind; name the result {source.name}")
     what = description(model, scale)
     note = f"{what[0].upper()}{what[1:]}, chest-xray-superres. {DISCLAIMER}"
-    tell = (lambda pixels: done(pixels, height * width)) if done else None
-    result: npt.NDArray[Any]
-    if radiograph:
-        result = enhance_unclipped(model, image, scale, tell)
-        values = radiograph.values(result)
+
+    def tell(pixels: int) -> None:
+        if done:
+            done(pixels, total)
+
+    if is_dicom(source):
+        if kind_of(target) not in {"DICOM", ""}:
+            raise UserError(f"{target}: {source} keeps its kind; name the result {source.stem}.dcm")
+        radiograph = dicom.read(source, bits, any_modality)
+        total = _pixels(source, radiograph.stored.shape, scale)
+        values = radiograph.values(enhance_stored(model, radiograph.image(), scale, radiograph.display, tell))
         dicom.write(target, dicom.derived(radiograph, values, scale, note, f"{model.digest} x{scale}"))
-    else:
-        result = enhance(model, image, scale, tell)
-        encode(target, result, note)
-    return Enhanced(model, scale, image, result)
+        remarks = *radiograph.remarks, *few(radiograph.pixels())
+        return Enhanced(model, scale, radiograph.levels(), radiograph.display.shown(values), 1, remarks)
+    found = measured(opened(source), source, bits)
+    if kind_of(target) == "DICOM":
+        name = source.name if source.suffix.lower() in FORMATS else f"{source.stem}.png"
+        raise UserError(f"{target}: {source} keeps its kind; name the result {name}")
+    refuse(target)
+    total = _pixels(source, found.levels.shape, scale)
+    depth = found.bits + found.shift
+    levels: Any = found.levels  # of either dtype
+    result: Grey = enhance(model, levels, scale, tell, depth)
+    encode(target, result, note, depth)
+    return Enhanced(model, scale, found.levels, result, (1 << depth) - 1, found.remarks)
 
 
-def _shown(image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+def _pixels(source: Path, shape: tuple[int, ...], scale: int) -> int:
+    """Return how many pixels the result of an image (H, W) has. Raises UserError when they are too many."""
+    pixels = shape[0] * shape[1] * scale**2
+    if pixels > MOST_PIXELS:
+        raise UserError(f"{source}: would have {pixels:,} pixels, more than {MOST_PIXELS:,}; use a smaller scale")
+    return pixels
+
+
+def _shown(image: npt.NDArray[Any], white: int) -> npt.NDArray[np.float32]:
     """Return `image` as float32 in [0, 1], without what is darker than black or brighter than white."""
-    white = 1 if image.dtype == np.float32 else np.iinfo(image.dtype).max
     return (image.astype(np.float32) / np.float32(white)).clip(0, 1)
 
 
-def _levels(image: npt.NDArray[Any]) -> Grey8:
+def _levels(image: npt.NDArray[Any], white: int = 1) -> Grey8:
     """Return `image` in 8 bits, as a reader sees it."""
-    return (_shown(image) * 255).round().astype(np.uint8)
+    return (_shown(image, white) * 255).round().astype(np.uint8)

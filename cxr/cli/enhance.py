@@ -1,15 +1,17 @@
 """Enlarge radiographs of yours with a trained network. The result is for research, not for diagnosis.
 
     cxr enhance INPUT... -o OUT [--model srcnn|vdsr|FILE] [--scale 2|3|4] [--denoise]
-                      [--compare] [--reference FILE]
+                      [--bits N] [--any-modality] [--compare] [--reference FILE]
 
 INPUT are JPEG, PNG or TIFF files of 8 or 16 bits, DICOM files, or folders of them. OUT is a folder, or for one file a file;
-results are of the same kind and depth.
+results are of the same kind and depth. DICOM is told by its content, whatever its name; of folders, links are followed.
 """
 
 import argparse
+import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,8 +21,9 @@ from cxr.api import Model, enhance_file, load_model
 from cxr.compute.memory import keep_freed_memory
 from cxr.figures.layout import DISCLAIMER
 from cxr.formats.decode import Unusable
-from cxr.formats.dicom import DICOM_SUFFIXES, looks_like_dicom
+from cxr.formats.dicom import DICOM_SUFFIXES
 from cxr.formats.encode import FORMATS
+from cxr.formats.header import is_dicom
 from cxr.foundation.errors import UserError, of_the_disk, one_line_errors
 from cxr.service import description, kind_of, refuse_overwriting
 from cxr.superres.methods import LEAD, NETWORKS, TITLES
@@ -29,6 +32,10 @@ WITHDRAWN = (
     "is withdrawn: it left text that can name the patient. Nothing was written; de-identify the result with a tool made for it"
 )
 
+DEPTHS = range(2, 17)
+IMAGES = b"\xff\xd8\xff", b"\x89PNG\r\n", b"II*\0", b"MM\0*", b"BM"
+"""How JPEG, PNG, TIFF and BMP files begin."""
+
 
 def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
     """Enhance what the command line `arguments` name."""
@@ -36,7 +43,8 @@ def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
     if given.anonymise:
         raise UserError(f"--anonymise {WITHDRAWN}")
     keep_freed_memory()
-    jobs = list(_jobs(given.input, given.output))
+    skipped: Counter[str] = Counter()
+    jobs = list(_jobs(given.input, given.output, skipped))
     if given.reference and len(jobs) != 1:
         raise UserError(f"--reference belongs to one radiograph, but {len(jobs)} are given")
     model = load_model(given.model)
@@ -60,6 +68,8 @@ def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
                 failed.append(f"{source}: {error.strerror or error}")
             files.update()
     seconds = time.monotonic() - begun
+    if skipped:
+        print(f"{_files(skipped.total())} skipped: {', '.join(f'{count} {why}' for why, count in skipped.items())}")
     done = len(jobs) - len(failed)
     rate = f"{pixels / 1e6:.1f} million pixels in {seconds:.1f} s, {pixels / 1e6 / seconds:.2f} million a second"
     print(f"{done} of {len(jobs)} {description(model, given.scale)}: {rate}. {DISCLAIMER}")
@@ -74,6 +84,10 @@ def _parsed(arguments: Sequence[str], prog: str) -> argparse.Namespace:
     parser.add_argument("--model", default=LEAD, help=f"{', '.join(NETWORKS)} ({LEAD} by default) or a model file")
     parser.add_argument("--scale", type=int, choices=(2, 3, 4), default=2, help="how many times as many rows and columns")
     parser.add_argument("--denoise", action="store_true", help="insist on a model that was trained with noise")
+    parser.add_argument(
+        "--bits", type=int, choices=DEPTHS, metavar="N", help="how many bits were measured; found of itself, and told"
+    )
+    parser.add_argument("--any-modality", action="store_true", help="take DICOM images that are not CR, DX, DR or SC as well")
     parser.add_argument("--compare", action="store_true", help="also draw bicubic interpolation and the result side by side")
     parser.add_argument(
         "--anonymise", action="store_true", help="withdrawn: refuses, because it left text that can name the patient"
@@ -82,12 +96,15 @@ def _parsed(arguments: Sequence[str], prog: str) -> argparse.Namespace:
     return parser.parse_args(arguments or ["--help"])
 
 
-def _jobs(inputs: Sequence[Path], output: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield each radiograph and where its result goes. Raises UserError when one is missing or two would meet."""
+def _jobs(inputs: Sequence[Path], output: Path, skipped: Counter[str]) -> Iterator[tuple[Path, Path]]:
+    """Yield each radiograph and where its result goes, and count in `skipped`, by reason, what is none.
+
+    Raises UserError when one is missing or two would meet.
+    """
     to_file = len(inputs) == 1 and not inputs[0].is_dir() and kind_of(output) and not output.is_dir()
     taken: dict[Path, Path] = {}
     for given in (path for pattern in inputs for path in _named(pattern)):
-        found = sorted(_radiographs(given, output)) if given.is_dir() else [given]
+        found = sorted(_radiographs(given, output, skipped)) if given.is_dir() else [given]
         if not found:
             raise UserError(f"{given} holds no radiograph ({', '.join([*FORMATS, *DICOM_SUFFIXES])})")
         for source in found:
@@ -107,14 +124,46 @@ def _named(pattern: Path) -> list[Path]:
     return found
 
 
-def _radiographs(folder: Path, output: Path) -> Iterator[Path]:
-    """Yield the files below `folder` that look like radiographs, but for hidden ones and for results of before."""
-    for path in folder.rglob("*"):
-        if output.is_dir() and output.resolve() in path.resolve().parents and not output.samefile(folder):
+def _radiographs(folder: Path, output: Path, skipped: Counter[str]) -> Iterator[Path]:
+    """Yield the files below `folder`, linked folders among them, that are radiographs by suffix or content.
+
+    Each folder once, whatever links to it. `skipped` counts the others, but for results of before.
+    """
+    results = output.resolve() if output.is_dir() and not output.samefile(folder) else None
+    seen: set[Path] = set()
+    for name, folders, files in os.walk(folder, followlinks=True):
+        place = Path(name).resolve()
+        if place in seen or (results and results in [place, *place.parents]):
+            folders.clear()
             continue
-        hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(folder).parts)
-        if not hidden and path.is_file() and (kind_of(path) or looks_like_dicom(path)):
-            yield path
+        seen.add(place)
+        folders.sort()
+        for path in (Path(name) / file for file in files):
+            if _hidden(path.relative_to(folder)):
+                skipped["hidden"] += 1
+            elif not path.is_file():
+                skipped["broken links or no files"] += 1
+            elif kind_of(path) or _is_image(path):
+                yield path
+            else:
+                skipped["no radiographs"] += 1
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+
+
+def _is_image(path: Path) -> bool:
+    """Tell by content whether the file `path` is an image; one that cannot be read counts as one, and is told of later."""
+    try:
+        with path.open("rb") as file:
+            return file.read(8).startswith(IMAGES) or (is_dicom(path) and path.name != "DICOMDIR")
+    except OSError:
+        return True
+
+
+def _files(count: int) -> str:
+    return f"{count} file{'' if count == 1 else 's'}"
 
 
 def _enhance(source: Path, target: Path, model: Model, given: argparse.Namespace, alone: bool) -> int:
@@ -125,7 +174,9 @@ def _enhance(source: Path, target: Path, model: Model, given: argparse.Namespace
             progress.total = total
             progress.update(pixels)
 
-        enhanced = enhance_file(source, target, model, given.scale, advance)
+        enhanced = enhance_file(source, target, model, given.scale, advance, given.bits, given.any_modality)
+    for remark in enhanced.remarks:
+        tqdm.write(f"{source}: {remark}")
     if given.compare:
         title = f"{source.name} {description(model, given.scale)}"
         enhanced.compare(target.with_name(f"{target.name}.compare.png"), title)

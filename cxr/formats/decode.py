@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -25,8 +25,10 @@ _LOUD = {"PNG", "TIFF"}
 _GREY_16 = ("I;16", "I;16B", "I;16L", "I;16N")
 
 # TIFF tags
-_BITS, _PHOTOMETRIC, _ORIENTATION, _PLANAR = 258, 262, 274, 284
-_WHITE_IS_ZERO, _RGB, _SEPARATE_PLANES = 0, 2, 2
+_BITS, _PHOTOMETRIC, _ORIENTATION, _PLANAR, _SAMPLE_FORMAT = 258, 262, 274, 284, 339
+_WHITE_IS_ZERO, _RGB, _SEPARATE_PLANES, _SIGNED = 0, 2, 2, 2
+
+_SBIT, _PALETTE, _PIXELS, _ALPHA = b"sBIT", b"PLTE", b"IDAT", 4  # PNG's chunks, and the bit of its colour type
 
 # How to bring an image upright from each value of the orientation tag (TIFF 6.0, and Exif after it).
 _UPRIGHT: dict[int, Callable[[Any], Any]] = {
@@ -51,11 +53,33 @@ class Unusable(Exception):  # noqa: N818 - a property of the file, no fault of t
         return self.reason
 
 
+class Opened(NamedTuple):
+    """What an image file holds."""
+
+    levels: Grey
+    """(H, W), upright, uint8 or uint16, as they are stored."""
+    white_is_zero: bool
+    """Whether 0 is white, which is so of some TIFFs of 16 bits."""
+    significant: int | None
+    """The bits that a PNG's sBIT chunk says were measured (PNG, third edition, 11.3.2.7), if it has one."""
+    pictures: int
+    """How many pages or frames the file has, of which this is the first."""
+
+
 def decode(path: Path) -> Grey:
     """Return the first image of a JPEG, PNG, TIFF or BMP file as grey levels of shape (height, width), upright.
 
     uint8, or uint16 for files of 16 bits a channel: 0 is black and the greatest value of the dtype white, also where the
-    file stores white as 0. Colour becomes BT.601 luma, 0.299 R + 0.587 G + 0.114 B, which leaves RGB-coded grey as it is.
+    file stores white as 0. Raises as `opened` does.
+    """
+    found = opened(path)
+    return np.invert(found.levels) if found.white_is_zero else found.levels
+
+
+def opened(path: Path) -> Opened:
+    """Return the first image of a JPEG, PNG, TIFF or BMP file.
+
+    Colour becomes BT.601 luma, 0.299 R + 0.587 G + 0.114 B, which leaves RGB-coded grey as it is.
     Alpha is ignored: the levels under it are what was measured, and a file does not say on what to lay them.
     Raises Unusable("damaged") for what cannot be read, or has more than MAX_PIXELS pixels; OSError when the file cannot
     be opened.
@@ -68,7 +92,12 @@ def decode(path: Path) -> Grey:
         try:
             # libtiff, OpenCV and libpng report to the process's standard error themselves.
             with Image.open(file, formats=_FORMATS) as image, silence() if image.format in _LOUD else nullcontext():
-                return _grey(image, file)
+                if image.width * image.height > MAX_PIXELS:
+                    raise Unusable("damaged", f"more than {MAX_PIXELS:,} pixels")
+                pictures = _pictures(image)
+                levels, white_is_zero = _grey(image, file)
+                significant = _significant(file) if image.format == "PNG" else None
+                return Opened(levels, white_is_zero, significant, pictures)
         except Unusable:
             raise
         except UnidentifiedImageError:
@@ -80,24 +109,47 @@ def decode(path: Path) -> Grey:
             raise Unusable("damaged", " ".join(str(error).split()) or type(error).__name__) from error
 
 
-def _grey(image: Any, file: IO[bytes]) -> Grey:
-    if image.width * image.height > MAX_PIXELS:
-        raise Unusable("damaged", f"more than {MAX_PIXELS:,} pixels")
+def _grey(image: Any, file: IO[bytes]) -> tuple[Grey, bool]:
+    """Return the levels, and whether 0 is white among them."""
     bits = _bits(image)
     tags = image.tag_v2 if image.format == "TIFF" else {}
-    if image.mode in {"I", "F"} or (image.mode in _GREY_16 and bits != 16):
+    signed = _SIGNED in np.atleast_1d(tags.get(_SAMPLE_FORMAT, 1))
+    if signed or image.mode in {"I", "F"} or (image.mode in _GREY_16 and bits != 16):
         raise Unusable("damaged", f"{bits} bits a pixel, signed or of unusual depth; save it with 8 or 16, unsigned")
     if bits > 8 and image.mode not in _GREY_16:
         # Pillow would keep 8 of the 16 bits.
-        return _deep_colour(image, tags, file)
+        return _deep_colour(image, tags, file), False
     white_is_zero = tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
     image.load()
     if image.mode in _GREY_16:
-        levels = np.asarray(image).astype(np.uint16)
         # Pillow turns white-is-zero the right way round at 8 bits, but not at 16.
-        return _upright(np.invert(levels) if white_is_zero else levels, _orientation(image))
+        return _upright(np.asarray(image).astype(np.uint16), _orientation(image)), white_is_zero
     colour = image.convert("RGB") if image.mode in {"P", "PA"} else image
-    return _upright(np.asarray(colour.convert("L")), _orientation(image))
+    return _upright(np.asarray(colour.convert("L")), _orientation(image)), False
+
+
+def _pictures(image: Any) -> int:
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except Exception:  # what is broken lies behind the first, which is good without it
+        image.seek(0)
+        return 1
+
+
+def _significant(file: IO[bytes]) -> int | None:
+    """Return what the sBIT chunk of a PNG says of its grey or colour channels, if it is there."""
+    file.seek(25)  # behind signature, length, name, width, height and depth
+    colour_type = file.read(1)[0]
+    file.seek(8)
+    while len(head := file.read(8)) == 8:
+        length, name = struct.unpack(">I4s", head)
+        if name == _SBIT:
+            bits = file.read(length)
+            return max(bits[:-1] if colour_type & _ALPHA else bits, default=0) or None
+        if name in {_PALETTE, _PIXELS}:  # which it stands before
+            break
+        file.seek(length + 4, os.SEEK_CUR)
+    return None
 
 
 def _deep_colour(image: Any, tags: Any, file: IO[bytes]) -> Grey:

@@ -12,24 +12,49 @@ import numpy.typing as npt
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import (
+    JPEG2000,
+    UID,
+    ComputedRadiographyImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForProcessing,
+    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLSNearLossless,
+    MediaStorageDirectoryStorage,
+    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+    RLELossless,
+    SecondaryCaptureImageStorage,
     generate_uid,
 )
 from pydicom.valuerep import DSfloat
 
-from cxr.formats.decode import MAX_PIXELS, Unusable, silence
-from cxr.formats.dicom_decoder import decoded
+from cxr.formats.decode import MAX_PIXELS, Grey, Unusable, silence
+from cxr.formats.depth import in_bits, refuse_beyond
+from cxr.formats.dicom_decoder import LOSSY, decoded, words
+from cxr.formats.display import Display, Levels, display, number
+from cxr.formats.header import is_dicom
+from cxr.foundation.errors import UserError
 from cxr.foundation.files import replacing
 
-LOSSY = JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 DICOM_SUFFIXES = ".dcm", ".dicom", ".ima"
-PREAMBLE = 128  # bytes, after which a DICOM file says so (PS3.10, section 7.1)
 
 Values = npt.NDArray[np.int32]
+
+MODALITIES = "CR", "DX", "DR", "SC"
+"""Of radiographs. DR is none of the standard's terms, but in use."""
+UNSAID = "", "OT", "RG"
+"""Modalities of a captured image that may be a radiograph: none, other, and conventional film."""
+RADIOGRAPHS = (
+    ComputedRadiographyImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForProcessing,
+)
+CAPTURES = (
+    SecondaryCaptureImageStorage,
+    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+)
 
 # Distances between pixels, which shrink, and places in pixels, which grow, when an image is enlarged.
 SPACINGS = "PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"
@@ -56,56 +81,86 @@ class Radiograph:
     data: Dataset
     stored: Values
     """Stored values (H, W)."""
-    black: float
-    white: float
-    """The stored values that are shown as black and as white: `white` below `black` when they are shown inverted."""
+    padding: npt.NDArray[np.bool_]
+    """(H, W): where there is no image, but PixelPaddingValue or what lies between it and PixelPaddingRangeLimit."""
+    display: Display
+    bits: int
+    """BitsStored, or what was asked for instead."""
 
-    def levels(self) -> npt.NDArray[np.float32]:
-        """Return the image (H, W), 0 shown as black and 1 as white, with what lies beyond still there."""
-        return ((self.stored - self.black) / (self.white - self.black)).astype(np.float32)
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the user should know, a line each."""
+        return self.display.remarks
 
-    def values(self, levels: npt.NDArray[np.float32]) -> Values:
-        """Return `levels` (H, W) as values that can be stored: rounded, and clipped to the bits there are."""
-        signed, bits = int(self.data.PixelRepresentation), int(self.data.BitsStored)
-        least = -(1 << bits - 1) if signed else 0
-        values = np.empty(levels.shape, np.int32)
-        for found, row in zip(values, levels, strict=True):  # one by one, since float64 takes more memory than is there
-            exact = row.astype(np.float64) * (self.white - self.black) + self.black
-            found[:] = exact.round().clip(least, least + (1 << bits) - 1)
+    def levels(self) -> Levels:
+        """Return the image (H, W) as it is seen, 0 black and 1 white, padding black."""
+        return np.where(self.padding, np.float32(0), self.display.shown(self.stored))
+
+    def pixels(self) -> Grey:
+        """Return the image (H, W) as it is seen, 0 black and 2**bits - 1 white: uint8 of up to 8 bits, else uint16."""
+        curve = in_bits(np.rint(self.display.curve * ((1 << self.bits) - 1)), self.bits)
+        pixels: Grey = curve[(self.stored - self.display.least).clip(0, len(curve) - 1)]
+        pixels[self.padding] = 0
+        return pixels
+
+    def image(self) -> npt.NDArray[np.float32]:
+        """Return the stored values (H, W), and for padding that of the image which is seen darkest."""
+        values = self.stored.astype(np.float32)
+        if self.padding.any() and not self.padding.all():
+            seen = self.stored[~self.padding]
+            ends = np.array([[seen.min(), seen.max()]], np.float32)
+            values[self.padding] = ends[0, self.display.shown(ends)[0].argmin()]
+        return values
+
+    def values(self, exact: npt.NDArray[np.float32]) -> Values:
+        """Return `exact` (H * scale, W * scale) as values that can be stored, with the padding in its places.
+
+        Rounded, and clipped to the bits there are.
+        """
+        least, most = limits(self.data)
+        values = exact.round().clip(least, most).astype(np.int32)
+        if self.padding.any():
+            once = np.ones((exact.shape[0] // self.stored.shape[0],) * 2, np.int32)
+            values = np.where(np.kron(self.padding, once), np.kron(self.stored, once), values)
         return values
 
 
-def looks_like_dicom(path: Path) -> bool:
-    """Tell by name, or where it has no suffix by its first bytes, whether the file `path` is to be read as DICOM."""
-    if path.suffix:
-        return path.suffix.lower() in DICOM_SUFFIXES
-    with path.open("rb") as file:
-        return file.read(PREAMBLE + 4)[PREAMBLE:] == b"DICM"
+def limits(data: Dataset) -> tuple[int, int]:
+    """Return the least and the greatest value that can be stored."""
+    least = -(1 << int(data.BitsStored) - 1) if data.PixelRepresentation else 0
+    return least, least + (1 << int(data.BitsStored)) - 1
 
 
-def read(path: Path) -> Radiograph:
-    """Return the radiograph in the DICOM file `path`, which may lack its file meta header.
+def read(path: Path, bits: int | None = None, any_modality: bool = False) -> Radiograph:
+    """Return the radiograph in the DICOM file `path`, which may lack preamble and file meta header.
 
-    MONOCHROME1 and 2 of 8 to 16 bits, one frame, in every transfer syntax that pydicom can decode with the installed packages.
-    Black and white are the ends of the first VOI window, or of the values there are where it has none.
-    Raises Unusable("damaged") for everything else; OSError when the file cannot be opened.
+    MONOCHROME1 and 2 of 8 to 16 bits, one frame, in every transfer syntax that pydicom can decode with the installed packages;
+    of the modalities CR, DX, DR and SC, or, with `any_modality`, of all. `bits` overrides BitsStored.
+    Raises Unusable("no radiograph") for another modality, Unusable("damaged") for everything else that cannot be read;
+    UserError when stored values exceed `bits`; OSError when the file cannot be opened.
     """
-    with path.open("rb") as file, _as_unusable():
+    if not is_dicom(path):
+        raise Unusable("damaged", "no DICOM file")
+    with path.open("rb") as file, as_unusable(UserError):
         data = dcmread(file, force=True)
         if not hasattr(data, "file_meta") or "TransferSyntaxUID" not in data.file_meta:
-            # A data set by itself is in the default transfer syntax (PS3.5, section 10.1).
             data.file_meta = FileMetaDataset()
-            data.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+            data.file_meta.TransferSyntaxUID = _found_syntax(data)
+        if not any_modality:
+            _refuse_other_modalities(data)
         _check(data)
-        # Without what may lie in the bits above, and with its sign.
-        packed = data.file_meta.TransferSyntaxUID.is_encapsulated
-        stored = decoded(path) if packed else data.pixel_array.astype(np.int32)
-        black, white = _shown(data, stored)
-    return Radiograph(data, stored, black, white)
+        stored = _stored(data, path)
+        padding = _padding(data, stored)
+        seen = stored[~padding] if padding.any() else stored
+        low, high = (int(seen.min()), int(seen.max())) if seen.size else (0, 0)
+        if bits is not None:
+            refuse_beyond(path, bits, int(data.BitsStored), max(2 * high, -2 * low - 1) if data.PixelRepresentation else high)
+        shown = display(data, (low, high), bits)
+    return Radiograph(data, stored, padding, shown, bits or int(data.BitsStored))
 
 
 @contextmanager
-def _as_unusable(let_through: type[Exception] = Unusable) -> Iterator[None]:
+def as_unusable(let_through: type[Exception] = Unusable) -> Iterator[None]:
     """Raise Unusable("damaged") instead of any other exception than `let_through`: broken bytes lead anywhere.
 
     In silence, also of what the standard does not allow and files are full of.
@@ -120,8 +175,27 @@ def _as_unusable(let_through: type[Exception] = Unusable) -> Iterator[None]:
             raise Unusable("damaged", " ".join(str(error).split()) or type(error).__name__) from error
 
 
+def _found_syntax(data: Dataset) -> UID:
+    """Return the transfer syntax that a data set without file meta header was found to have (PS3.5, section 10.1)."""
+    implicit, little = data.original_encoding
+    if implicit:
+        return ImplicitVRLittleEndian
+    return ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+
+
+def _refuse_other_modalities(data: Dataset) -> None:
+    """Raise Unusable when `data` is no radiograph by its modality, nor, where that says little, by its SOP class."""
+    modality, kind = str(data.get("Modality") or "").strip().upper(), data.get("SOPClassUID")
+    if data.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+        raise Unusable("no radiograph", "a DICOMDIR, which lists files and holds no image")
+    if modality in MODALITIES or kind in RADIOGRAPHS or (kind in CAPTURES and modality in UNSAID):
+        return
+    found = f"of modality {modality[:16]}" if modality else "of no modality"
+    raise Unusable("no radiograph", f"{found}, not {', '.join(MODALITIES)}; enhance.py --any-modality takes it")
+
+
 def _check(data: Dataset) -> None:
-    """Raise Unusable when `data` holds no radiograph that can be enlarged."""
+    """Raise Unusable when `data` holds no image that can be read."""
     if "PixelData" not in data or not data.get("Rows") or not data.get("Columns"):
         raise Unusable("damaged", "no DICOM image")
     if data.Rows * data.Columns > MAX_PIXELS:
@@ -133,34 +207,46 @@ def _check(data: Dataset) -> None:
         raise Unusable("damaged", f"{data.NumberOfFrames} frames; save each by itself")
     if not 8 <= data.BitsStored <= 16:
         raise Unusable("damaged", f"{data.BitsStored} bits a pixel, not 8 to 16")
+    if not data.BitsStored <= _high_bit(data) + 1 <= data.BitsAllocated:
+        raise Unusable("damaged", f"HighBit {_high_bit(data)} with {data.BitsStored} of {data.BitsAllocated} bits stored")
+    data.PixelRepresentation = data.get("PixelRepresentation") or 0
 
 
-def _shown(data: Dataset, stored: Values) -> tuple[float, float]:
-    """Return the stored values that are shown as black and as white."""
-    seen = stored[stored != data.PixelPaddingValue] if "PixelPaddingValue" in data else stored
-    low, high = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 1.0)
-    slope, intercept = _number(data, "RescaleSlope") or 1.0, _number(data, "RescaleIntercept") or 0.0
-    black, white = (low, high) if slope > 0 else (high, low)
-    centre, width = _number(data, "WindowCenter"), _number(data, "WindowWidth")
-    if centre is not None and width is not None and width > 1 and "ModalityLUTSequence" not in data:
-        # PS3.3, C.11.2.1.2.1: values in the window, of the modality's units, are mapped linearly.
-        ends = [(centre - 0.5 + side * (width - 1) / 2 - intercept) / slope for side in (-1, 1)]
-        if min(ends) < high and max(ends) > low:
-            black, white = ends
-    if black == white:
-        white = black + 1
-    return (white, black) if data.PhotometricInterpretation == "MONOCHROME1" else (black, white)
+def _high_bit(data: Dataset) -> int:
+    found = data.get("HighBit")
+    return int(data.BitsStored) - 1 if found is None else int(found)
 
 
-def _number(data: Dataset, name: str) -> float | None:
-    """Return the number, or the first of the numbers, that the element `name` holds, if any."""
-    value = data.get(name)
-    if value is None or value == "":
-        return None
-    return float(value if isinstance(value, (int, float, str)) else value[0])
+def _stored(data: Dataset, path: Path) -> Values:
+    """Return the stored values (H, W): the BitsStored bits from HighBit down, with their sign (PS3.5, section 8.1.1)."""
+    syntax, bits, shift = data.file_meta.TransferSyntaxUID, int(data.BitsStored), _high_bit(data) + 1 - int(data.BitsStored)
+    least, most = limits(data)
+    if syntax.is_encapsulated and shift and syntax != RLELossless:
+        raise Unusable("damaged", f"HighBit {_high_bit(data)} of {bits} bits stored, and compressed; decompress it first")
+    found = decoded(path) if syntax.is_encapsulated else words(data)
+    if syntax in {*LOSSY, JPEG2000}:
+        return found.clip(least, most)  # an error of compression beyond the range is no small value
+    # Without what lies in the bits above, and with its sign.
+    values: Values = (((found >> shift) - least) & (1 << bits) - 1) + least
+    return values
 
 
-@_as_unusable()
+def _padding(data: Dataset, stored: Values) -> npt.NDArray[np.bool_]:
+    """Return where `stored` is padding (PS3.3, C.7.5.1.1.2), whichever sign the element was written with."""
+    ends = [number(data, name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+    least, most = limits(data)
+    if ends[0] is None:
+        return np.zeros(stored.shape, bool)
+    allocated = 1 << int(data.BitsAllocated)
+    signed = [
+        end if least <= end <= most else (end + allocated / 2) % allocated - allocated / 2 for end in ends if end is not None
+    ]
+    if not least:
+        signed = [end % allocated for end in signed]
+    return (stored >= min(signed)) & (stored <= max(signed))
+
+
+@as_unusable()
 def derived(source: Radiograph, values: Values, scale: int, description: str, maker: str) -> Dataset:
     """Return the image of `values` (H * scale, W * scale), as `Radiograph.values` gives them, derived from `source`.
 
@@ -205,7 +291,7 @@ def write(path: Path, data: Dataset) -> None:
 
     Raises Unusable("damaged") when an element cannot be written; OSError when the disk does not take the file.
     """
-    with replacing(path) as partial, _as_unusable(OSError):
+    with replacing(path) as partial, as_unusable(OSError):
         data.save_as(partial, enforce_file_format=True)
 
 

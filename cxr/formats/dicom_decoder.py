@@ -9,14 +9,19 @@ import sys
 import warnings
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import gdcm
 import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset, dcmread
-from pydicom.uid import JPEGExtended12Bit
+from pydicom.encaps import generate_frames
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, RLELossless
 
 from cxr.foundation.place import ROOT
+
+LOSSY = JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
 Stored = npt.NDArray[np.int32]
 
@@ -67,19 +72,52 @@ def _process() -> subprocess.Popen[bytes]:
 
 def _pixels(path: str) -> Stored:
     data = dcmread(path, force=True)
-    # Lossy JPEG of 12 bits pydicom only gives to a decoder under the GPL.
-    deep = data.file_meta.TransferSyntaxUID == JPEGExtended12Bit and data.BitsAllocated == 16
-    return (_by_gdcm(path, data) if deep else data.pixel_array).astype(np.int32)
+    syntax = data.file_meta.TransferSyntaxUID
+    if syntax == RLELossless:
+        return words(data)
+    if syntax == JPEGExtended12Bit and data.BitsAllocated == 16:  # which pydicom only gives to a decoder under the GPL
+        return _by_gdcm(data)
+    # Values beyond BitsStored are left to who asks.
+    unchanged: Any = {"correct_unused_bits": False}
+    pixels, _ = get_decoder(syntax).as_array(data, raw=True, **unchanged)
+    return pixels.astype(np.int32)
 
 
-def _by_gdcm(path: str, data: Dataset) -> npt.NDArray[np.uint16] | npt.NDArray[np.int16]:
-    """Return the stored values (H, W) of a file of 16 bits allocated as GDCM itself reads them."""
-    reader = gdcm.ImageReader()
-    reader.SetFileName(path)
-    if not reader.Read():
-        raise ValueError("JPEG of 12 bits that cannot be decoded")
-    pixels = reader.GetImage().GetBuffer().encode("utf-8", "surrogateescape")
-    return np.frombuffer(pixels, "<i2" if data.PixelRepresentation else "<u2").reshape(data.Rows, data.Columns)
+def words(data: Dataset) -> Stored:
+    """Return the words (H, W) in which the image of `data`, uncompressed or RLE, lies, whatever their bits mean."""
+    whole: Any = {"bits_stored": data.BitsAllocated, "pixel_representation": 0}
+    found, _ = get_decoder(data.file_meta.TransferSyntaxUID).as_array(data, raw=True, **whole)
+    return found.astype(np.int64).astype(np.int32)
+
+
+def _by_gdcm(data: Dataset) -> Stored:
+    """Return the stored values (H, W) of lossy JPEG with a precision of its own, which may be above BitsStored."""
+    frame = next(generate_frames(data.PixelData, number_of_frames=1))
+    precision = 8 if _precision(frame) == 8 else 12  # the two there are; GDCM itself writes 16 for 12
+    fragment, fragments = gdcm.Fragment(), gdcm.SequenceOfFragments.New()
+    fragment.SetByteStringValue(frame)
+    fragments.AddFragment(fragment)
+    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
+    element.SetValue(fragments.__ref__())
+    image = gdcm.Image()
+    image.SetNumberOfDimensions(2)
+    image.SetDimensions((data.Columns, data.Rows, 1))
+    image.SetDataElement(element)
+    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(gdcm.PhotometricInterpretation.MONOCHROME2))
+    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGExtendedProcess2_4))
+    image.SetPixelFormat(gdcm.PixelFormat(1, 16 if precision > 8 else 8, precision, precision - 1, 0))
+    pixels = image.GetBuffer().encode("utf-8", "surrogateescape")
+    stored = np.frombuffer(pixels, "<u2" if precision > 8 else "u1").reshape(data.Rows, data.Columns).astype(np.int32)
+    # JPEG knows no sign: the highest bit is the sign's.
+    return (stored ^ 1 << precision - 1) - (1 << precision - 1) if data.PixelRepresentation else stored
+
+
+def _precision(jpeg: bytes) -> int:
+    """Return the bits a sample has in a `jpeg` stream (ISO/IEC 10918-1, B.2.2)."""
+    place = 2
+    while jpeg[place] == 0xFF and jpeg[place + 1] not in {0xC0, 0xC1, 0xC2}:
+        place += 2 + int.from_bytes(jpeg[place + 2 : place + 4], "big")
+    return jpeg[place + 4]
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +46,18 @@ class Model:
     device: torch.device
     precision: torch.dtype
     """What it multiplies in."""
+
+
+class Shown(Protocol):
+    """How stored values are seen, as `cxr.formats.display` knows it."""
+
+    def shown(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Return what is seen of `values`, 0 black and 1 white."""
+
+    def moved(
+        self, values: npt.NDArray[np.float32], before: npt.NDArray[np.float32], after: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]:
+        """Return `values`, which are shown as `before`, changed to be shown as `after`."""
 
 
 class Builder(NamedTuple):
@@ -111,34 +123,51 @@ def load_model(model: str | Path = LEAD, device: torch.device | None = None) -> 
 
 @torch.inference_mode()
 def enhance(
-    model: Model, image: npt.NDArray[Levels], scale: int = 2, done: Callable[[int], object] | None = None
+    model: Model,
+    image: npt.NDArray[Levels],
+    scale: int = 2,
+    done: Callable[[int], object] | None = None,
+    bits: int | None = None,
 ) -> npt.NDArray[Levels]:
     """Return `image` (H, W) with `scale` times its rows and columns, as `model` sees it: of its own dtype and range.
 
-    uint8 and uint16 use their whole range, float32 is in [0, 1]; 0 is black. `done` is told the pixels of each finished tile.
-    Raises UserError when `model` was not trained for `scale`; ValueError for arrays of another kind.
+    0 is black. White is 2**bits - 1 of uint8 and uint16, or, without `bits`, the greatest value of the dtype; of float32, 1.
+    `done` is told the pixels of each finished tile.
+    Raises UserError when `model` was not trained for `scale`, or values exceed white; ValueError for arrays of another kind.
     """
     if image.ndim != 2 or image.dtype not in (np.uint8, np.uint16, np.float32):
         raise ValueError(f"{image.dtype} {image.shape} is no grey image of uint8, uint16 or float32")
-    white = np.float32(1 if image.dtype == np.float32 else np.iinfo(image.dtype).max)  # type: ignore[type-var]
+    white = np.float32(1 if image.dtype == np.float32 else _white(image, bits))
     low = torch.from_numpy(image.astype(np.float32) / white)[None, None].to(model.device)
     enhanced = restore(model, enlarge(low, scale), scale, done)[0, 0].mul_(float(white))
     levels = enhanced if image.dtype == np.float32 else enhanced.round_()
     return levels.cpu().numpy().astype(image.dtype, copy=False)
 
 
-@torch.inference_mode()
-def enhance_unclipped(
-    model: Model, image: npt.NDArray[np.float32], scale: int, done: Callable[[int], object] | None = None
-) -> npt.NDArray[np.float32]:
-    """Return the same of an image of which 0 is shown as black and 1 as white, but which holds more on either side.
+def _white(image: npt.NDArray[Any], bits: int | None) -> int:
+    """Return the value of `image` that is white. Raises UserError when there are greater ones."""
+    container = 8 * image.dtype.itemsize
+    white: int = (1 << (container if bits is None else bits)) - 1
+    if bits is not None and not 1 <= bits <= container:
+        raise UserError(f"{bits} bits are none that {image.dtype} holds; give 1 to {container}")
+    if image.size and image.max() > white:
+        raise UserError(f"values up to {image.max():,} exceed {white:,}, the most that {bits} bits hold; give more bits")
+    return white
 
-    `model` only sees what is shown, and adds to all of the bicubically enlarged image what it adds to that.
+
+@torch.inference_mode()
+def enhance_stored(
+    model: Model, stored: npt.NDArray[np.float32], scale: int, display: Shown, done: Callable[[int], object] | None = None
+) -> npt.NDArray[np.float32]:
+    """Return values (H * scale, W * scale) of a radiograph whose `stored` values (H, W) are seen through `display`.
+
+    `model` sees what is shown. What it changes of that is changed in the bicubically enlarged stored values, which so keep
+    what lies beyond black and white.
     """
-    low = torch.from_numpy(image)[None, None].to(model.device)
-    bicubic = interpolated(low, scale)
-    shown = bicubic.clamp(0, 1)
-    return bicubic.add_(restore(model, shown, scale, done).sub_(shown))[0, 0].cpu().numpy()
+    bicubic = interpolated(torch.from_numpy(stored)[None, None].to(model.device), scale)[0, 0].cpu().numpy()
+    before = display.shown(bicubic)
+    after = restore(model, torch.from_numpy(before)[None, None].to(model.device), scale, done)[0, 0].cpu().numpy()
+    return display.moved(bicubic, before, after)
 
 
 def restore(model: Model, bicubic: Tensor, scale: int, done: Callable[[int], object] | None = None) -> Tensor:

@@ -77,7 +77,8 @@ def test_a_dicom_file_comes_out_as_a_derived_image(tmp_path, capsys):
     shown = 1 - restore(load_model("vdsr"), enlarge(low, 4), 4)[0, 0].numpy()
     inside = (shown > 0.05) & (shown < 0.95)  # where neither bicubic interpolation nor the network leaves what is shown
     assert inside.mean() > 0.5
-    assert np.abs(out.pixel_array - shown * 4095)[inside].max() <= 0.51
+    # In bfloat16, in which the last bit of what it is given can move what it adds by a level or two of 4,096.
+    assert np.abs(out.pixel_array - shown * 4095)[inside].max() <= 2
     said = capsys.readouterr().out
     assert "For research, not for diagnosis." in said
 
@@ -109,14 +110,14 @@ def test_a_bad_file_in_a_folder_is_named_and_the_rest_is_done(tmp_path, capsys):
 def test_results_of_before_and_unreadable_files_do_not_stop_a_folder(tmp_path, monkeypatch):
     Image.fromarray(drawn()).save(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"")
-    decode = service.decode
+    opened = service.opened
 
     def denied(path):
         if path.name == "b.png":
             raise PermissionError(13, "Permission denied", str(path))
-        return decode(path)
+        return opened(path)
 
-    monkeypatch.setattr(service, "decode", denied)
+    monkeypatch.setattr(service, "opened", denied)
     for _ in range(2):
         with pytest.raises(UserError, match=r"^\S+/b.png: Permission denied$"):
             run(tmp_path, "-o", tmp_path / "out")
