@@ -2,22 +2,36 @@
 
 import zlib
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[Any]  # float32 for whole images, float64 for points
 Image = NDArray[np.uint8]
-Disease = Literal["none", "bacteria", "virus"]
+Pixels = NDArray[Any]  # uint8, or uint16 for more than 8 bits
+Kind = Literal["bacteria", "virus", "tuberculosis", "nodule"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+FINDINGS: dict[Kind, str] = {
+    "bacteria": "PNEUMONIA",
+    "virus": "PNEUMONIA",
+    "tuberculosis": "TUBERCULOSIS",
+    "nodule": "NODULE",
+}
+"""What a radiologist calls each kind of disease; NORMAL where there is none."""
 
 
 class Subject(NamedTuple):
-    """Whose image one is: the patient's number, which of the patient's images it is (both from 0), and the disease."""
+    """Whose image one is: the patient's number, which of the patient's images it is (both from 0), and what is ill."""
 
     patient: int
     image: int
-    disease: Disease
+    kinds: tuple[Kind, ...] = ()
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What a radiologist finds: NORMAL alone, or one or more of the values of FINDINGS."""
+        return tuple(FINDINGS[kind] for kind in self.kinds) or ("NORMAL",)
 
 
 def stream(*key: int | str) -> np.random.Generator:
@@ -47,11 +61,14 @@ class Anatomy:
     apex: float  # y of the lungs' tops
     arms: float  # how far the elbows stand off, mm
     stomach: tuple[float, float, float, float]  # centre and half axes of the gas in the stomach
+    age: int  # years
+    sex: str  # M or F
 
     @classmethod
     def of(cls, seed: int, patient: int) -> "Anatomy":
         """Return the anatomy of a patient."""
         draw = stream(seed, patient, "anatomy").uniform
+        person = stream(seed, patient, "person")
         return cls(
             chest=draw(95, 110),
             flatness=draw(0.49, 0.57),
@@ -64,6 +81,8 @@ class Anatomy:
             apex=draw(-84, -76),
             arms=draw(0, 80),
             stomach=(draw(35, 62), draw(80, 95), draw(10, 26), draw(7, 16)),
+            age=int(person.integers(4, 9)),
+            sex=str(person.choice(["F", "M"])),
         )
 
     @property

@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from cxr.sources.phantom.anatomy import Floats, Image
-from cxr.sources.phantom.drawing import FIELD, View
+from cxr.sources.phantom.anatomy import Floats, Pixels
+from cxr.sources.phantom.view import FIELD, View
 
 QUANTA = 9e5  # photons per mm2 of detector behind nothing, at exposure 1
 
@@ -24,17 +24,23 @@ def detect(passed: Floats, view: View, random: np.random.Generator) -> Floats:
     return np.asarray(cv2.GaussianBlur(np.clip(primary + noise, 1e-5, None), (0, 0), spread))
 
 
-def display(read: Floats, view: View) -> Image:
-    """Return the picture as shown: logarithm, broad differences evened out, then a window set by the image itself."""
+def display(read: Floats, view: View, bits: int = 8) -> Pixels:
+    """Return the picture as shown: logarithm, broad differences evened out, then a window set by the image itself.
+
+    Levels from 0 to 2**bits - 1: uint8 for 8 bits, else uint16.
+    """
     density = -np.log(read)
     density -= np.float32(0.55) * _broad(density)
     step, edge = max(1, view.size // 128), view.size // 8
-    low, high = np.percentile(density[2 * edge :: step, edge:-edge:step], [3, 98])
+    side = (read.shape[1] - view.size) // 2  # the window is set by the chest, however much air lies beside it
+    low, high = np.percentile(density[2 * edge :: step, side + edge : -side - edge : step], [3, 98])
     middle, steepness = 0.58 * low + 0.42 * high, 3.7 * view.contrast / (high - low)
-    return np.asarray(np.round(255 / (1 + np.exp(steepness * (middle - density)))), np.uint8)
+    levels = np.round(np.float32(2**bits - 1) / (1 + np.exp(steepness * (middle - density))))
+    return np.asarray(levels, np.uint8) if bits == 8 else np.asarray(levels, np.uint16)
 
 
 def _broad(image: Floats) -> Floats:
-    """Blur `image` by 22 mm, worked out on 64 x 64 pixels."""
-    small = cv2.GaussianBlur(cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA), (0, 0), 64 * 22 / FIELD)
-    return cv2.resize(small, image.shape, interpolation=cv2.INTER_CUBIC)
+    """Blur `image` by 22 mm, worked out on 64 rows."""
+    height, width = image.shape
+    small = cv2.resize(image, (round(64 * width / height), 64), interpolation=cv2.INTER_AREA)
+    return cv2.resize(cv2.GaussianBlur(small, (0, 0), 64 * 22 / FIELD), (width, height), interpolation=cv2.INTER_CUBIC)

@@ -1,8 +1,6 @@
-"""Where one image shows the patient, and the shapes that are drawn in it."""
+"""The shapes that are drawn in an image, and textures."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import cv2
@@ -10,61 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
-from cxr.sources.phantom.anatomy import Floats, Image, Subject, dome, stream
+from cxr.sources.phantom.anatomy import Floats, Image, dome
+from cxr.sources.phantom.view import FIELD, WIDEST, View
 
-FIELD = 236.0  # mm of anatomy along the image's side, at magnification 1
 SUBPIXEL_BITS = 6  # fractional bits of the coordinates handed to OpenCV's drawing
 LEVELS_PER_MM = 20.0  # a drawing's 8 bits hold thickness to 0.05 mm, up to 12.7 mm
-
-
-@dataclass(frozen=True)
-class View:
-    """Where and how one image shows the patient: pose, breath and exposure."""
-
-    size: int
-    angle: float  # roll of the body in the image plane, radians
-    twist: float  # turn about the body's axis: mm sideways for each mm towards the front
-    shift: tuple[float, float]  # mm
-    magnification: float
-    breath: float  # 0 shallow to 1 deep
-    exposure: float
-    contrast: float
-
-    @classmethod
-    def of(cls, seed: int, subject: Subject, size: int) -> "View":
-        """Return the view of one image."""
-        draw = stream(seed, subject.patient, subject.image, "view").uniform
-        return cls(
-            size=size,
-            angle=draw(-0.05, 0.05),
-            twist=draw(-0.07, 0.07),
-            shift=(draw(-6, 6), draw(-8, 8)),
-            magnification=draw(0.94, 1.12),
-            breath=draw(0, 1),
-            exposure=float(np.exp(draw(-0.5, 0.5))),
-            contrast=draw(0.85, 1.1),
-        )
-
-    @property
-    def pixel(self) -> float:
-        """Side of a pixel at the detector, mm."""
-        return FIELD / self.size
-
-    @cached_property
-    def to_pixels(self) -> Floats:
-        """The 2x3 matrix from anatomical mm to (column, row) of pixel centres."""
-        scale = self.magnification / self.pixel
-        c, s = scale * np.cos(self.angle), scale * np.sin(self.angle)
-        middle = (self.size - 1) / 2
-        return np.array([[c, -s, middle + self.shift[0] / self.pixel], [s, c, middle + self.shift[1] / self.pixel]])
-
-    def grid(self) -> tuple[Floats, Floats]:
-        """Return x and y, mm, at every pixel, float32 of shape (size, size)."""
-        (xx, xy, x0), (yx, yy, y0) = cv2.invertAffineTransform(self.to_pixels)
-        index = np.arange(self.size)
-        x = xx * index[None, :] + xy * index[:, None] + x0
-        y = yx * index[None, :] + yy * index[:, None] + y0
-        return x.astype(np.float32), y.astype(np.float32)
 
 
 class Drawing:
@@ -72,11 +20,11 @@ class Drawing:
 
     def __init__(self, view: View):
         self.view = view
-        self.levels: Image = np.zeros((view.size, view.size), np.uint8)
+        self.levels: Image = np.zeros(view.shape, np.uint8)
 
     @property
     def thickness(self) -> Floats:
-        """The drawn thickness in mm, float32 (size, size)."""
+        """The drawn thickness in mm, float32 of the view's shape."""
         return self.levels * np.float32(1 / LEVELS_PER_MM)
 
     def polygon(self, points: Floats, thickness: float) -> None:
@@ -98,31 +46,35 @@ class Drawing:
     def vessels(self, lines: Floats, radius: float, counts: NDArray[Any]) -> None:
         """Draw vessels of one `radius`, mm, along polylines (count, n, 2).
 
-        Those far from the lung may be left out; `counts` (size + 1, size + 1) tells how many of its pixels lie above and to the
-        left of each corner.
+        Those far from the lung may be left out; `counts` (height + 1, width + 1) tells how many of its pixels lie above and to
+        the left of each corner.
         """
-        width = 2 * radius * self.view.magnification / self.view.pixel
         placed = self._place(lines)
-        around = int(width / 2) + 4  # strokes are blurred by up to 3 pixels
+        around = int(self._width(radius) / 2) + 4  # strokes are blurred by up to 3 pixels
         ends = placed.min(1) // 2**SUBPIXEL_BITS - around, placed.max(1) // 2**SUBPIXEL_BITS + around + 1
-        (left, top), (right, bottom) = (np.clip(end, 0, self.view.size).T for end in ends)
+        (left, top), (right, bottom) = (np.clip(end, 0, self.levels.shape[::-1]).T for end in ends)
         within = counts[bottom, right] - counts[top, right] - counts[bottom, left] + counts[top, left]
-        near = list(placed[within > 0])
+        self._strokes(list(placed[within > 0]), radius)
+
+    def strands(self, lines: Floats, radius: float) -> None:
+        """Draw round strands of one `radius`, mm, along polylines (count, n, 2 or 3)."""
+        self._strokes(list(self._place(lines)), radius)
+
+    def _strokes(self, placed: list[NDArray[np.int32]], radius: float) -> None:
+        width = self._width(radius)
         drawing = np.zeros_like(self.levels)
         for drawn in range(max(1, round(width)), 0, -2):  # from rim to axis, as round as pixels can show it
             chord = 2 * radius * np.sqrt(1 - ((drawn - 1) / width) ** 2)
             if width < 1.5:  # a pixel wide, and as thin as gives it the right mass
                 chord = np.pi / 2 * radius * width
-            cv2.polylines(drawing, near, False, level_of(chord), drawn, cv2.LINE_AA, SUBPIXEL_BITS)
+            cv2.polylines(drawing, placed, False, level_of(chord), drawn, cv2.LINE_AA, SUBPIXEL_BITS)
         np.maximum(self.levels, drawing, out=self.levels)  # a branch's rim must not cut through its parent
 
+    def _width(self, radius: float) -> float:
+        return 2 * radius * self.view.magnification / self.view.pixel
+
     def _place(self, points: Floats) -> NDArray[np.int32]:
-        x, y = points[..., 0], points[..., 1]
-        if points.shape[-1] == 3:
-            x = x + self.view.twist * points[..., 2]
-        (xx, xy, x0), (yx, yy, y0) = self.view.to_pixels
-        placed = np.stack([xx * x + xy * y + x0, yx * x + yy * y + y0], -1)
-        return np.asarray(np.round(placed * 2**SUBPIXEL_BITS), np.int32)
+        return np.asarray(np.round(self.view.place(points) * 2**SUBPIXEL_BITS), np.int32)
 
 
 def level_of(thickness: float) -> float:
@@ -146,19 +98,20 @@ def texture(view: View, random: np.random.Generator, octaves: int, coarsest: flo
 
     Octaves finer than a pixel are left out, so that another size shows the same texture.
     """
-    total = np.zeros((view.size, view.size), np.float32)
+    total = np.zeros(view.shape, np.float32)
     weights = fall ** np.arange(octaves)
     weights /= np.sqrt(0.73 * weights @ weights)  # cubic interpolation keeps 0.73 of white noise's variance
     for octave, weight in enumerate(weights.astype(np.float32)):
         spacing = coarsest / 2**octave
         if spacing < view.pixel / view.magnification:
             break
-        nodes = int(1.3 * FIELD / spacing) + 4
-        lattice = weight * random.standard_normal((nodes, nodes), dtype=np.float32)
+        # As wide for each frame, so that all images of a patient show the same.
+        rows, columns = int(1.3 * FIELD / spacing) + 4, int(1.2 * WIDEST * FIELD / spacing) + 4
+        lattice = weight * random.standard_normal((rows, columns), dtype=np.float32)
         to_lattice = cv2.invertAffineTransform(view.to_pixels) / spacing
-        to_lattice[:, 2] += nodes / 2
+        to_lattice[:, 2] += columns / 2, rows / 2
         flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-        total += cv2.warpAffine(lattice, to_lattice, total.shape, flags=flags, borderMode=cv2.BORDER_REFLECT)
+        total += cv2.warpAffine(lattice, to_lattice, total.shape[::-1], flags=flags, borderMode=cv2.BORDER_REFLECT)
     return total
 
 

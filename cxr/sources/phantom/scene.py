@@ -3,9 +3,12 @@
 Each is the shadow that a body of known thicknesses casts: Beer and Lambert's law I = I0 exp(-sum of mu_i t_i) over the
 tissues along each ray, then scatter, the detector's blur, quantum noise and the display curve of a digital system.
 Modelled: soft tissue of trunk, neck, shoulders and arms; lungs; heart, great vessels and windpipe; diaphragm and stomach
-gas; spine, twelve pairs of ribs, clavicles, shoulder blades; branching vessels and airways; a lead marker; consolidation
-(bacterial) and interstitial thickening (viral). Not modelled: beam spectrum and hardening, the cone of the beam, motion,
-devices, and any disease but these. No phantom shows a person, and none is fit to learn a diagnosis from.
+gas; spine, twelve pairs of ribs, clavicles, shoulder blades; branching vessels and airways; consolidation (bacterial) and
+interstitial thickening (viral); upper-lobe opacities with cavities, satellite nodules and strands (tuberculosis); nodules,
+smooth and spiculated, also behind heart and diaphragm; wide frames with arms and air beside the chest; postero-anterior views
+and antero-posterior ones, which enlarge the heart; a lead marker that reads SYNTHETIC, and R or L. Not modelled: beam spectrum
+and hardening, the cone of the beam, motion, devices, and any disease but these. No phantom shows a person, and none is fit to
+learn a diagnosis from.
 
 Anatomy is in millimetres: x towards the image's right (the patient's left), y down, z towards the front, the origin in the
 midline near the fifth thoracic vertebra. Sides are -1 (the patient's right, left in the image) and 1.
@@ -13,72 +16,88 @@ midline near the fifth thoracic vertebra. Sides are -1 (the patient's right, lef
 
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-import cv2
-import numpy as np
 from tqdm import tqdm
 
 from cxr.foundation.workers import in_order
-from cxr.sources.phantom.anatomy import Disease, Image, Subject, stream
+from cxr.sources import table
+from cxr.sources.phantom import dicom, pictures
+from cxr.sources.phantom.anatomy import FINDINGS, Anatomy, Pixels, Subject, stream
+from cxr.sources.phantom.cohort import name_of, patient_of, subject_of
 from cxr.sources.phantom.detector import detect, display, intensity
-from cxr.sources.phantom.drawing import View
+from cxr.sources.phantom.disease import Box
 from cxr.sources.phantom.settings import Phantom
 from cxr.sources.phantom.tissues import attenuation
+from cxr.sources.phantom.view import View
 
-IMAGES = (1, 2, 1, 3, 2, 1, 1, 1)  # images of each of eight patients in turn; the second and sixth show no pneumonia
+FOLDERS = ("NORMAL", *dict.fromkeys(FINDINGS.values()))
 
 
 class Drawn(NamedTuple):
-    """A drawn radiograph: 8-bit grey of shape (size, size), its class and its file name."""
+    """A drawn radiograph: grey levels (size, width), uint8, or uint16 for more than 8 bits, and a box around each lesion."""
 
-    pixels: Image
-    klass: Literal["NORMAL", "PNEUMONIA"]
-    name: str
+    pixels: Pixels
+    boxes: tuple[Box, ...]
 
 
 def write(folder: Path, phantom: Phantom, processes: int) -> None:
-    """Write `phantom.images` radiographs as `folder`/{NORMAL,PNEUMONIA}/NAME.jpeg, the same bytes for any `processes`."""
-    for klass in ("NORMAL", "PNEUMONIA"):
-        (folder / klass).mkdir(parents=True, exist_ok=True)
-    job = partial(_write_one, folder, phantom.seed, phantom.size)
-    drawn = in_order(job, range(phantom.images), processes, "", folder)
-    for _ in tqdm(drawn, "drawing", phantom.images, unit="image", disable=None):
-        pass
+    """Write `phantom.images` radiographs as `folder`/FINDING/NAME, and `table.csv`, the same bytes for any `processes`.
+
+    FINDING, one of FOLDERS, is a patient's first; NAME is as `cohort.name_of` has it, for DICOM the SOP Instance UID.
+    """
+    for finding in FOLDERS:
+        (folder / finding).mkdir(parents=True, exist_ok=True)
+    drawn = in_order(partial(_write_one, folder, phantom), range(phantom.images), processes, "", folder)
+    table.write(folder, list(tqdm(drawn, "drawing", phantom.images, unit="image", disable=None)))
 
 
-def _write_one(folder: Path, seed: int, size: int, index: int) -> None:
-    radiograph = draw(seed, index, size)
-    _, jpeg = cv2.imencode(".jpeg", radiograph.pixels, [cv2.IMWRITE_JPEG_QUALITY, 95])
-    (folder / radiograph.klass / radiograph.name).write_bytes(jpeg.tobytes())
-
-
-def draw(seed: int, index: int, size: int) -> Drawn:
-    """Return radiograph `index` of the endless series `seed`, `size` pixels a side; another size shows the same scene."""
+def _write_one(folder: Path, phantom: Phantom, index: int) -> table.Listed:
+    """Write radiograph `index`, and return its line of the table."""
     subject = subject_of(index)
-    klass: Literal["NORMAL", "PNEUMONIA"] = "NORMAL" if subject.disease == "none" else "PNEUMONIA"
-    return Drawn(expose(seed, subject, size), klass, file_name(subject, index))
+    radiograph = draw(phantom.seed, index, phantom.size, phantom.bits)
+    listed = _listed(phantom, subject, radiograph.boxes)
+    place, name = folder / subject.findings[0], name_of(index)
+    match phantom.format:
+        case "jpeg":
+            name += ".jpeg"
+            pictures.write_jpeg(place / name, radiograph.pixels)
+        case "png":
+            name += ".png"
+            pictures.write_png(place / name, radiograph.pixels, phantom.bits)
+        case "dicom":
+            key = f"{phantom.seed} {phantom.size} {phantom.bits} {name}"
+            data = dicom.dataset(radiograph.pixels, phantom.bits, listed, key)
+            name = data.SOPInstanceUID
+            data.save_as(place / name, enforce_file_format=True)
+    file = f"{subject.findings[0]}/{name}"
+    return listed._replace(file=file, name=file)
 
 
-def subject_of(index: int) -> Subject:
-    """Return whose image `index` is: eight patients share twelve images, three of which show no pneumonia."""
-    block, rest = divmod(index, sum(IMAGES))
-    ends = np.cumsum(IMAGES)
-    place = int(np.searchsorted(ends, rest, side="right"))
-    patient = block * len(IMAGES) + place
-    disease: Disease = "none" if place % 4 == 1 else "virus" if patient % 3 == 0 else "bacteria"
-    return Subject(patient, rest - int(ends[place]) + IMAGES[place], disease)
+def _listed(phantom: Phantom, subject: Subject, boxes: tuple[Box, ...]) -> table.Listed:
+    """Return what the table tells of a radiograph, but for its file."""
+    anatomy, view = Anatomy.of(phantom.seed, subject.patient), View.of(phantom.seed, subject, phantom.size)
+    return table.Listed(
+        file="",
+        name="",
+        patient=patient_of(subject),
+        findings=table.BETWEEN.join(subject.findings),
+        view=view.projection,
+        age=str(anatomy.age),
+        sex=anatomy.sex,
+        spacing=f"{view.pixel:.6g}",
+        boxes=table.BETWEEN.join(f"{box.finding} " + " ".join(f"{share:.6f}" for share in box[1:]) for box in boxes),
+    )
 
 
-def file_name(subject: Subject, index: int) -> str:
-    """Return the name that Kaggle's set would give the image."""
-    if subject.disease == "none":
-        return f"IM-{subject.patient + 1:04d}-{subject.image + 1:04d}.jpeg"
-    return f"person{subject.patient + 1}_{subject.disease}_{index + 1}.jpeg"
+def draw(seed: int, index: int, size: int, bits: int = 8) -> Drawn:
+    """Return radiograph `index` of the endless series `seed`, `size` pixels high; another size shows the same scene."""
+    return expose(seed, subject_of(index), size, bits)
 
 
-def expose(seed: int, subject: Subject, size: int) -> Image:
-    """Return the radiograph of `subject`, uint8 (size, size)."""
+def expose(seed: int, subject: Subject, size: int, bits: int = 8) -> Drawn:
+    """Return the radiograph of `subject`."""
     view = View.of(seed, subject, size)
-    passed = intensity(attenuation(seed, subject, view))
-    return display(detect(passed, view, stream(seed, subject.patient, subject.image, "noise")), view)
+    line_integral, boxes = attenuation(seed, subject, view)
+    noise = stream(seed, subject.patient, subject.image, "noise")
+    return Drawn(display(detect(intensity(line_integral), view, noise), view, bits), boxes)

@@ -1,63 +1,23 @@
 """The tissues: how much of each lies along every ray, and what that takes from the beam."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import cv2
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 
 from cxr.sources.phantom.anatomy import Anatomy, Floats, Subject, dome, stream
-from cxr.sources.phantom.drawing import Drawing, View, curve, level_of, shell, solid, texture
+from cxr.sources.phantom.disease import Box, change
+from cxr.sources.phantom.drawing import Drawing, curve, shell, solid, texture
+from cxr.sources.phantom.marker import marker
+from cxr.sources.phantom.view import View
+from cxr.sources.phantom.volumes import lungs, trunk
 
 # Linear attenuation at 60 keV, 1/mm: NIST tables of mass attenuation (Hubbell and Seltzer 1995) times ICRU-44 densities.
 SOFT_TISSUE = 0.02048 * 1.06
 CORTICAL_BONE = 0.03148 * 1.92
 INFLATED_LUNG = 0.02053 * 0.26
 LEAD = 0.5021 * 11.35
-
-
-def trunk(anatomy: Anatomy, x: Floats, y: Floats) -> Floats:
-    """Return the depth of trunk, shoulders, neck and arms, skin to skin, as if nothing in them were air."""
-    across = np.abs(x) / (anatomy.chest + anatomy.wall)
-    shoulder = anatomy.apex - 72 + 36 * (1 - np.exp(-np.clip(np.abs(x) - 30, 0, None) / 30))
-    torso = 2 * (anatomy.flatness * anatomy.chest + anatomy.wall) * dome(across**2.5)
-    torso *= np.sqrt(np.clip((y - shoulder) / 70, 0, 1))
-    neck = 72 * dome(x / 38) * np.clip((10 - y) / 60, 0, 1)
-    start, run = np.array(anatomy.upper_arm, np.float32)
-    u, v = np.abs(x) - start[0], y - start[1]
-    along = np.clip((u * run[0] + v * run[1]) / (run @ run), 0, 1)
-    arms = 54 * dome((u - along * run[0]) / 27, (v - along * run[1]) / 27)
-    union: Floats = np.sqrt(np.sqrt(torso**4 + neck**4 + arms**4))  # the deepest, without a crease where they cross
-    return union
-
-
-def lungs(anatomy: Anatomy, breath: float, x: Floats, y: Floats) -> Floats:
-    """Return the depth of lung along the rays at (x, y): the rib cage less abdomen, heart and mediastinum."""
-    left = anatomy.cavity(x, y) * (1 - abdomen(anatomy, breath, x, y)) - mediastinum(anatomy, x, y)
-    return np.asarray(np.clip(left, 0, None))
-
-
-def mediastinum(anatomy: Anatomy, x: Floats, y: Floats) -> Floats:
-    """Return the depth of heart, great vessels and the bulk beside the spine."""
-    heights = [-130, -95, -70, -45, -32, -22, -8, 8, 25, 42, 60, 80, 120]
-    right = [20, 20, 21, 24, 24, 22, 24, 31, 36, 37, 33, 25, 20]  # superior vena cava, right atrium
-    left = [19, 19, 20, 23, 28, 25, 33, 48, 63, 74, 78, 60, 20]  # aortic knob, pulmonary trunk, left ventricle
-    table = np.linspace(-130, 120, 501)
-    right_edge, left_edge = (
-        np.interp(y, table, 17 + anatomy.heart * (PchipInterpolator(heights, side)(table) - 17)).astype(np.float32)
-        for side in (right, left)
-    )
-    heart = 109 * anatomy.flatness * dome((2 * x + right_edge - left_edge) / (right_edge + left_edge))
-    return heart + 55 * np.clip(1 - (x / 24) ** 2, 0, 1)
-
-
-def abdomen(anatomy: Anatomy, breath: float, x: Floats, y: Floats) -> Floats:
-    """Return the share of the rib cage's depth that lies below the diaphragm's domes."""
-    top = 49 + 3 * np.tanh(x / 15) + 12 * np.float32(breath - 0.5)  # the liver lifts the right one
-    away = (np.abs(x) - 48 * np.float32(anatomy.chest / 105)) / 55
-    away = np.where(away > 0, away, 0.45 * away) ** 2  # flat towards the spine, steep towards the side
-    below = np.clip((y - top - 17 * away - 9 * away**2) / 52, 0, 1)
-    return dome(1 - below)
 
 
 def gas(view: View, anatomy: Anatomy, x: Floats, y: Floats) -> Floats:
@@ -107,9 +67,9 @@ def vessel_tree(random: np.random.Generator, root: tuple[float, float], side: in
 
 
 def vessels(view: View, seed: int, patient: int, lung: Floats) -> Floats:
-    """Return the thickness of the lungs' arteries and veins where the depth of `lung` (size, size) is not 0."""
+    """Return the thickness of the lungs' arteries and veins where the depth of `lung` (height, width) is not 0."""
     counts = cv2.integral((lung > 0).astype(np.uint8))
-    total = np.zeros((view.size, view.size), np.float32)
+    total = np.zeros(view.shape, np.float32)
     for kind in ("arteries", "veins"):
         drawing = Drawing(view)
         for side, root in ((-1, (-33.0, -2.0)), (1, (39.0, -10.0))):
@@ -197,52 +157,21 @@ def shoulders(view: View, anatomy: Anatomy, seed: int, patient: int) -> Floats:
     return clavicles.thickness + blades.thickness + humeri.thickness
 
 
-def infiltrate(view: View, seed: int, subject: Subject, x: Floats, y: Floats) -> Floats:
-    """Return the share of the lung's air that pneumonia has replaced, 0 to 1, of shape (size, size)."""
-    random = stream(seed, subject.patient, "disease")
-
-    def patch(side: int, out: tuple[float, float], extent: tuple[float, float]) -> Floats:
-        u = (x - np.float32(side * random.uniform(*out))) / np.float32(random.uniform(*extent))
-        v = (y - np.float32(random.uniform(-40, 50))) / np.float32(random.uniform(*extent))
-        return np.asarray(np.exp(-(u**2 + v**2)))
-
-    fluff = texture(view, stream(seed, subject.patient, "fluff"), 6, 24, 0.6)
-    if subject.disease == "virus":  # hazy and net-like, in both lungs
-        net = np.clip(1 - 1.6 * np.abs(texture(view, stream(seed, subject.patient, "net"), 4, 8, 0.75)), 0, 1)
-        where = np.sum([patch(side, (18, 42), (40, 60)) for side in (-1, 1, -1, 1, 1)], axis=0)
-        return np.asarray(np.clip(where, 0, 1) * np.clip(0.16 + 0.07 * fluff + 0.13 * net, 0, 0.7))
-    where = np.max([patch(side, (30, 75), (20, 38)) for side in random.choice([-1, 1], random.integers(1, 4))], axis=0)
-    strength = np.float32(random.uniform(0.45, 0.95))
-    return np.asarray(strength / (1 + np.exp(-6 * (where + 0.15 * fluff - 0.55))))
-
-
-def marker(view: View, seed: int, subject: Subject) -> Floats:
-    """Return the thickness of lead in the letter that tells the sides apart, on two images of three."""
-    random = stream(seed, subject.patient, subject.image, "marker")
-    letter = Drawing(view)
-    if random.random() < 2 / 3:
-        side = int(random.integers(2))
-        where = [0.06 + 0.8 * side + random.uniform(-0.03, 0.03), random.uniform(0.08, 0.2)]
-        column, row = (round(view.size * share) for share in where)
-        size, stroke = view.size / 600, max(1, view.size // 200)
-        font = cv2.FONT_HERSHEY_SIMPLEX
-        cv2.putText(letter.levels, "RL"[side], (column, row), font, size, level_of(0.5), stroke, cv2.LINE_AA)
-    return letter.thickness
-
-
-def attenuation(seed: int, subject: Subject, view: View) -> Floats:
-    """Return the line integral of attenuation along each ray, float32 (size, size), without a unit."""
-    anatomy, patient = Anatomy.of(seed, subject.patient), subject.patient
+def attenuation(seed: int, subject: Subject, view: View) -> tuple[Floats, tuple[Box, ...]]:
+    """Return the line integral of attenuation along each ray, float32 of the view's shape without a unit, and what is ill."""
+    patient = subject.patient
+    anatomy = body = Anatomy.of(seed, patient)
+    if view.projection == "AP":  # the heart lies in front, far from the detector, which enlarges it
+        anatomy = replace(anatomy, heart=1.12 * anatomy.heart)
     x, y = view.grid()
     lung = lungs(anatomy, view.breath, x, y)
     lung -= np.minimum(vessels(view, seed, patient, lung), lung)
-    filled = 0.03 * texture(view, stream(seed, patient, "parenchyma"), 4, 6, 0.9)
-    if subject.disease != "none":
-        filled += infiltrate(view, seed, subject, x, y)
-    lung *= 1 - filled
+    ill = change(view, seed, subject, body, x, y, lung)
+    lung -= ill.tissue + ill.air
+    lung *= np.clip(1 - ill.filled - 0.03 * texture(view, stream(seed, patient, "parenchyma"), 4, 6, 0.9), 0, None)
     bone = ribs(view, anatomy, seed, patient, x, y) + spine(view, anatomy) + shoulders(view, anatomy, seed, patient)
     bone *= 1 + 0.13 * texture(view, stream(seed, patient, "trabeculae"), 4, 4, 0.9)
-    body = trunk(anatomy, x, y) * (1 + 0.02 * texture(view, stream(seed, patient, "muscle"), 5, 40, 0.6))
-    flesh = np.clip(body - lung - bone - gas(view, anatomy, x, y), 0, None)
+    depth = trunk(anatomy, x, y) * (1 + 0.02 * texture(view, stream(seed, patient, "muscle"), 5, 40, 0.6))
+    flesh = np.clip(depth - lung - bone - ill.air - gas(view, anatomy, x, y), 0, None)
     lead = marker(view, seed, subject)
-    return np.asarray(flesh * SOFT_TISSUE + lung * INFLATED_LUNG + bone * CORTICAL_BONE + lead * LEAD)
+    return flesh * SOFT_TISSUE + lung * INFLATED_LUNG + bone * CORTICAL_BONE + lead * LEAD, ill.boxes
