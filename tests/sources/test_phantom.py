@@ -197,7 +197,7 @@ def test_the_frame_is_wide_and_tells_nothing_of_the_disease() -> None:
         ill = np.array([finding in subject.findings for subject in subjects])
         area = mannwhitneyu(aspects[ill], aspects[~ill]).statistic / ill.sum() / (~ill).sum()
         assert area == pytest.approx(0.5, abs=0.06)  # Kaggle's set: 0.87
-    for kind in anatomy.KINDS:
+    for kind in anatomy.FINDINGS:
         ill, healthy = Subject(7, 1, (kind,)), Subject(7, 1)
         view = View.of(0, healthy, 256)
         assert View.of(0, ill, 256) == view
@@ -254,7 +254,7 @@ def test_an_antero_posterior_view_enlarges_the_heart() -> None:
         assert (difference.sum() > 0) == wider
 
 
-@pytest.mark.parametrize("kind", anatomy.KINDS)
+@pytest.mark.parametrize("kind", anatomy.FINDINGS)
 def test_disease_changes_the_lungs_and_nothing_else(kind: anatomy.Kind) -> None:
     for patient in range(3):
         added, view, boxes = added_by((kind,), patient)

@@ -2,7 +2,7 @@
 
 import zlib
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,6 @@ Floats = NDArray[Any]  # float32 for whole images, float64 for points
 Image = NDArray[np.uint8]
 Pixels = NDArray[Any]  # uint8, or uint16 for more than 8 bits
 Kind = Literal["bacteria", "virus", "tuberculosis", "nodule"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 FINDINGS: dict[Kind, str] = {
     "bacteria": "PNEUMONIA",
     "virus": "PNEUMONIA",

@@ -33,7 +33,7 @@ BLOCKS = (
     ),
 )
 """Four blocks of eight patients and twelve images, in turn: 3 images of each twelve show no disease, 5 pneumonia, 2
-tuberculosis and 2 nodules. Which disease a patient has says nothing of how many images there are."""
+tuberculosis and 2 nodules, and each is found in patients with one image and with two."""
 PATIENTS, IMAGES = 8, 12
 
 

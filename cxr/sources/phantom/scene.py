@@ -22,11 +22,12 @@ from tqdm import tqdm
 
 from cxr.foundation.workers import in_order
 from cxr.sources import table
-from cxr.sources.phantom import dicom, pictures
 from cxr.sources.phantom.anatomy import FINDINGS, Anatomy, Pixels, Subject, stream
 from cxr.sources.phantom.cohort import name_of, patient_of, subject_of
 from cxr.sources.phantom.detector import detect, display, intensity
+from cxr.sources.phantom.dicom import write_dicom
 from cxr.sources.phantom.disease import Box
+from cxr.sources.phantom.pictures import write_jpeg, write_png
 from cxr.sources.phantom.settings import Phantom
 from cxr.sources.phantom.tissues import attenuation
 from cxr.sources.phantom.view import View
@@ -61,15 +62,13 @@ def _write_one(folder: Path, phantom: Phantom, index: int) -> table.Listed:
     match phantom.format:
         case "jpeg":
             name += ".jpeg"
-            pictures.write_jpeg(place / name, radiograph.pixels)
+            write_jpeg(place / name, radiograph.pixels)
         case "png":
             name += ".png"
-            pictures.write_png(place / name, radiograph.pixels, phantom.bits)
+            write_png(place / name, radiograph.pixels, phantom.bits)
         case "dicom":
             key = f"{phantom.seed} {phantom.size} {phantom.bits} {name}"
-            data = dicom.dataset(radiograph.pixels, phantom.bits, listed, key)
-            name = data.SOPInstanceUID
-            data.save_as(place / name, enforce_file_format=True)
+            name = write_dicom(place, radiograph.pixels, phantom.bits, listed, key)
     file = f"{subject.findings[0]}/{name}"
     return listed._replace(file=file, name=file)
 
