@@ -89,7 +89,9 @@ def display(data: Any, seen: tuple[int, int], bits: int | None = None) -> Displa
         if depth < (bits or stored_bits):
             remarks += (f"values up to {seen[1]:,}, so shown as {depth} bits of {stored_bits}",)
     curve = curve.clip(0, 1)
-    if data.PhotometricInterpretation == "MONOCHROME1" or _word(data, "PresentationLUTShape") == "INVERSE":
+    # Where both are there, the presentation counts, as dcmtk has it; the standard lets them say the same alone (C.8.11.3).
+    shape = _word(data, "PresentationLUTShape")
+    if shape == "INVERSE" or (shape != "IDENTITY" and data.PhotometricInterpretation == "MONOCHROME1"):
         curve = 1 - curve
     return Display(least, curve, remarks)
 
