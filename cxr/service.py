@@ -119,7 +119,7 @@ def enhance_file(
         values = radiograph.values(enhance_stored(model, radiograph.image(), scale, radiograph.display, tell))
         dicom.write(target, dicom.derived(radiograph, values, scale, note, f"{model.digest} x{scale}"))
         remarks = *radiograph.remarks, *few(radiograph.pixels())
-        return Enhanced(model, scale, radiograph.levels(), radiograph.display.shown(values), 1, remarks)
+        return Enhanced(model, scale, radiograph.levels(), radiograph.levels(values), 1, remarks)
     found = measured(opened(source), source, bits)
     if kind_of(target) == "DICOM":
         name = source.name if source.suffix.lower() in FORMATS else f"{source.stem}.png"

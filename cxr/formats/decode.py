@@ -212,3 +212,19 @@ def silence() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+@contextmanager
+def as_unusable(let_through: type[Exception] = Unusable) -> Iterator[None]:
+    """Raise Unusable("damaged") instead of any other exception than `let_through`: broken bytes lead anywhere.
+
+    In silence, also of what the standard does not allow and files are full of.
+    """
+    with warnings.catch_warnings(), silence():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except (Unusable, let_through):
+            raise
+        except Exception as error:
+            raise Unusable("damaged", " ".join(str(error).split()) or type(error).__name__) from error

@@ -1,60 +1,27 @@
 """DICOM radiographs: their stored values, and images derived from them (DICOM PS3.3, PS3.5)."""
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import (
-    JPEG2000,
-    UID,
-    ComputedRadiographyImageStorage,
-    DigitalXRayImageStorageForPresentation,
-    DigitalXRayImageStorageForProcessing,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    MediaStorageDirectoryStorage,
-    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
-    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
-    RLELossless,
-    SecondaryCaptureImageStorage,
-    generate_uid,
-)
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 from pydicom.valuerep import DSfloat
 
-from cxr.formats.decode import MAX_PIXELS, Grey, Unusable, silence
+from cxr.formats.decode import Grey, Unusable, as_unusable
 from cxr.formats.depth import in_bits, refuse_beyond
-from cxr.formats.dicom_decoder import LOSSY, decoded, words
-from cxr.formats.display import Display, Levels, display, number
+from cxr.formats.dicom_decoder import LOSSY
+from cxr.formats.display import Display, Levels, display
 from cxr.formats.header import is_dicom
+from cxr.formats.stored import Values, check, found_syntax, limits, padding, refuse_other_modalities, stored_values
 from cxr.foundation.errors import UserError
 from cxr.foundation.files import replacing
 
 DICOM_SUFFIXES = ".dcm", ".dicom", ".ima"
-
-Values = npt.NDArray[np.int32]
-
-MODALITIES = "CR", "DX", "DR", "SC"
-"""Of radiographs. DR is none of the standard's terms, but in use."""
-UNSAID = "", "OT", "RG"
-"""Modalities of a captured image that may be a radiograph: none, other, and conventional film."""
-RADIOGRAPHS = (
-    ComputedRadiographyImageStorage,
-    DigitalXRayImageStorageForPresentation,
-    DigitalXRayImageStorageForProcessing,
-)
-CAPTURES = (
-    SecondaryCaptureImageStorage,
-    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
-    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
-)
 
 # Distances between pixels, which shrink, and places in pixels, which grow, when an image is enlarged.
 SPACINGS = "PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"
@@ -92,9 +59,12 @@ class Radiograph:
         """What the user should know, a line each."""
         return self.display.remarks
 
-    def levels(self) -> Levels:
-        """Return the image (H, W) as it is seen, 0 black and 1 white, padding black."""
-        return np.where(self.padding, np.float32(0), self.display.shown(self.stored))
+    def levels(self, values: Values | None = None) -> Levels:
+        """Return the image (H, W), or `values` (H * scale, W * scale) in its place, as it is seen, 0 black and 1 white."""
+        shown = self.stored if values is None else values
+        levels = self.display.shown(shown)
+        levels[_enlarged(self.padding, shown)] = 0
+        return levels
 
     def pixels(self) -> Grey:
         """Return the image (H, W) as it is seen, 0 black and 2**bits - 1 white: uint8 of up to 8 bits, else uint16."""
@@ -118,17 +88,18 @@ class Radiograph:
         Rounded, and clipped to the bits there are.
         """
         least, most = limits(self.data)
-        values = exact.round().clip(least, most).astype(np.int32)
-        if self.padding.any():
-            once = np.ones((exact.shape[0] // self.stored.shape[0],) * 2, np.int32)
-            values = np.where(np.kron(self.padding, once), np.kron(self.stored, once), values)
+        values = np.empty(exact.shape, np.int32)
+        for found, row in zip(values, exact, strict=True):  # one by one, since copies take more memory than is there
+            found[:] = row.round().clip(least, most)
+        unseen = _enlarged(self.padding, values)
+        values[unseen] = _enlarged(self.stored, values)[unseen]
         return values
 
 
-def limits(data: Dataset) -> tuple[int, int]:
-    """Return the least and the greatest value that can be stored."""
-    least = -(1 << int(data.BitsStored) - 1) if data.PixelRepresentation else 0
-    return least, least + (1 << int(data.BitsStored)) - 1
+def _enlarged(pixels: npt.NDArray[Any], like: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return `pixels` (H, W), each repeated, in the shape of `like`."""
+    scale = like.shape[0] // pixels.shape[0]
+    return pixels if scale == 1 else pixels.repeat(scale, 0).repeat(scale, 1)
 
 
 def read(path: Path, bits: int | None = None, any_modality: bool = False) -> Radiograph:
@@ -145,105 +116,18 @@ def read(path: Path, bits: int | None = None, any_modality: bool = False) -> Rad
         data = dcmread(file, force=True)
         if not hasattr(data, "file_meta") or "TransferSyntaxUID" not in data.file_meta:
             data.file_meta = FileMetaDataset()
-            data.file_meta.TransferSyntaxUID = _found_syntax(data)
+            data.file_meta.TransferSyntaxUID = found_syntax(data)
         if not any_modality:
-            _refuse_other_modalities(data)
-        _check(data)
-        stored = _stored(data, path)
-        padding = _padding(data, stored)
-        seen = stored[~padding] if padding.any() else stored
+            refuse_other_modalities(data)
+        check(data)
+        stored = stored_values(data, path)
+        unseen = padding(data, stored)
+        seen = stored[~unseen] if unseen.any() else stored
         low, high = (int(seen.min()), int(seen.max())) if seen.size else (0, 0)
         if bits is not None:
             refuse_beyond(path, bits, int(data.BitsStored), max(2 * high, -2 * low - 1) if data.PixelRepresentation else high)
         shown = display(data, (low, high), bits)
-    return Radiograph(data, stored, padding, shown, bits or int(data.BitsStored))
-
-
-@contextmanager
-def as_unusable(let_through: type[Exception] = Unusable) -> Iterator[None]:
-    """Raise Unusable("damaged") instead of any other exception than `let_through`: broken bytes lead anywhere.
-
-    In silence, also of what the standard does not allow and files are full of.
-    """
-    with warnings.catch_warnings(), silence():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        except (Unusable, let_through):
-            raise
-        except Exception as error:
-            raise Unusable("damaged", " ".join(str(error).split()) or type(error).__name__) from error
-
-
-def _found_syntax(data: Dataset) -> UID:
-    """Return the transfer syntax that a data set without file meta header was found to have (PS3.5, section 10.1)."""
-    implicit, little = data.original_encoding
-    if implicit:
-        return ImplicitVRLittleEndian
-    return ExplicitVRLittleEndian if little else ExplicitVRBigEndian
-
-
-def _refuse_other_modalities(data: Dataset) -> None:
-    """Raise Unusable when `data` is no radiograph by its modality, nor, where that says little, by its SOP class."""
-    modality, kind = str(data.get("Modality") or "").strip().upper(), data.get("SOPClassUID")
-    if data.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
-        raise Unusable("no radiograph", "a DICOMDIR, which lists files and holds no image")
-    if modality in MODALITIES or kind in RADIOGRAPHS or (kind in CAPTURES and modality in UNSAID):
-        return
-    found = f"of modality {modality[:16]}" if modality else "of no modality"
-    raise Unusable("no radiograph", f"{found}, not {', '.join(MODALITIES)}; enhance.py --any-modality takes it")
-
-
-def _check(data: Dataset) -> None:
-    """Raise Unusable when `data` holds no image that can be read."""
-    if "PixelData" not in data or not data.get("Rows") or not data.get("Columns"):
-        raise Unusable("damaged", "no DICOM image")
-    if data.Rows * data.Columns > MAX_PIXELS:
-        raise Unusable("damaged", f"more than {MAX_PIXELS:,} pixels")
-    photometric = data.get("PhotometricInterpretation", "no photometric interpretation")
-    if photometric not in {"MONOCHROME1", "MONOCHROME2"}:
-        raise Unusable("damaged", f"{photometric}, not MONOCHROME1 or 2")
-    if int(data.get("NumberOfFrames") or 1) != 1:
-        raise Unusable("damaged", f"{data.NumberOfFrames} frames; save each by itself")
-    if not 8 <= data.BitsStored <= 16:
-        raise Unusable("damaged", f"{data.BitsStored} bits a pixel, not 8 to 16")
-    if not data.BitsStored <= _high_bit(data) + 1 <= data.BitsAllocated:
-        raise Unusable("damaged", f"HighBit {_high_bit(data)} with {data.BitsStored} of {data.BitsAllocated} bits stored")
-    data.PixelRepresentation = data.get("PixelRepresentation") or 0
-
-
-def _high_bit(data: Dataset) -> int:
-    found = data.get("HighBit")
-    return int(data.BitsStored) - 1 if found is None else int(found)
-
-
-def _stored(data: Dataset, path: Path) -> Values:
-    """Return the stored values (H, W): the BitsStored bits from HighBit down, with their sign (PS3.5, section 8.1.1)."""
-    syntax, bits, shift = data.file_meta.TransferSyntaxUID, int(data.BitsStored), _high_bit(data) + 1 - int(data.BitsStored)
-    least, most = limits(data)
-    if syntax.is_encapsulated and shift and syntax != RLELossless:
-        raise Unusable("damaged", f"HighBit {_high_bit(data)} of {bits} bits stored, and compressed; decompress it first")
-    found = decoded(path) if syntax.is_encapsulated else words(data)
-    if syntax in {*LOSSY, JPEG2000}:
-        return found.clip(least, most)  # an error of compression beyond the range is no small value
-    # Without what lies in the bits above, and with its sign.
-    values: Values = (((found >> shift) - least) & (1 << bits) - 1) + least
-    return values
-
-
-def _padding(data: Dataset, stored: Values) -> npt.NDArray[np.bool_]:
-    """Return where `stored` is padding (PS3.3, C.7.5.1.1.2), whichever sign the element was written with."""
-    ends = [number(data, name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
-    least, most = limits(data)
-    if ends[0] is None:
-        return np.zeros(stored.shape, bool)
-    allocated = 1 << int(data.BitsAllocated)
-    signed = [
-        end if least <= end <= most else (end + allocated / 2) % allocated - allocated / 2 for end in ends if end is not None
-    ]
-    if not least:
-        signed = [end % allocated for end in signed]
-    return (stored >= min(signed)) & (stored <= max(signed))
+    return Radiograph(data, stored, unseen, shown, bits or int(data.BitsStored))
 
 
 @as_unusable()
@@ -277,7 +161,10 @@ def derived(source: Radiograph, values: Values, scale: int, description: str, ma
     data.DerivationDescription = "; ".join(filter(None, [data.get("DerivationDescription"), description]))[-1024:]
     if "SOPInstanceUID" in source.data:
         data.SourceImageSequence = [_reference(source.data)]
-    data.SeriesDescription = " ".join(filter(None, [data.get("SeriesDescription"), description.partition(",")[0]]))[:64]
+    told = data.get("SeriesDescription") or ""
+    # A backslash in it parts values, though it is one text (PS3.5, 6.2).
+    texts = [told] if isinstance(told, str) else list(told)
+    data.SeriesDescription = [*texts[:-1], " ".join(filter(None, [texts[-1], description.partition(",")[0]]))[:64]]
     series = [str(source.data.get("SeriesInstanceUID", "")), maker]
     data.SeriesInstanceUID = generate_uid(entropy_srcs=series)
     data.SOPInstanceUID = generate_uid(entropy_srcs=[*series, str(source.data.get("SOPInstanceUID", "")), pixels[:2048].hex()])
@@ -306,7 +193,8 @@ def _turn_little_endian(data: Dataset) -> None:
 def _enlarge(data: Dataset, scale: int) -> None:
     """Let distances between pixels and places in pixels be those of an image of `scale` times as many rows and columns."""
     for name in (name for name in SPACINGS if data.get(name)):
-        data[name].value = [DSfloat(float(length) / scale, auto_format=True) for length in data[name].value]
+        lengths = np.atleast_1d(np.asarray(data[name].value, float))  # of which some writers give one for both
+        data[name].value = [DSfloat(length / scale, auto_format=True) for length in np.broadcast_to(lengths, max(2, len(lengths)))]
     for name in (name for name in PLACES if data.get(name) is not None):
         value = data[name].value
         data[name].value = value * scale if isinstance(value, int) else [place * scale for place in value]

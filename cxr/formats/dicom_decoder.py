@@ -91,9 +91,10 @@ def words(data: Dataset) -> Stored:
 
 
 def _by_gdcm(data: Dataset) -> Stored:
-    """Return the stored values (H, W) of lossy JPEG with a precision of its own, which may be above BitsStored."""
+    """Return the values (H, W) of lossy JPEG of 8 or 12 bits, whatever BitsStored."""
     frame = next(generate_frames(data.PixelData, number_of_frames=1))
-    precision = 8 if _precision(frame) == 8 else 12  # the two there are; GDCM itself writes 16 for 12
+    # GDCM itself writes 12 bits with a precision of 16, which clips nothing: what overshoots needs bits of its own.
+    bits = {8: 8, 16: 14}.get(_precision(frame), 12)
     fragment, fragments = gdcm.Fragment(), gdcm.SequenceOfFragments.New()
     fragment.SetByteStringValue(frame)
     fragments.AddFragment(fragment)
@@ -105,11 +106,14 @@ def _by_gdcm(data: Dataset) -> Stored:
     image.SetDataElement(element)
     image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(gdcm.PhotometricInterpretation.MONOCHROME2))
     image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGExtendedProcess2_4))
-    image.SetPixelFormat(gdcm.PixelFormat(1, 16 if precision > 8 else 8, precision, precision - 1, 0))
+    image.SetPixelFormat(gdcm.PixelFormat(1, 16 if bits > 8 else 8, bits, bits - 1, 0))
     pixels = image.GetBuffer().encode("utf-8", "surrogateescape")
-    stored = np.frombuffer(pixels, "<u2" if precision > 8 else "u1").reshape(data.Rows, data.Columns).astype(np.int32)
-    # JPEG knows no sign: the highest bit is the sign's.
-    return (stored ^ 1 << precision - 1) - (1 << precision - 1) if data.PixelRepresentation else stored
+    found = np.frombuffer(pixels, "<u2" if bits > 8 else "u1").reshape(data.Rows, data.Columns).astype(np.int32)
+    if data.PixelRepresentation:
+        least = -(1 << bits - 1)
+    else:
+        least = -(1 << 12) if bits == 14 else 0
+    return ((found - least) & ((1 << bits) - 1)) + least
 
 
 def _precision(jpeg: bytes) -> int:

@@ -1,6 +1,5 @@
 """What a reader sees of stored values: modality LUT, VOI LUT and presentation LUT (DICOM PS3.3, C.11.1, C.11.2, C.11.6)."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,9 @@ Levels = npt.NDArray[np.float32]
 STEEPEST = 4
 """How many times the stored values of an average grey level one grey level may be: where a curve is nearly flat, as a sigmoid
 is towards black and white, what the eye cannot tell apart would move stored values far."""
+
+ABSURD = 1e30
+"""No scanner's number is as large, and products of such are beyond float64."""
 
 
 @dataclass(frozen=True)
@@ -37,19 +39,18 @@ class Display:
         return levels
 
     def moved(self, values: Levels, before: Levels, after: Levels) -> Levels:
-        """Return `values` (H, W), which are shown as `before`, changed to be shown as `after`.
+        """Return `values` (H, W), which are shown as `before`, changed in place to be shown as `after`.
 
         What lies beyond black and white stays beyond it, and what is not changed stays as it is.
         """
         levels, stored = self._inverse()
         sign = -1 if levels[0] > levels[-1] else 1
         span = np.ptp(np.interp([0.1, 0.9], levels[::sign], stored[::sign])) / 0.8
-        moved = np.empty_like(values)
-        for found, row, old, new in zip(moved, values, before, after, strict=True):
-            ends = (np.interp(each, levels[::sign], stored[::sign]) for each in (old, new))
+        for row, old, new in zip(values, before, after, strict=True):  # in place, since another takes memory
+            start, end = (np.interp(each, levels[::sign], stored[::sign]) for each in (old, new))
             most = STEEPEST * span * np.abs(new - old)
-            found[:] = row - np.subtract(*ends).clip(-most, most)
-        return moved
+            np.add(row, (end - start).clip(-most, most), out=row)
+        return values
 
     def _inverse(self) -> tuple[Curve, Curve]:
         """Return grey levels in the curve's own direction, all different, and the stored values that they are shown for.
@@ -89,7 +90,9 @@ def display(data: Any, seen: tuple[int, int], bits: int | None = None) -> Displa
         if depth < (bits or stored_bits):
             remarks += (f"values up to {seen[1]:,}, so shown as {depth} bits of {stored_bits}",)
     curve = curve.clip(0, 1)
-    if data.PhotometricInterpretation == "MONOCHROME1" or _word(data, "PresentationLUTShape") == "INVERSE":
+    # Where both are there, the presentation counts, as dcmtk has it; the standard lets them say the same alone (C.8.11.3).
+    shape = _word(data, "PresentationLUTShape")
+    if shape == "INVERSE" or (shape != "IDENTITY" and data.PhotometricInterpretation == "MONOCHROME1"):
         curve = 1 - curve
     return Display(least, curve, remarks)
 
@@ -167,9 +170,9 @@ def _word(data: Any, name: str) -> str:
 
 
 def number(data: Any, name: str) -> float | None:
-    """Return the number, or the first of the numbers, that the element `name` holds, if any."""
+    """Return the number, or the first of the numbers, that the element `name` holds, if it has one that can be meant."""
     value = data.get(name)
     if value is None or value == "":
         return None
     found = float(value if isinstance(value, (int, float, str)) else value[0])
-    return found if math.isfinite(found) else None
+    return found if abs(found) < ABSURD else None

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cxr.formats.decode import Unusable
+from cxr.formats.decode import Unusable, as_unusable
 
 PREAMBLE = 128
 """Bytes, after which a DICOM file says so (PS3.10, section 7.1)."""
@@ -91,8 +91,6 @@ def header(path: Path) -> Header:
     Raises Unusable("damaged") for what is no DICOM; OSError when the file cannot be opened.
     """
     from pydicom import dcmread  # noqa: PLC0415 - `is_dicom` is asked of every file, and needs none of it
-
-    from cxr.formats.dicom import as_unusable  # noqa: PLC0415
 
     if not is_dicom(path):
         raise Unusable("damaged", "no DICOM file")

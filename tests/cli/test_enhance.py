@@ -197,6 +197,111 @@ def test_denoising_takes_a_model_that_was_trained_with_noise(tmp_path):
     assert (tmp_path / "out/a.png").exists()
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+@pytest.mark.parametrize("model", ["vdsr", "srcnn"])
+def test_12_bits_in_16_give_what_the_full_range_gives(tmp_path, capsys, name, model):
+    truth = drawn(80, 60, bits=12)
+    low = np.rint(cv2.resize(truth.astype(np.float32), (30, 40), interpolation=cv2.INTER_AREA)).astype(np.uint16)
+    low[0, :2] = 0, 4095
+    (tmp_path / "full").mkdir()
+    Image.fromarray(low).save(tmp_path / name)
+    Image.fromarray(np.rint(low * (65535 / 4095)).astype(np.uint16)).save(tmp_path / "full" / name)
+    for folder in ("", "full"):
+        run(tmp_path / folder / name, "-o", tmp_path / "out" / folder, "--model", model)
+    result, full = (np.asarray(Image.open(tmp_path / "out" / folder / name)) for folder in ("", "full"))
+    assert (result.dtype, int(result.max()) <= 4095) == (np.uint16, True)
+    assert len(np.unique(result)) > 256
+    ratios = [
+        peak_signal_noise_ratio(truth / 4095, image / white, data_range=1) for image, white in ((result, 4095), (full, 65535))
+    ]
+    assert abs(ratios[0] - ratios[1]) < 0.05
+    assert peak_signal_noise_ratio(result / 4095, full / 65535, data_range=1) > 70
+    assert f"{tmp_path / name}: values up to 4,095, so taken as 12 bits of 16" in capsys.readouterr().out
+    if name == "a.png":  # the next reader knows
+        assert b"sBIT\x0c" in (tmp_path / "out/a.png").read_bytes()
+        assert b"sBIT" not in (tmp_path / "out/full/a.png").read_bytes()
+
+
+def test_bits_override_what_is_found(tmp_path, capsys):
+    low = drawn(bits=12) // 8
+    Image.fromarray(low).save(tmp_path / "a.png")
+    run(tmp_path / "a.png", "-o", tmp_path / "out", "--bits", "12")
+    wanted = restore(load_model("vdsr"), enlarge(torch.from_numpy(low / 4095).float()[None, None], 2), 2)[0, 0].numpy()
+    assert np.abs(np.asarray(Image.open(tmp_path / "out/a.png")) - wanted * 4095).max() <= 0.51
+    assert "taken as" not in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"a.png: values up to 511 exceed 255, the most that 8 bits hold; give 9 bits or more"):
+        run(tmp_path / "a.png", "-o", tmp_path / "other", "--bits", "8")
+    assert not (tmp_path / "other/a.png").exists()
+
+
+def test_another_modality_is_refused_or_taken_on_request(tmp_path):
+    save(dataset(values(), Modality="US", SOPClassUID="1.2.840.10008.5.1.4.1.1.6.1"), tmp_path / "a")
+    with pytest.raises(UserError, match=r"a: of modality US, not CR, DX, DR, SC; enhance.py --any-modality takes it"):
+        run(tmp_path / "a", "-o", tmp_path / "out")
+    assert not (tmp_path / "out/a").exists()
+    run(tmp_path / "a", "-o", tmp_path / "out", "--any-modality")
+    assert dcmread(tmp_path / "out/a").Rows == 36
+
+
+def test_links_are_followed_and_what_is_skipped_is_counted(tmp_path, capsys):
+    (tmp_path / "in/.git").mkdir(parents=True)
+    (tmp_path / "elsewhere/deep").mkdir(parents=True)
+    for path in ("in/a.png", "elsewhere/deep/b.png", "in/.hidden.png", "in/.git/c.png"):
+        Image.fromarray(drawn()).save(tmp_path / path)
+    Image.fromarray(drawn()).save(tmp_path / "in/photo.jfif", "JPEG")
+    save(dataset(values()), tmp_path / "in/1.2.840.99.7")
+    data = dataset(values())
+    del data.file_meta
+    data.save_as(tmp_path / "in/bare", implicit_vr=True, little_endian=True)
+    for name in ("notes.txt", "table.csv", "DICOMDIR"):
+        (tmp_path / "in" / name).write_bytes(b"x" if name != "DICOMDIR" else bytes(128) + b"DICM")
+    (tmp_path / "in/gone").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "in/linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/deep/loop").symlink_to(tmp_path / "in")
+    run(tmp_path / "in", "-o", tmp_path / "out")
+    out = tmp_path / "out"
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()) == [
+        *("1.2.840.99.7", "a.png", "bare", "linked/deep/b.png", "photo.jfif"),
+    ]
+    said = capsys.readouterr().out
+    (line,) = [line for line in said.splitlines() if "skipped" in line]
+    assert line.startswith("6 files skipped: ")
+    assert set(line.partition(": ")[2].split(", ")) == {"2 hidden", "3 no radiographs", "1 broken links or no files"}
+
+
+def test_a_kind_that_cannot_be_written_is_told_with_those_that_can(tmp_path):
+    Image.fromarray(drawn()).save(tmp_path / "a.bmp")
+    Image.fromarray(drawn()).save(tmp_path / "scan", "PNG")
+    for name, said in (("a.bmp", ".bmp"), ("scan", "a file without suffix")):
+        with pytest.raises(
+            UserError, match=f"cannot be written as {said}; name a result that ends in .jpg, .jpeg, .jfif, .png"
+        ):
+            run(tmp_path / name, "-o", tmp_path / "out")
+        run(tmp_path / name, "-o", tmp_path / "out.png")
+        assert np.asarray(Image.open(tmp_path / "out.png")).shape == (60, 44)
+
+
+def test_dicom_is_enhanced_as_it_is_seen(tmp_path):
+    """Through a sigmoid, the result of stored values is shown as what the network makes of the shown image."""
+    stored = drawn(24, 20, bits=12)
+    more = {"WindowCenter": 2048, "WindowWidth": 2600, "VOILUTFunction": "SIGMOID"}
+    save(dataset(stored, photometric="MONOCHROME1", **more), tmp_path / "in.dcm")
+    run(tmp_path / "in.dcm", "-o", tmp_path / "out.dcm", "--model", "srcnn")
+
+    def seen(values):
+        return 1 - 1 / (1 + np.exp(-4 * (values - 2048) / 2600))
+
+    out = dcmread(tmp_path / "out.dcm").pixel_array.astype(float)
+    bicubic = torch.nn.functional.interpolate(
+        torch.from_numpy(stored.astype(np.float32))[None, None], (48, 40), mode="bicubic", antialias=True
+    )
+    given = torch.from_numpy(seen(bicubic.numpy())).float()
+    wanted = restore(load_model("srcnn"), given, 2)[0, 0].numpy()
+    inside = (wanted > 0.1) & (wanted < 0.9)
+    assert inside.mean() > 0.4
+    assert np.abs(seen(out) - wanted)[inside].max() < 0.002
+
+
 def test_quality_is_that_of_scikit_image(tmp_path, capsys):
     truth = drawn(60, 44, bits=16)
     small = cv2.resize(truth, (22, 30), interpolation=cv2.INTER_AREA)

@@ -188,6 +188,21 @@ def test_a_derived_image_says_so(tmp_path):
     assert source.PixelSpacing == [0.2, 0.3]
 
 
+@pytest.mark.parametrize(
+    ("more", "spacing", "told"),
+    [
+        ({"PixelSpacing": 0.2}, ["0.1", "0.1"], "Thorax Enhanced x2"),
+        ({"SeriesDescription": ["Thorax", "AP"]}, ["0.1", "0.15"], ["Thorax", "AP Enhanced x2"]),
+    ],
+)
+def test_what_writers_get_wrong_is_taken_as_it_is_meant(tmp_path, more, spacing, told):
+    radiograph = dicom.read(save(dataset(values(), **more), tmp_path / "in.dcm"))
+    dicom.write(tmp_path / "out.dcm", derive(radiograph, np.kron(radiograph.stored, np.ones((2, 2), int))))
+    out = dcmread(tmp_path / "out.dcm")
+    assert [str(length) for length in out.PixelSpacing] == spacing
+    assert out.SeriesDescription == told
+
+
 def test_equal_sources_and_makers_get_equal_uids_and_others_do_not(tmp_path):
     radiograph = dicom.read(save(dataset(values()), tmp_path / "in.dcm"))
     larger = np.kron(radiograph.stored, np.ones((2, 2), int))

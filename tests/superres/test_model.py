@@ -1,5 +1,6 @@
 import hashlib
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from cxr.foundation.place import ROOT
 from cxr.sources.phantom.scene import draw
 from cxr.superres import model as model_module
 from cxr.superres.degradation import enlarge, low_resolution
-from cxr.superres.model import enhance, enhance_unclipped, load_model, restore
+from cxr.superres.model import enhance, enhance_stored, load_model, restore
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
 from cxr.superres.tiles import TILE_CPU, tiled
@@ -106,11 +107,31 @@ def test_other_arrays_and_scales_are_refused():
         enhance(model, np.zeros((4, 4), np.uint8), scale=5)
 
 
+@pytest.mark.parametrize(("dtype", "bits"), [(np.uint8, 6), (np.uint16, 10), (np.uint16, 12), (np.uint16, 16)])
+def test_bits_say_what_is_white(dtype, bits):
+    model = load_model("vdsr")
+    white = (1 << bits) - 1
+    image = (np.random.default_rng(0).random((20, 17)) * white).round().astype(dtype)
+    found = enhance(model, image, bits=bits)
+    exact = restore(model, enlarge(torch.from_numpy(image / white).float()[None, None], 2), 2)[0, 0].double().numpy()
+    assert found.dtype == dtype
+    assert np.abs(found - exact * white).max() <= 0.51
+
+
+@pytest.mark.parametrize(
+    ("bits", "reason"), [(9, "values up to 1,000 exceed 511, the most that 9 bits hold"), (17, "17 bits are none")]
+)
+def test_bits_that_cannot_be_are_refused(bits, reason):
+    with pytest.raises(UserError, match=reason):
+        enhance(load_model("vdsr"), np.full((4, 4), 1000, np.uint16), bits=bits)
+
+
 def test_what_lies_beyond_black_and_white_is_kept():
     model = load_model("vdsr")
     model = replace(model, running=model.networks)  # in float32
     image = np.random.default_rng(0).random((20, 17)).astype(np.float32) * 3 - 1
-    found = enhance_unclipped(model, image, 2)
+    linear = SimpleNamespace(shown=lambda values: values.clip(0, 1), moved=lambda values, old, new: values + (new - old))
+    found = enhance_stored(model, image, 2, linear)
     bicubic = torch.nn.functional.interpolate(
         torch.from_numpy(image)[None, None], (40, 34), mode="bicubic", antialias=True
     ).numpy()[0, 0]

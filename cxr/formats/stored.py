@@ -1,0 +1,120 @@
+"""What a DICOM data set stores: whether that is a radiograph, and its values (DICOM PS3.3, C.7.6.3, and PS3.5, 8)."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pydicom import Dataset
+from pydicom.uid import (
+    JPEG2000,
+    UID,
+    ComputedRadiographyImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForProcessing,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
+    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+    RLELossless,
+    SecondaryCaptureImageStorage,
+)
+
+from cxr.formats.decode import MAX_PIXELS, Unusable
+from cxr.formats.dicom_decoder import LOSSY, decoded, words
+from cxr.formats.display import number
+
+Values = npt.NDArray[np.int32]
+
+MODALITIES = "CR", "DX", "DR", "SC"
+"""Of radiographs. DR is none of the standard's terms, but in use."""
+UNSAID = "", "OT", "RG"
+"""Modalities of a captured image that may be a radiograph: none, other, and conventional film."""
+RADIOGRAPHS = (
+    ComputedRadiographyImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForProcessing,
+)
+CAPTURES = (
+    SecondaryCaptureImageStorage,
+    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+)
+
+
+def limits(data: Dataset) -> tuple[int, int]:
+    """Return the least and the greatest value that can be stored."""
+    least = -(1 << int(data.BitsStored) - 1) if data.PixelRepresentation else 0
+    return least, least + (1 << int(data.BitsStored)) - 1
+
+
+def found_syntax(data: Dataset) -> UID:
+    """Return the transfer syntax that a data set without file meta header was found to have (PS3.5, section 10.1)."""
+    implicit, little = data.original_encoding
+    if implicit:
+        return ImplicitVRLittleEndian
+    return ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+
+
+def refuse_other_modalities(data: Dataset) -> None:
+    """Raise Unusable when `data` is no radiograph by its modality, nor, where that says little, by its SOP class."""
+    modality, kind = str(data.get("Modality") or "").strip().upper(), data.get("SOPClassUID")
+    if data.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+        raise Unusable("no radiograph", "a DICOMDIR, which lists files and holds no image")
+    if modality in MODALITIES or kind in RADIOGRAPHS or (kind in CAPTURES and modality in UNSAID):
+        return
+    found = f"of modality {modality[:16]}" if modality else "of no modality"
+    raise Unusable("no radiograph", f"{found}, not {', '.join(MODALITIES)}; enhance.py --any-modality takes it")
+
+
+def check(data: Dataset) -> None:
+    """Raise Unusable when `data` holds no image that can be read."""
+    if "PixelData" not in data or not data.get("Rows") or not data.get("Columns"):
+        raise Unusable("damaged", "no DICOM image")
+    if data.Rows * data.Columns > MAX_PIXELS:
+        raise Unusable("damaged", f"more than {MAX_PIXELS:,} pixels")
+    photometric = data.get("PhotometricInterpretation", "no photometric interpretation")
+    if photometric not in {"MONOCHROME1", "MONOCHROME2"}:
+        raise Unusable("damaged", f"{photometric}, not MONOCHROME1 or 2")
+    if int(data.get("NumberOfFrames") or 1) != 1:
+        raise Unusable("damaged", f"{data.NumberOfFrames} frames; save each by itself")
+    if not 8 <= data.BitsStored <= 16:
+        raise Unusable("damaged", f"{data.BitsStored} bits a pixel, not 8 to 16")
+    if not data.BitsStored <= _high_bit(data) + 1 <= data.BitsAllocated:
+        raise Unusable("damaged", f"HighBit {_high_bit(data)} with {data.BitsStored} of {data.BitsAllocated} bits stored")
+    data.PixelRepresentation = data.get("PixelRepresentation") or 0
+
+
+def _high_bit(data: Dataset) -> int:
+    found = data.get("HighBit")
+    return int(data.BitsStored) - 1 if found is None else int(found)
+
+
+def stored_values(data: Dataset, path: Path) -> Values:
+    """Return the stored values (H, W): the BitsStored bits from HighBit down, with their sign (PS3.5, section 8.1.1)."""
+    syntax, bits, shift = data.file_meta.TransferSyntaxUID, int(data.BitsStored), _high_bit(data) + 1 - int(data.BitsStored)
+    least, most = limits(data)
+    if syntax.is_encapsulated and shift and syntax != RLELossless:
+        raise Unusable("damaged", f"HighBit {_high_bit(data)} of {bits} bits stored, and compressed; decompress it first")
+    found = decoded(path) if syntax.is_encapsulated else words(data)
+    if syntax in {*LOSSY, JPEG2000}:
+        return found.clip(least, most)  # an error of compression beyond the range is no small value
+    # Without what lies in the bits above, and with its sign.
+    values: Values = (((found >> shift) - least) & (1 << bits) - 1) + least
+    return values
+
+
+def padding(data: Dataset, stored: Values) -> npt.NDArray[np.bool_]:
+    """Return where `stored` is padding (PS3.3, C.7.5.1.1.2), whichever sign the element was written with."""
+    ends = [number(data, name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+    least, most = limits(data)
+    if ends[0] is None:
+        return np.zeros(stored.shape, bool)
+    allocated = 1 << int(data.BitsAllocated)
+    signed = [
+        end if least <= end <= most else (end + allocated / 2) % allocated - allocated / 2 for end in ends if end is not None
+    ]
+    if not least:
+        signed = [end % allocated for end in signed]
+    return (stored >= min(signed)) & (stored <= max(signed))
