@@ -50,7 +50,8 @@ def classes(paths: Sequence[str]) -> dict[str, tuple[str, bool]]:
     for each patient, by name.
     """
     shared = common(paths)
-    found = {path: class_of(path, shared) for path in paths}
+    of_folder = {folder: class_of(path, shared) for folder, path in {_folder(path): path for path in paths}.items()}
+    found = {path: of_folder[_folder(path)] for path in paths}
     others = {klass for klass, _ in found.values() if klass and not is_known(klass)}
     return {
         path: (klass, nearest)
@@ -96,6 +97,10 @@ def _names_one(name: str) -> bool:
     numbers_alone = not re.search(r"[^\W\d_]", name)
     hexadecimal = re.fullmatch(r"(?=.*\d)[0-9a-f-]{16,}", name, re.IGNORECASE)
     return bool(numbers_alone or hexadecimal or _NUMBERED.fullmatch(name) or name.lower() in _BIDS or patients.patient(name))
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def _parts(path: str) -> tuple[str, ...]:

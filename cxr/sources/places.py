@@ -5,8 +5,9 @@ import shutil
 import stat
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -72,7 +73,7 @@ class _Folder(Place):
     def __init__(self, source: Path) -> None:
         super().__init__(source)
         for path in sorted(_walk(source)):
-            if (source / path).is_file() and is_image(path, lambda path=path: self._head(path)):
+            if (source / path).is_file() and is_image(path, partial(self._head, path)):
                 self.images.append(path)
             else:
                 self.others.append(path)
@@ -113,7 +114,7 @@ class _Zip(Place):
             if entry.is_dir():
                 continue
             path = PurePosixPath(_slashes(entry.filename)).as_posix()
-            if is_image(path, lambda entry=entry: self._head(entry)):
+            if is_image(path, partial(self._head, entry)):
                 self.images.append(path)
                 self.entries.append(entry)
             else:
@@ -189,7 +190,7 @@ class _Zip(Place):
             ) from None
 
 
-def is_image(path: str, head: Any) -> bool:
+def is_image(path: str, head: Callable[[], bytes]) -> bool:
     """Tell whether the file `path`, whose first HEAD bytes `head()` gives, is a radiograph, or may be one.
 
     Without the letters DICM, as old archives write it, DICOM is known by its suffix alone.
