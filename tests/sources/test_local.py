@@ -246,7 +246,9 @@ def test_dicom_is_known_by_its_content_whatever_its_name(tmp_path, zipped):
     source = tmp_path / "source"
     contents = {name: dicom(source / name, PatientID=who) for name, who in zip(names, people, strict=True)}
     dicom(source / "DICOMDIR")
-    (source / "1.2.840.10/without_preamble.dcm").write_bytes(contents["1.2.840.10/1.2.3"][132:])
+    for name in ("1.2.840.10/without_preamble.dcm", "1.2.840.12/1.2.5"):
+        contents[name] = contents["1.2.840.10/1.2.3"][132:]
+        make_folder(source, [(name, contents[name])])
     for name in ("README", "report.pdf", "empty"):
         (source / name).write_bytes(b"" if name == "empty" else b"text" * 100)
     if zipped:
@@ -255,7 +257,7 @@ def test_dicom_is_known_by_its_content_whatever_its_name(tmp_path, zipped):
         ]
         source = make_zip(tmp_path / "source.zip", files)
     fetched = fetch(source, tmp_path / "raw")
-    assert taken(tmp_path / "raw") == contents | {"1.2.840.10/without_preamble.dcm": contents["1.2.840.10/1.2.3"][132:]}
+    assert taken(tmp_path / "raw") == contents
     assert fetched.left_out["no_image"] == 4
     rows = listed(tmp_path / "raw")
     assert [rows[name].patient for name in names] == ["p00001", "p00001", "p00002", "p00001"]
