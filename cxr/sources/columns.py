@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -166,17 +167,14 @@ class _Reader:
 
 
 def _refuse_missing(present: list[str], where: str, settings: Download) -> None:
-    used = [column for columns in settings.columns.values() for column in (columns if isinstance(columns, list) else [columns])]
-    for column in used:
-        if present.count(column) > 1:
-            raise UserError(f"{where}: two columns are called {column!r}, which download.columns names; rename one")
     for name, columns in settings.columns.items():
         for column in columns if isinstance(columns, list) else [columns]:
+            if present.count(column) > 1:
+                raise UserError(f"{where}: two columns are called {column!r}, which download.columns.{name} names; rename one")
             size = name == "frame" and re.fullmatch(r"\d+(\D+\d+)?", str(column))
             if column not in present and not size:
-                raise UserError(
-                    f"{where}: no column {column!r}, which download.columns.{name} names; there are: {', '.join(present)}"
-                )
+                listed = textwrap.shorten(", ".join(present), 600, placeholder=" and more")
+                raise UserError(f"{where}: no column {column!r}, which download.columns.{name} names; there are: {listed}")
 
 
 def _split(cell: str) -> str:

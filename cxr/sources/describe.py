@@ -9,6 +9,7 @@ from cxr.formats.header import Header, header, is_dicom
 from cxr.formats.shape import shape
 from cxr.foundation.errors import UserError
 from cxr.sources import columns, findings, whose
+from cxr.sources.places import DICOM_SUFFIXES
 from cxr.sources.settings import Download
 from cxr.sources.table import BETWEEN, Listed
 
@@ -70,9 +71,9 @@ def _listed(folder: Path, each: Taken, head: Header | None, patient: str, name: 
 
 
 def _header(path: Path) -> tuple[bool, Header | None]:
-    """Return whether `path` is DICOM, and what its header says where it can be read."""
+    """Return whether `path` is, or calls itself, DICOM, and what its header says where it can be read."""
     if not is_dicom(path):
-        return False, None
+        return path.suffix.lower() in DICOM_SUFFIXES, None
     try:
         return True, header(path)
     except Unusable:  # preprocess sets the file aside and says why

@@ -6,6 +6,10 @@ from pathlib import PurePosixPath
 
 from cxr.sources import patients
 from cxr.sources.findings import is_known
+from cxr.sources.places import IMAGE_SUFFIXES
+
+MOST_CLASSES = 20
+"""Folders of unknown names that may be classes; public sets tell up to fifteen findings apart."""
 
 # A folder with a name of such words alone, numbers aside, only holds things together: images_001, CXR_png, train.
 _CONTAINER = re.compile(
@@ -37,6 +41,24 @@ def common(paths: Sequence[str]) -> int:
     return next(
         (i for i, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), min(len(first), len(last))
     )
+
+
+def classes(paths: Sequence[str]) -> dict[str, tuple[str, bool]]:
+    """Return `class_of` each of the images `paths`.
+
+    Of DICOM files only names of known findings count, and so with more than MOST_CLASSES others: archives often have a folder
+    for each patient, by name.
+    """
+    shared = common(paths)
+    of_folder = {folder: class_of(path, shared) for folder, path in {_folder(path): path for path in paths}.items()}
+    found = {path: of_folder[_folder(path)] for path in paths}
+    others = {klass for klass, _ in found.values() if klass and not is_known(klass)}
+    return {
+        path: (klass, nearest)
+        if is_known(klass) or (len(others) <= MOST_CLASSES and path.lower().endswith(IMAGE_SUFFIXES))
+        else ("", False)
+        for path, (klass, nearest) in found.items()
+    }
 
 
 def class_of(path: str, shared: int) -> tuple[str, bool]:
@@ -75,6 +97,10 @@ def _names_one(name: str) -> bool:
     numbers_alone = not re.search(r"[^\W\d_]", name)
     hexadecimal = re.fullmatch(r"(?=.*\d)[0-9a-f-]{16,}", name, re.IGNORECASE)
     return bool(numbers_alone or hexadecimal or _NUMBERED.fullmatch(name) or name.lower() in _BIDS or patients.patient(name))
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def _parts(path: str) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ class Fetched(NamedTuple):
 def fetch(source: Path, folder: Path, settings: Download) -> Fetched:
     """Copy each image of `source`, a zip or a folder, once to `folder`, bytes unchanged, and write the table of `folder`.
 
-    An image whose nearest folder is a class (`layout.class_of`) goes to CLASS/NAME, unless it is DICOM or a table lists it:
+    An image whose nearest folder is a class (`layout.classes`) goes to CLASS/NAME, unless it is DICOM or a table lists it:
     those keep their path, below the folders that all images have in common. Raises UserError when `source` is missing,
     damaged, encrypted, unsafe to unpack or without images; when its table cannot be read or lists none of them; and when two
     different images would have the same path (upper and lower case count as equal, as some file systems cannot hold both).
@@ -88,9 +88,10 @@ def _by_folders(place: places.Place) -> tuple[dict[int, Taken], dict[int, Taken]
     if not chosen:
         raise UserError(f"{place.source}: {len(place.images)} masks and no radiographs in it; give radiographs")
     shared = layout.common([path for _, path in chosen])
+    classes = layout.classes([path for _, path in chosen])
     taken = {}
     for index, path in chosen:
-        klass, nearest = layout.class_of(path, shared)
+        klass, nearest = classes[path]
         by_class = nearest and PurePosixPath(path).suffix.lower() in places.IMAGE_SUFFIXES
         taken[index] = Taken(path, f"{klass}/{PurePosixPath(path).name}" if by_class else _below(path, shared), klass)
     return taken, {}
@@ -122,11 +123,10 @@ def _by_table(place: places.Place, settings: Download, notes: list[str]) -> tupl
         raise UserError(f"{where}: none of {len(read.rows)} rows names a radiograph that is there; see download.columns.file")
     masks = {row.mask for row in rows.values() if row.mask} - set(rows)
     shared = layout.common([*rows, *masks])
+    classes = layout.classes(list(rows))
     numbers = {path: number for number, path in reversed(list(enumerate(place.images)))}
     taken = {
-        numbers[path]: Taken(
-            path, _below(path, shared), layout.class_of(path, shared)[0], row, _below(row.mask, shared) if row.mask else ""
-        )
+        numbers[path]: Taken(path, _below(path, shared), classes[path][0], row, _below(row.mask, shared) if row.mask else "")
         for path, row in rows.items()
     }
     return taken, {numbers[path]: Taken(path, _below(path, shared)) for path in masks}

@@ -1,5 +1,6 @@
 """Which file of a source a table means, though it may leave out folders or the suffix."""
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import PurePosixPath
@@ -13,11 +14,11 @@ class Index:
 
     def __init__(self, paths: Iterable[str], where: str) -> None:
         self.where = where
-        self.paths = frozenset(paths)
+        self.paths = {_composed(path): path for path in paths}
         self.tails: dict[str, list[str]] = defaultdict(list)
-        for path in sorted(self.paths):
-            parts = PurePosixPath(path).parts
-            bare = patients.stem(path)
+        for name, path in sorted(self.paths.items()):
+            parts = PurePosixPath(name).parts
+            bare = patients.stem(name)
             for i in range(len(parts)):
                 self.tails["/".join(parts[i:])].append(path)
                 if bare != parts[-1]:
@@ -30,10 +31,10 @@ class Index:
         `text`, whose own leading folders and, last, own suffix are left out. Raises UserError, beginning with `where`, when
         that fits several files.
         """
-        text = text.strip().replace("\\", "/")
+        text = _composed(text.strip().replace("\\", "/"))
         parts = PurePosixPath(text).parts
         if not parts or text in self.paths:
-            return text or None
+            return self.paths.get(text)
         for last in dict.fromkeys((parts[-1], patients.stem(text))):
             for i in range(len(parts)):
                 found = self.tails.get("/".join((*parts[i:-1], last)), [])
@@ -42,3 +43,7 @@ class Index:
                 if found:
                     return found[0]
         return None
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)  # macOS writes an umlaut in two characters where a table has one

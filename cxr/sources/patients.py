@@ -47,7 +47,7 @@ _NAME = (
 
 _NUMBERED = re.compile(r"\s*\(\d+\)$")  # a further download or copy, but also what Windows calls many files renamed at once
 _COPY_WORDS = r"aug(?:mented)?|copy|copie|copia|kopie|flip(?:ped)?|resized?|rot(?:ated)?"
-_MARKED = re.compile(rf"(?:\s+-\s+|[\s_-])(?:{_COPY_WORDS})[\s_-]?\d*(?:x\d+)?$|\s+-\s+(?:{_COPY_WORDS})$", re.IGNORECASE)
+_MARKED = re.compile(rf"(?:\s+-\s+|[\s_-])(?:{_COPY_WORDS})[\s_-]?\d*(?:x\d+)?$", re.IGNORECASE)
 _COPY_OF = re.compile(r"^copy of ", re.IGNORECASE)
 
 

@@ -5,11 +5,13 @@ import shutil
 import stat
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from cxr.formats.header import BEGINNING, begins_dicom
 from cxr.foundation.errors import UserError, of_the_disk
 from cxr.sources import zips
 
@@ -19,8 +21,6 @@ MAX_ENTRY, MAX_TOTAL, MAX_RATIO = 2**30, 2**30, 100
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".tif", ".tiff", ".bmp")
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
-HEAD = 132
-"""Bytes at the beginning of a file that tell whether it is DICOM (PS3.10, 7.1): 128 of any kind, then DICM."""
 
 
 class Place(ABC):
@@ -72,14 +72,14 @@ class _Folder(Place):
     def __init__(self, source: Path) -> None:
         super().__init__(source)
         for path in sorted(_walk(source)):
-            if (source / path).is_file() and is_image(path, lambda path=path: self._head(path)):
+            if (source / path).is_file() and is_image(path, partial(self._head, path)):
                 self.images.append(path)
             else:
                 self.others.append(path)
 
     def _head(self, path: str) -> bytes:
         with self._reading(path), (self.source / path).open("rb") as file:
-            return file.read(HEAD)
+            return file.read(BEGINNING)
 
     def size(self, image: int) -> int:
         return (self.source / self.images[image]).stat().st_size
@@ -113,7 +113,7 @@ class _Zip(Place):
             if entry.is_dir():
                 continue
             path = PurePosixPath(_slashes(entry.filename)).as_posix()
-            if is_image(path, lambda entry=entry: self._head(entry)):
+            if is_image(path, partial(self._head, entry)):
                 self.images.append(path)
                 self.entries.append(entry)
             else:
@@ -123,7 +123,7 @@ class _Zip(Place):
     def _head(self, entry: zipfile.ZipInfo) -> bytes:
         self._refuse_encrypted(entry)
         with self._reading(entry), self.archive.open(entry) as file:
-            return file.read(HEAD)
+            return file.read(BEGINNING)
 
     def size(self, image: int) -> int:
         return self.entries[image].file_size
@@ -189,16 +189,13 @@ class _Zip(Place):
             ) from None
 
 
-def is_image(path: str, head: Any) -> bool:
-    """Tell whether the file `path`, whose first HEAD bytes `head()` gives, is a radiograph, or may be one.
-
-    Without the letters DICM, as old archives write it, DICOM is known by its suffix alone.
-    """
+def is_image(path: str, head: Callable[[], bytes]) -> bool:
+    """Tell whether the file `path`, whose first BEGINNING bytes `head()` gives, is a radiograph, or calls itself one."""
     parts, suffix = PurePosixPath(path).parts, PurePosixPath(path).suffix.lower()
     litter = "__MACOSX" in parts or any(part.startswith(".") and part != ".." for part in parts)
     if litter or parts[-1].upper() == "DICOMDIR":
         return False
-    return suffix in IMAGE_SUFFIXES + DICOM_SUFFIXES or head()[128:HEAD] == b"DICM"
+    return suffix in IMAGE_SUFFIXES + DICOM_SUFFIXES or begins_dicom(head())
 
 
 def _archive(source: Path) -> zipfile.ZipFile:

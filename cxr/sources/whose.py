@@ -12,6 +12,10 @@ WAYS: tuple[Way, ...] = ("table", "expression", "header", "name", "none")
 """How a patient is known, the surest first."""
 
 
+# Before what files of one patient share. Of the first two, nothing may be written.
+_HEADER, _PRIVATE, _NAME = "header ", "copies ", "name "
+
+
 class File(NamedTuple):
     """A file, and what may tell whose it is; `patient` is the table's, `header` the identifying key in a DICOM header."""
 
@@ -33,34 +37,33 @@ def resolve(files: Sequence[File], expression: str = "") -> list[Whose]:
     """Return whose each of `files` is; `path` is the one below the source.
 
     The table comes first, then `expression`, searched for in the path (its first group, or the whole match), then the header,
-    then the schemes of `patients`. What a surer way says of one file holds for the others of the same header or scheme.
-    Patients of headers are numbered from p00001 in the order of their first file. A DICOM file is called by its patient and
-    its number among his files, since its own name could tell whom it shows.
+    then the schemes of `patients`. Files of one header or one scheme's name are of one patient, however that is told of one
+    of them. Patients of headers are numbered from p00001 in the order of their first file. A DICOM file is called by its
+    patient and its number among his files, since its own name could tell whom it shows.
     """
     said = [_said(file, expression) for file in files]
-    of_names = _names(files)
-    known: dict[str, tuple[str, Way]] = {}
-    for (patient, way), keys in zip(said, map(_keys, files, of_names), strict=True):
-        if patient:
-            for key in keys:
-                known.setdefault(key, (patient, way))
+    keys = _keys(files)
+    # The user's word stands against headers that all say ANONYMOUS: only files without it are joined by what they share.
+    group_of = _groups([mine for mine, (patient, _) in zip(keys, said, strict=True) if not patient])
+    of_groups: dict[str, tuple[str, Way]] = {}
+    for mine, (patient, way) in zip(keys, said, strict=True):
+        for key in mine if patient else ():
+            of_groups.setdefault(group_of.get(key, key), (patient, way))
     taken = {patient for patient, _ in said}
     numbers = (number for number in map("p{:05d}".format, range(1, 10**9)) if number not in taken)
+    private = {group_of.get(key, key) for mine in keys for key in mine if key.startswith((_HEADER, _PRIVATE))}
     counts: Counter[str] = Counter()
     result = []
-    for file, told, of_name in zip(files, said, of_names, strict=True):
-        keys = _keys(file, of_name)
-        patient, way = told if told[0] else next((known[key] for key in keys if key in known), ("", "none"))
-        if not patient and keys:
-            by_header = bool(file.header)
-            # The stem of a DICOM file's copies could tell whom they show as well as the header.
-            patient = next(numbers) if by_header or (file.dicom and not patients.patient(file.path)) else of_name
-            way = "header" if by_header else "name"
-        for key in keys:
-            known.setdefault(key, (patient, way))
-        counts[patient or "unknown"] += file.dicom
-        name = f"{patient or 'unknown'}-{counts[patient or 'unknown']:04d}" if file.dicom else file.path
-        result.append(Whose(patient, way, name))
+    for file, told, mine in zip(files, said, keys, strict=True):
+        patient, way = told
+        if not patient and mine:
+            group = group_of[mine[0]]
+            if group not in of_groups:
+                of_groups[group] = (next(numbers), "header") if group in private else (group.removeprefix(_NAME), "name")
+            patient, way = of_groups[group]
+        called = patient or "unknown"
+        counts[called] += file.dicom
+        result.append(Whose(patient, way, f"{called}-{counts[called]:04d}" if file.dicom else file.path))
     return result
 
 
@@ -74,15 +77,32 @@ def _said(file: File, expression: str) -> tuple[str, Way]:
     return "", "none"
 
 
-def _names(files: Sequence[File]) -> list[str]:
-    """Return the patient whom each file's name tells: by a scheme, or as a copy of another file."""
+def _keys(files: Sequence[File]) -> list[list[str]]:
+    """Return what each file has in common with others of its patient: the header, a scheme's name, the original of copies."""
     of_schemes = [patients.patient(file.path) for file in files]
-    unknown = [file.path for file, patient in zip(files, of_schemes, strict=True) if not patient]
-    copies = patients.copies(unknown)
-    return [patient or copies.get(file.path, "") for file, patient in zip(files, of_schemes, strict=True)]
+    copies = patients.copies(file.path for file, patient in zip(files, of_schemes, strict=True) if not patient)
+    keys = []
+    for file, patient in zip(files, of_schemes, strict=True):
+        mine = [_HEADER + file.header] if file.header else []
+        if patient:
+            mine.append(_NAME + patient)
+        elif file.path in copies:
+            mine.append((_PRIVATE if file.dicom else _NAME) + copies[file.path])
+        keys.append(mine)
+    return keys
 
 
-def _keys(file: File, of_name: str) -> list[str]:
-    """Return what files of one patient have in common."""
-    keys = [f"header {file.header}"] if file.header else []
-    return [*keys, f"name {of_name}"] if of_name else keys
+def _groups(keys: Sequence[Sequence[str]]) -> dict[str, str]:
+    """Return for each key one of those that files join with it, always the same: a name where there is one."""
+    parent: dict[str, str] = {}
+
+    def first(key: str) -> str:
+        while (above := parent.setdefault(key, key)) != key:
+            key = above
+        return key
+
+    for mine in keys:
+        for key in mine:
+            one, other = sorted((first(mine[0]), first(key)), reverse=True)
+            parent[other] = one
+    return {key: first(key) for key in parent}

@@ -261,7 +261,7 @@ ZIPS: dict[str, tuple[Callable[[Path], object], str]] = {
     ".. with backslashes": (lambda path: zipped(path, ("..\\NORMAL\\a.jpeg", b"x")), "points outside the zip"),
     "a link": (linked, r"the entry 'NORMAL/a\.jpeg' is a link"),
     "a zip in it": (lambda path: zipped(path, ("NORMAL/inner.zip", b"PK\x03\x04")), "no images in it"),
-    "no classes": (lambda path: zipped(path, ("a.jpeg", b"x")), "a.jpeg lies in no class's folder"),
+    "only masks": (lambda path: zipped(path, ("masks/a.jpeg", b"x")), "1 masks and no radiographs in it"),
     "only litter": (lambda path: zipped(path, ("__MACOSX/NORMAL/a.jpeg", b"x")), "no images in it"),
     "two of a name": (
         lambda path: zipped(path, ("t/NORMAL/a.jpeg", b"1"), ("v/NORMAL/A.jpeg", b"2")),

@@ -1,6 +1,6 @@
 import pytest
 
-from cxr.sources.layout import class_of, common, is_mask
+from cxr.sources.layout import class_of, classes, common, is_mask
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,17 @@ def test_folders_that_are_none(path):
 def test_a_folder_that_holds_all_images_is_a_class_only_by_a_known_name():
     assert class_of("my radiographs/a.png", 1) == ("", False)
     assert class_of("Normal/a.png", 1) == ("Normal", True)
+
+
+def test_a_folder_for_each_patient_is_no_class():
+    people = [f"person {chr(65 + i)}/a.png" for i in range(21)]
+    assert classes([*people, "TB/a.png"]) == dict.fromkeys(people, ("", False)) | {"TB/a.png": ("TB", True)}
+    assert classes(people[:20])["person A/a.png"] == ("person A", True)
+
+
+def test_of_dicom_only_known_findings_are_classes():
+    found = classes(["Doe^Jane/1.2.3", "Doe^Jane/a.dcm", "Nodules/1.2.4", "odd/a.png"])
+    assert [klass for klass, _ in found.values()] == ["", "", "Nodules", "odd"]
 
 
 @pytest.mark.parametrize(

@@ -246,7 +246,9 @@ def test_dicom_is_known_by_its_content_whatever_its_name(tmp_path, zipped):
     source = tmp_path / "source"
     contents = {name: dicom(source / name, PatientID=who) for name, who in zip(names, people, strict=True)}
     dicom(source / "DICOMDIR")
-    (source / "1.2.840.10/without_preamble.dcm").write_bytes(contents["1.2.840.10/1.2.3"][132:])
+    for name in ("1.2.840.10/without_preamble.dcm", "1.2.840.12/1.2.5"):
+        contents[name] = contents["1.2.840.10/1.2.3"][132:]
+        make_folder(source, [(name, contents[name])])
     for name in ("README", "report.pdf", "empty"):
         (source / name).write_bytes(b"" if name == "empty" else b"text" * 100)
     if zipped:
@@ -255,7 +257,7 @@ def test_dicom_is_known_by_its_content_whatever_its_name(tmp_path, zipped):
         ]
         source = make_zip(tmp_path / "source.zip", files)
     fetched = fetch(source, tmp_path / "raw")
-    assert taken(tmp_path / "raw") == contents | {"1.2.840.10/without_preamble.dcm": contents["1.2.840.10/1.2.3"][132:]}
+    assert taken(tmp_path / "raw") == contents
     assert fetched.left_out["no_image"] == 4
     rows = listed(tmp_path / "raw")
     assert [rows[name].patient for name in names] == ["p00001", "p00001", "p00002", "p00001"]
@@ -263,14 +265,14 @@ def test_dicom_is_known_by_its_content_whatever_its_name(tmp_path, zipped):
 
 
 def test_a_header_says_who_and_how_and_nothing_identifying_is_copied(tmp_path):
-    dicom(tmp_path / "source/NORMAL/1.2.3", PatientSex="F", PatientAge="058Y", ViewPosition="PA")
+    dicom(tmp_path / "source/NORMAL/1.2.3", PatientSex="F", PatientAge="058Y", ViewPosition="PA", PixelSpacing=[0.2, 0.2])
     dicom(tmp_path / "source/NORMAL/1.2.4", PatientID="")
     (tmp_path / "source/NORMAL/broken.dcm").write_bytes(b"no DICOM")
     fetch(tmp_path / "source", tmp_path / "raw")
     first = listed(tmp_path / "raw")["1.2.3"]
     assert (first.name, first.patient, first.findings) == ("p00001-0001", "p00001", "NORMAL")
     assert (first.view, first.age, first.sex) == ("PA", "58", "F")
-    assert float(first.spacing) > 0
+    assert first.spacing == "0.2"
     assert listed(tmp_path / "raw")["broken.dcm"].name.startswith("unknown-")
     text = (tmp_path / "raw/table.csv").read_text()
     assert not any(word in text for word in ("Doe", "4711", "19700101", "Elsewhere"))

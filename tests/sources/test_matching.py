@@ -37,6 +37,10 @@ def test_what_a_table_writes_finds_its_file(text, number):
     assert Index(PATHS, "t.csv").find(text) == PATHS[number]
 
 
+def test_an_umlaut_is_one_in_one_character_or_in_two():
+    assert Index(["Mu\u0308ller.png"], "t.csv").find("M\u00fcller.png") == "Mu\u0308ller.png"
+
+
 @pytest.mark.parametrize("text", ["", "1.2.840", "y.png", "00000001", "cfab.dcm"])
 def test_what_is_not_there(text):
     assert not Index(PATHS, "t.csv").find(text)

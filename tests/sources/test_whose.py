@@ -52,6 +52,17 @@ def test_a_surer_way_holds_for_the_other_files_of_the_patient():
     assert [each.patient for each in resolve(files)] == ["T1", "T1", "T2", "T2"]
 
 
+def test_headers_and_names_join_the_files_of_a_patient():
+    files = [
+        File("1.2.3", "", "Doe", dicom=True),
+        File("p10/p10000032/a.jpg"),
+        File("p10/p10000032/b.dcm", "", "Doe", dicom=True),
+        File("1.2.4", "", "Roe", dicom=True),
+    ]
+    assert [each.patient for each in resolve(files)] == ["p00001", "p00001", "p00001", "p00002"]
+    assert len({each.patient for each in resolve(files[::-1])}) == 2
+
+
 def test_a_header_that_all_files_share_does_not_join_the_tables_patients():
     files = [File(f"1.2.{i}", f"T{i}", "ANONYMOUS", dicom=True) for i in range(3)]
     assert [each.patient for each in resolve(files)] == ["T0", "T1", "T2"]
