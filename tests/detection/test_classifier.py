@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from cxr.dataset.packed import Frames
 from cxr.detection import classifier as classifier_module
 from cxr.detection.classifier import classifier, lacking, predicted, train
 from cxr.detection.compact import Compact, standardised
@@ -27,7 +28,7 @@ def radiographs(count=60, size=48):
     for number in np.flatnonzero(ill):
         y, x = source.integers(10, size - 10, 2)
         images[number] += 90 * np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 30)
-    return images.clip(0, 255).astype(np.uint8), ill
+    return Frames.of(images.clip(0, 255).astype(np.uint8)), ill
 
 
 def trained(images, ill, **changes):
@@ -91,7 +92,7 @@ def test_images_are_moved_and_mirrored_and_nothing_else():
 
 def test_rows_come_in_the_order_asked_for():
     images = np.arange(5, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
-    found = classifier_module._pixels(images, np.array([3, 0, 4]), CPU)
+    found = classifier_module._pixels(Frames.of(images), np.array([3, 0, 4]), CPU)
     assert (found[:, 0, 0, 0] * 255).round().tolist() == [3, 0, 4]
 
 

@@ -150,7 +150,7 @@ def test_panel_says_what_it_shows():
 @pytest.mark.parametrize("size", [96, 333])
 def test_nothing_written_is_cut_off(size):
     title = "a_file_with_a_name_that_goes_on_$and_on$.jpeg " * 4
-    table = pd.DataFrame({"class": ["NORMAL"], "source": [f"NORMAL/{title}"], "patient": [title]})
+    table = pd.DataFrame({"findings": ["NORMAL"], "source": [f"NORMAL/{title}"], "patient": [title]})
     for figure in (
         panel(random_image(size), title=title),
         contact_sheet.contact_sheet(random_image(size)[None], table),
@@ -177,7 +177,7 @@ def test_mean_error_maps_share_one_scale_and_say_their_means():
 
 def sheet(classes, size=8):
     images = np.arange(len(classes), dtype=np.uint8)[:, None, None].repeat(size, axis=1).repeat(size, axis=2)
-    rows = [{"class": name, "source": f"{name}/{name}-{i}.jpeg", "patient": f"p{i}"} for i, name in enumerate(classes)]
+    rows = [{"findings": name, "source": f"{name}/{name}-{i}.jpeg", "patient": f"p{i}"} for i, name in enumerate(classes)]
     figure = contact_sheet.contact_sheet(images, pd.DataFrame(rows))
     return figure, [int(image.get_array()[0, 0, 0]) for image in figure.axes[0].images]
 
@@ -210,7 +210,7 @@ def test_contact_sheet_labels_each_image_with_its_own_row():
 
 def test_contact_sheet_shrinks_large_images_by_their_mean():
     image = np.kron(random_image(256), np.ones((2, 2))).astype(np.uint8)
-    table = pd.DataFrame({"class": ["NORMAL"], "source": ["NORMAL/a.jpeg"], "patient": ["a"]})
+    table = pd.DataFrame({"findings": ["NORMAL"], "source": ["NORMAL/a.jpeg"], "patient": ["a"]})
     (axes,) = contact_sheet.contact_sheet(image[None], table).axes
     (shrunk,) = axes.images
     np.testing.assert_array_equal(shrunk.get_array()[..., 0], image[::2, ::2])

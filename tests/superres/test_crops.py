@@ -258,7 +258,9 @@ def test_cutting_all_at_once_gives_the_same_crops(images, bits):
     quarters, mirrored = np.arange(8) % 4, np.arange(8) // 4
     rows, top, left = np.arange(8) % 5, np.arange(8) * 3, 100 - np.arange(8) * 7
     kind = {8: np.uint8, 16: np.uint16}[bits]
-    frames = Frames.of([(image.astype(kind) * (257 if bits == 16 else 1))[:, : 140 - i] for i, image in enumerate(images)], bits)
+    frames = Frames.of(
+        [(image.astype(kind) * (257 if bits == 16 else 1))[:, : 140 - i] for i, image in enumerate(images)], bits
+    )
     expected = [np.rot90(crop, turns) for crop, turns in zip(cut_windows(frames, rows, top, left, 20), quarters, strict=True)]
     expected = [np.fliplr(crop) if mirror else crop for crop, mirror in zip(expected, mirrored, strict=True)]
     places = torch.from_numpy(np.stack([rows, top, left, quarters, mirrored]))
