@@ -145,6 +145,27 @@ def test_each_finding_has_its_own_means_and_differences():
     assert gains == [3, 2]
 
 
+def test_an_image_with_several_findings_counts_in_each_group_and_once_in_all():
+    per_image = rows({("n1", "p"): (30, 31, 33), ("b1", "q"): (40, 41, 42), ("b2", "r"): (20, 22, 27)})
+    per_image.loc[per_image["image"] == "b1", "findings"] = "NODULE|PNEUMONIA"
+    per_image.loc[per_image["image"] == "n1", "findings"] = ""
+    means = intervals(per_image)
+    for group, mean, images in (("all", 30, 3), ("NODULE", 40, 1), ("PNEUMONIA", 30, 2), ("unknown", 30, 1)):
+        record = find(means, model="bicubic", metric="psnr", group=group)
+        assert (record["mean"], record["images"], record["patients"]) == (mean, images, images)
+    assert {record["group"] for record in differences(per_image)} == {"all", "NODULE", "PNEUMONIA", "unknown"}
+    by_finding = table(per_image).partition("By finding")[2]
+    assert [line.split()[1] for line in by_finding.splitlines()[1:]] == ["NODULE", "PNEUMONIA", "unknown"]
+    assert gains_by_image(per_image)["findings"].tolist() == ["", "", *["NODULE|PNEUMONIA"] * 2, "PNEUMONIA", "PNEUMONIA"]
+
+
+def test_the_range_that_figures_are_on_is_told():
+    per_image = rows({(f"i{number}", "p"): (30, 31, 32) for number in range(5)})
+    per_image["bits"] = np.repeat([8, 12, 12, 8, 16], 3)
+    assert summary(per_image)["images_by_white_level"] == {"255": 2, "4095": 2, "65535": 1}
+    assert "PSNR and SSIM are on each image's own range of levels" in table(per_image)
+
+
 def test_a_network_below_bicubic_is_said_loudly():
     per_image = rows({("a", "p"): (30, 29, 32), ("b", "q"): (30, 29.5, 32)})
     assert summary(per_image)["below_bicubic"] == ["srcnn x2"]
