@@ -20,6 +20,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before onnxruntime is imported, whi
 # What `make quick` leaves out: whatever starts processes, trains, or runs whole stages.
 SLOW = (
     *("pipeline", "stages", "sources", "detection", "compute/test_ranks", "compute/test_device", "superres/test_trainer"),
+    "superres/test_evaluation",
     *(
         "compute/test_soap",
         "compute/test_checkpoint",

@@ -50,8 +50,8 @@ def pack(raw: Path, pixels: Path, settings: Preprocess, processes: int, cluster:
     and tells where it begins; rows are in the order of their files. Of files with equal pixels the first counts. A patient with
     a file that the table calls external is external: what else shows him is set aside. The result does not depend on
     `processes` or `cluster`, which are those of `workers.in_order`. Memory stays flat however many files there are.
-    Raises UserError when nothing usable is left, when the share of damaged files is above `settings.max_damaged`, and for
-    a cluster that does not work.
+    Raises UserError when nothing usable is left, when the share of damaged files is above `settings.max_damaged`, when the
+    limit has no room for any patient, and for a cluster that does not work.
     """
     listed = sources.read(raw)
     if not listed:
@@ -116,7 +116,10 @@ def _chosen(table: pd.DataFrame, settings: Preprocess) -> Integers:
     """Return the rows of `table` that are used: all external ones, and of the others at most as many as the limit allows."""
     outside = (table["split_wish"] == EXTERNAL).to_numpy()
     ours = np.flatnonzero(~outside)
-    return np.sort([*np.flatnonzero(outside), *ours[choose(table.iloc[ours], settings.limit, settings.seed)]]).astype(np.int64)
+    taken = ours[choose(table.iloc[ours], settings.limit, settings.seed)]
+    if len(ours) and not len(taken):
+        raise UserError(f"preprocess.limit {settings.limit} is less than the images of any patient; raise it")
+    return np.sort([*np.flatnonzero(outside), *taken]).astype(np.int64)
 
 
 def _write(pixels: Path, usable: Any, used: pd.DataFrame) -> None:

@@ -64,7 +64,11 @@ class Frames(Sequence[Frame]):
         begin, rows, columns, bits = (table[name].to_numpy(np.int64) for name in PLACES)
         shapes = np.stack([rows, columns], axis=1)
         fits = np.array_equal(begin, begins(shapes)) and flat.shape == (shapes.prod(axis=1).sum(),) and (shapes > 0).all()
-        if not fits or flat.dtype != (np.uint8 if bits.max(initial=8) <= 8 else np.uint16):
+        if (
+            not fits
+            or not ((bits >= 1) & (bits <= 16)).all()
+            or flat.dtype != (np.uint8 if bits.max(initial=8) <= 8 else np.uint16)
+        ):
             raise UserError(f"{pixels} ({flat.dtype}, {flat.shape}) does not fit its table of {len(table)} images; rerun")
         return cls(flat, begin, shapes, bits)
 
@@ -129,5 +133,6 @@ def digest(images: Frames, rows: Sequence[int] | Integers) -> str:
     for row in rows:
         frame = images[int(row)]
         sha.update(repr((*frame.pixels.shape, frame.bits)).encode())
-        sha.update(frame.pixels.astype(frame.pixels.dtype.newbyteorder("<")).tobytes())
+        # Not as stored, which depends on whether any other image is deeper.
+        sha.update(frame.pixels.astype("|u1" if frame.bits <= 8 else "<u2").tobytes())
     return sha.hexdigest()

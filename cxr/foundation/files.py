@@ -104,5 +104,5 @@ def whole(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run dvc repro, which makes it") from None
-    except (ValueError, KeyError, EOFError, BadZipFile) as error:
+    except (ValueError, KeyError, OverflowError, EOFError, BadZipFile) as error:
         raise UserError(f"{path} is damaged ({' '.join(str(error).split())}); remove it and run dvc repro") from None

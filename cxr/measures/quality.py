@@ -31,9 +31,9 @@ def psnr(images: Tensor, truth: Tensor, shave: int, white: int | Tensor = WHITE)
 def ssim(images: Tensor, truth: Tensor, shave: int, white: int | Tensor = WHITE) -> Tensor:
     """Return the mean structural similarity of each image, float64 (N,), at most 1.
 
-    `images` are grey levels from 0 to 255, (N, 1, H, W), and so is `truth`, or one for all (1, 1, H, W); `shave` pixels at
-    each border do not count. Window: an 11x11 Gaussian with sigma 1.5, where it lies wholly inside the shaved image (Wang et
-    al. 2004).
+    `images` are grey levels from 0 to `white`, (N, 1, H, W), and so is `truth`, or one for all (1, 1, H, W); `shave` pixels at
+    each border do not count. `white`, the range of the data, is that of all images, or of each (N, 1, 1, 1). Window: an 11x11
+    Gaussian with sigma 1.5, where it lies wholly inside the shaved image (Wang et al. 2004).
     Raises ValueError when the shapes differ or the shaved image is smaller than the window.
     """
     images, truth = _shaved(images, truth, shave)

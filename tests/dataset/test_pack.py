@@ -1,4 +1,5 @@
-import hashlib
+"""What becomes of a folder of files: one packed array, a table that says where each image lies, and what is set aside."""
+
 import json
 import random
 import subprocess
@@ -8,104 +9,26 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-import torch.nn.functional as F
 from PIL import Image
 
-from cxr.dataset.pack import choose, digest, pack, prepare
+from cxr.dataset import packed
+from cxr.dataset import prepare as prepare_module
+from cxr.dataset.boxes import within
+from cxr.dataset.choice import choose
+from cxr.dataset.pack import COLUMNS, pack
+from cxr.dataset.prepare import Window, digest, prepare
 from cxr.dataset.settings import Preprocess
-from cxr.formats.decode import Unusable
+from cxr.formats.read import Decoded
 from cxr.foundation.errors import UserError
 from stages import preprocess as stage
+from tests.support.raw import table_of
 
-SETTINGS = Preprocess(size=16, normalise="none", limit=100, max_damaged=0.5, seed=0)
-
-
-def wave(side, cycles):
-    """Return a horizontal sinusoid around 128 of so many cycles across the image."""
-    return np.rint(128 + 100 * np.cos(2 * np.pi * cycles * (np.arange(side) + 0.5) / side))[None].repeat(side, 0)
+SETTINGS = Preprocess("whole", 16, "none", 100, 0.5, 0)
 
 
-def test_the_central_square_is_cut_out():
-    tall = np.arange(40, dtype=np.uint8)[:, None].repeat(20, 1)
-    np.testing.assert_array_equal(prepare(tall, 20, "none"), tall[10:30])
-    np.testing.assert_array_equal(prepare(tall.T, 20, "none"), tall.T[:, 10:30])
-    np.testing.assert_array_equal(prepare(tall[:39], 20, "none"), tall[9:29])  # an odd row too many goes from the bottom
-
-
-def test_an_image_of_the_right_size_is_left_as_it_is():
-    levels = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)
-    np.testing.assert_array_equal(prepare(levels, 32, "none"), levels)
-
-
-def test_waves_beyond_the_new_nyquist_frequency_vanish_and_waves_below_stay():
-    # From 256 pixels to 64: the new Nyquist frequency is 32 cycles an image.
-    inner = slice(4, -4)
-    beyond = prepare(wave(256, 50).astype(np.uint8), 64, "none")[inner, inner]
-    assert np.abs(beyond.astype(int) - 128).max() <= 4  # a bilinear kernel leaves 6
-    below = prepare(wave(256, 16).astype(np.uint8), 64, "none")[inner, inner]
-    assert np.abs(below - wave(64, 16)[inner, inner]).max() <= 6
-    assert np.abs(wave(256, 50)[2::4, 2::4] - 128).max() > 90  # what picking pixels would make of it
-
-
-def test_a_constant_stays_constant_and_a_ramp_linear():
-    assert (prepare(np.full((90, 70), 77, np.uint8), 32, "none") == 77).all()
-    ramp = np.arange(256, dtype=np.uint8)[None].repeat(256, 0)
-    expected = np.arange(64) * 4 + 1.5  # the mean of each four pixels
-    assert np.abs(prepare(ramp, 64, "none")[:, 4:-4] - expected[4:-4]).max() <= 0.5001
-
-
-@pytest.mark.parametrize("side", [100, 150, 187])
-def test_reduction_is_antialiased_bicubic_interpolation_of_another_library_on_noise(side):
-    noise = np.random.default_rng(0).integers(0, 256, (300, 300), np.uint8)
-    reference = F.interpolate(torch.from_numpy(noise)[None, None].float(), (side, side), mode="bicubic", antialias=True)
-    assert np.abs(prepare(noise, side, "none") - reference[0, 0].clamp(0, 255).numpy()).max() <= 0.51
-
-
-def test_none_maps_the_dtypes_full_range():
-    levels = np.random.default_rng(0).integers(0, 256, (16, 16), np.uint8)
-    np.testing.assert_array_equal(prepare(levels.astype(np.uint16) * 257, 16, "none"), levels)
-    deep = np.array([[0, 128], [129, 65535]], np.uint16)  # 257 levels of 16 bits to one of 8, rounded
-    np.testing.assert_array_equal(prepare(deep, 2, "none"), [[0, 0], [1, 255]])
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_minmax_spreads_the_levels_over_the_whole_range(dtype):
-    levels = np.array([[50, 100], [75, 150]], dtype)
-    np.testing.assert_array_equal(prepare(levels, 2, "minmax"), [[0, 128], [64, 255]])
-
-
-def test_percentile_clips_half_a_percent_at_either_end():
-    levels = np.random.default_rng(0).permutation(10_000).reshape(100, 100).astype(np.uint16)
-    mapped = prepare(levels, 100, "percentile")
-    assert mapped[levels < 50].max() == 0
-    assert mapped[levels >= 9950].min() == 255
-    np.testing.assert_allclose(mapped, np.clip((levels - 49.995) / (9949.005 - 49.995) * 255, 0, 255), atol=0.51)
-
-
-@pytest.mark.parametrize("normalise", ["minmax", "percentile"])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_one_level_divides_by_nothing(normalise, dtype):
-    with np.errstate(all="raise"):
-        assert (prepare(np.full((30, 30), 77, dtype), 16, normalise) == 0).all()
-
-
-@pytest.mark.parametrize("shape", [(15, 40), (40, 15)])
-def test_too_small_is_never_enlarged(shape):
-    with pytest.raises(Unusable, match=f"{shape[1]}x{shape[0]} pixels") as error:
-        prepare(np.zeros(shape, np.uint8), 16, "none")
-    assert error.value.kind == "too small"
-
-
-def test_digest_tells_levels_shapes_and_depths_apart_but_not_byte_orders():
-    levels = np.arange(12, dtype=np.uint16).reshape(3, 4)
-    assert digest(levels) == hashlib.sha256(b"uint16 3x4\n" + levels.astype("<u2").tobytes()).hexdigest()
-    assert digest(levels.astype(">u2")) == digest(levels)
-    assert len({digest(item) for item in (levels, levels + 1, levels.reshape(4, 3), levels.astype(np.uint8))}) == 4
-
-
-def radiograph(seed, side=20):
-    return np.random.default_rng(seed).integers(0, 256, (side, side + 4), np.uint8)
+def radiograph(seed, side=20, width=None, bits=8):
+    kind = np.uint8 if bits == 8 else np.uint16
+    return np.random.default_rng(seed).integers(0, 1 << bits, (side, width or side + 4)).astype(kind)
 
 
 def fill(raw):
@@ -117,29 +40,50 @@ def fill(raw):
         *[f"NORMAL/IM-000{n}-0001.png" for n in (1, 2, 3)],
     ]
     for seed, name in enumerate(names):
-        Image.fromarray(radiograph(seed)).save(raw / name)
-    Image.fromarray(radiograph(0)).save(raw / "PNEUMONIA/person9_virus_9.tif")  # the pixels of person1_virus_11
+        Image.fromarray(radiograph(seed, width=20 + 3 * seed)).save(raw / name)
+    Image.fromarray(radiograph(0, width=20)).save(raw / "PNEUMONIA/person9_virus_9.tif")  # the pixels of person1_virus_11
     Image.fromarray(radiograph(8, side=10)).save(raw / "NORMAL/small.png")
-    (raw / "NORMAL/.DS_Store").touch()
     (raw / "NORMAL/broken.jpeg").write_bytes(b"\xff\xd8\xff")
     Image.new("L", (20, 20), 9).save(raw / "PNEUMONIA/blank.bmp")
-    return raw
+    return table_of(raw)
+
+
+def several(raw, pictures, **columns):
+    """Write `pictures`, arrays by FINDING/NAME, as PNGs and their table with `columns` of it by file."""
+    for name, pixels in pictures.items():
+        (raw / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(raw / name)
+    return table_of(raw, **columns)
+
+
+def read_back(pixels, table):
+    """Return the images that the flat array in the file `pixels` holds by what the table says, read by NumPy alone."""
+    flat = np.load(pixels, mmap_mode="r")
+    places = table[["begin", "rows", "columns"]].itertuples(index=False)
+    found = [flat[begin : begin + rows * columns].reshape(rows, columns) for begin, rows, columns in places]
+    assert sum(image.size for image in found) == len(flat)
+    return found
+
+
+def counts(total, **by_finding):
+    return {"all": total, **by_finding}
 
 
 def test_pack_writes_the_usable_and_tells_what_became_of_the_rest(tmp_path):
-    packed = pack(fill(tmp_path / "raw"), tmp_path / "data/images.npy", SETTINGS, 1)
-    images = np.load(tmp_path / "data/images.npy", mmap_mode="r")
-    assert images.dtype == np.uint8
-    assert images.flags.c_contiguous
-    assert images.shape == (7, 16, 16)
+    packed = pack(fill(tmp_path / "raw"), tmp_path / "data/pixels.npy", SETTINGS, 1)
+    assert packed.table.columns.tolist() == list(COLUMNS)
     assert packed.table["source"].tolist() == sorted(packed.table["source"])
+    assert packed.table["begin"].tolist() == np.cumsum([0, *packed.table["rows"] * packed.table["columns"]])[:-1].tolist()
+    images = read_back(tmp_path / "data/pixels.npy", packed.table)
+    assert len(images) == 7
     for row, image in zip(packed.table.to_dict("records"), images, strict=True):
         pixels = np.asarray(Image.open(tmp_path / "raw" / row["source"]))
-        np.testing.assert_array_equal(image, prepare(pixels, 16, "none"))
+        assert image.dtype == np.uint8
+        np.testing.assert_array_equal(image, prepare(pixels, 8, SETTINGS))
         assert row["sha256"] == digest(pixels)
         assert row["id"] == row["sha256"][:12]
-        assert (row["height"], row["width"]) == pixels.shape
-        assert row["class"] == row["source"].split("/")[0]
+        assert (row["native_rows"], row["native_columns"], row["bits"]) == (*pixels.shape, 8)
+        assert row["findings"] == row["source"].split("/")[0]
     assert packed.table["patient"].tolist() == ["IM-0001", "IM-0002", "IM-0003", *["person1"] * 2, *["person2"] * 2]
     rejected = packed.rejected.set_index("file")
     assert rejected["kind"].to_dict() == {
@@ -151,14 +95,201 @@ def test_pack_writes_the_usable_and_tells_what_became_of_the_rest(tmp_path):
     assert rejected.loc["PNEUMONIA/person9_virus_9.tif", "reason"] == "the same pixels as PNEUMONIA/person1_virus_11.png"
     assert "blank" in rejected.loc["PNEUMONIA/blank.bmp", "reason"]
     assert packed.counts == {
-        "found": {"NORMAL": 5, "PNEUMONIA": 6},
-        "used": {"NORMAL": 3, "PNEUMONIA": 4},
-        "left_out": {"NORMAL": 0, "PNEUMONIA": 0},
-        "damaged": {"NORMAL": 1, "PNEUMONIA": 1},
-        "too_small": {"NORMAL": 1, "PNEUMONIA": 0},
-        "duplicate": {"NORMAL": 0, "PNEUMONIA": 1},
+        "found": counts(11, NORMAL=5, PNEUMONIA=6),
+        "used": counts(7, NORMAL=3, PNEUMONIA=4),
+        "left_out": counts(0, NORMAL=0, PNEUMONIA=0),
+        "damaged": counts(2, NORMAL=1, PNEUMONIA=1),
+        "too_small": counts(1, NORMAL=1, PNEUMONIA=0),
+        "duplicate": counts(1, NORMAL=0, PNEUMONIA=1),
+        "no_radiograph": counts(0, NORMAL=0, PNEUMONIA=0),
+        "external_patient": counts(0, NORMAL=0, PNEUMONIA=0),
     }
-    assert [path.name for path in (tmp_path / "data").iterdir()] == ["images.npy"]
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["pixels.npy"]
+
+
+def test_only_what_the_table_lists_is_read_and_it_says_what_it_is_called(tmp_path):
+    pictures = {f"NORMAL/IM-000{n}-0001.png": radiograph(n) for n in range(4)}
+    names = {"name": {"NORMAL/IM-0001-0001.png": "p00001-0001"}, "patient": {"NORMAL/IM-0002-0001.png": ""}}
+    raw = several(tmp_path / "raw", pictures, **names)
+    Image.fromarray(radiograph(9)).save(raw / "NORMAL/later.png")
+    table = pack(raw, tmp_path / "pixels.npy", SETTINGS, 1).table
+    assert len(table) == 4
+    assert table["source"][1] == "p00001-0001"
+    assert table["patient"][2] == table["id"][2]  # of whom nothing is known counts as a patient of his own
+    assert table["patient"][3] == "IM-0003"
+
+
+def with_bits(monkeypatch, bits, remarks=()):
+    """Let files be as deep as `bits` says by the name's beginning, whatever the reader would find."""
+
+    def read(path):
+        return Decoded(np.asarray(Image.open(path)), bits[path.name.split("-")[0]], tuple(remarks))
+
+    monkeypatch.setattr(prepare_module, "read", read)
+
+
+@pytest.mark.parametrize("frame", ["whole", "square"])
+@pytest.mark.parametrize("deepest", [8, 10, 12, 16])
+def test_images_of_several_shapes_and_depths_are_read_back_as_they_were(tmp_path, monkeypatch, deepest, frame):
+    bits = {"shallow": 8, "deep": deepest}
+    shapes = [(16, 16), (20, 30), (47, 16), (33, 40)]
+    pictures = {
+        f"NORMAL/{kind}-{number}.png": radiograph(number, *shape, bits=bits[kind])
+        for number, (kind, shape) in enumerate(zip(["deep", "shallow"] * 2, shapes, strict=True))
+    }
+    with_bits(monkeypatch, bits)
+    raw = several(tmp_path / "raw", pictures)
+    settings = Preprocess(frame, 16, "none", 100, 0.5, 0)
+    table = pack(raw, tmp_path / "pixels.npy", settings, 1).table
+    table.to_csv(tmp_path / "images.csv", index=False)
+    table.assign(split="test")[["id", "split"]].to_csv(tmp_path / "split.csv", index=False)
+    images = packed.load(tmp_path / "pixels.npy", tmp_path / "images.csv", tmp_path / "split.csv").images
+    assert isinstance(images.pixels, np.memmap)
+    assert images.pixels.dtype == (np.uint8 if deepest == 8 else np.uint16)
+    wanted = {name: prepare(pixels, bits[name[7:].split("-")[0]], settings) for name, pixels in pictures.items()}
+    for source, image in zip(table["source"], images, strict=True):
+        np.testing.assert_array_equal(image.pixels, wanted[source])
+        assert image.bits == bits[source[7:].split("-")[0]]
+        assert image.white == 2**image.bits - 1
+    for image, again in zip(read_back(tmp_path / "pixels.npy", table), images, strict=True):
+        np.testing.assert_array_equal(image, again.pixels)
+
+
+def test_what_is_to_be_told_of_a_file_is_told_with_its_name(tmp_path, monkeypatch):
+    with_bits(monkeypatch, {"a": 8}, ["3 pages, of which the first is taken"])
+    raw = several(tmp_path / "raw", {"NORMAL/a-1.png": radiograph(1)})
+    assert pack(raw, tmp_path / "pixels.npy", SETTINGS, 1).remarks == ["NORMAL/a-1.png: 3 pages, of which the first is taken"]
+
+
+PEOPLE = {f"{finding}/person{n}_virus_{n}{i}.png": (n, i) for n, finding in ((1, "A"), (2, "B"), (3, "B")) for i in range(2)}
+
+
+def with_an_external_patient(raw):
+    """Write the files of PEOPLE: of person2 one is external, and the other is wanted for training."""
+    external, other = "B/person2_virus_20.png", "B/person2_virus_21.png"
+    wishes = {external: "external", other: "train", "A/person1_virus_10.png": "val"}
+    pictures = {name: radiograph(10 * n + i) for name, (n, i) in PEOPLE.items()}
+    return several(raw, pictures, split=wishes, findings={other: "NODULE|B"})
+
+
+def test_the_other_images_of_an_external_patient_are_set_aside(tmp_path):
+    packed = pack(with_an_external_patient(tmp_path / "raw"), tmp_path / "pixels.npy", SETTINGS, 1)
+    assert packed.rejected.to_dict("records") == [
+        {
+            "file": "B/person2_virus_21.png",
+            "findings": "NODULE|B",
+            "kind": "external patient",
+            "reason": "other images of this patient are external",
+        }
+    ]
+    assert packed.counts["external_patient"] == counts(1, A=0, B=1, NODULE=1)
+    assert packed.table["split_wish"].tolist() == ["val", "", "external", "", ""]
+    assert (packed.table["patient"] == "person2").tolist() == [False, False, True, False, False]
+
+
+def test_an_unknown_patients_external_image_says_nothing_of_other_unknown_patients(tmp_path):
+    pictures = {f"A/{name}.png": radiograph(seed) for seed, name in enumerate("abc")}
+    raw = several(tmp_path / "raw", pictures, split={"A/a.png": "external"}, patient=dict.fromkeys(pictures, ""))
+    packed = pack(raw, tmp_path / "pixels.npy", SETTINGS, 1)
+    assert packed.rejected.empty
+    assert packed.table["patient"].tolist() == packed.table["id"].tolist()
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_external_images_are_kept_whatever_the_limit(tmp_path, limit):
+    pictures = {f"A/person{n}_virus_{n}.png": radiograph(n) for n in range(8)}
+    outside = {f"A/person{n}_virus_{n}.png": "external" for n in range(4, 8)}
+    raw = several(tmp_path / "raw", pictures, split=outside)
+    packed = pack(raw, tmp_path / "pixels.npy", Preprocess("whole", 16, "none", limit, 0.5, 0), 1)
+    assert (packed.table["split_wish"] == "external").sum() == 4
+    assert (packed.table["split_wish"] == "").sum() == limit
+    assert packed.counts["left_out"] == counts(4 - limit, A=4 - limit)
+    for row, image in zip(packed.table["source"], read_back(tmp_path / "pixels.npy", packed.table), strict=True):
+        np.testing.assert_array_equal(image, prepare(pictures[row], 8, SETTINGS))
+
+
+def test_an_image_with_several_findings_counts_for_each_and_once_among_all(tmp_path):
+    pictures = {f"X/{name}.png": radiograph(seed) for seed, name in enumerate("abcd")}
+    findings = {"X/a.png": "NODULE|PNEUMONIA", "X/b.png": "PNEUMONIA", "X/c.png": "", "X/d.png": "COVID"}
+    packed = pack(several(tmp_path / "raw", pictures, findings=findings), tmp_path / "pixels.npy", SETTINGS, 1)
+    assert packed.counts["found"] == counts(4, COVID=1, NODULE=1, PNEUMONIA=2, unknown=1)
+    assert packed.table["findings"].tolist() == ["NODULE|PNEUMONIA", "PNEUMONIA", "", "COVID"]
+    assert {name: of["images"] for name, of in packed.natives.items()} == packed.counts["used"]
+
+
+def test_native_sizes_and_shapes_are_told_by_finding(tmp_path, monkeypatch):
+    shapes = np.random.default_rng(1).integers(20, 60, (9, 2))
+    kinds = ["a", "b", "b"] * 3
+    pictures = {f"X/{kinds[i]}-{i}.png": radiograph(i, *shape, bits=8) for i, shape in enumerate(shapes.tolist())}
+    findings = {f"X/{kinds[i]}-{i}.png": "NODULE|PNEUMONIA" if i < 3 else "PNEUMONIA" for i in range(9)}
+    with_bits(monkeypatch, {"a": 8, "b": 8})
+    found = pack(several(tmp_path / "raw", pictures, findings=findings), tmp_path / "pixels.npy", SETTINGS, 1).natives
+    assert list(found) == ["all", "NODULE", "PNEUMONIA"]
+    for name, of in (("all", shapes), ("PNEUMONIA", shapes), ("NODULE", shapes[:3])):
+        ratios = np.sort(of[:, 1] / of[:, 0])
+        by_hand = np.interp(np.array([0.05, 0.5, 0.95]) * (len(of) - 1), np.arange(len(of)), ratios)
+        assert found[name] == {
+            "images": len(of),
+            "median_rows": np.sort(of[:, 0])[len(of) // 2],
+            "median_columns": np.sort(of[:, 1])[len(of) // 2],
+            "width_over_height": dict(zip(("p5", "median", "p95"), by_hand.round(3).tolist(), strict=True)),
+            "bits": {"8": len(of)},
+        }
+
+
+def test_depths_are_counted_by_finding(tmp_path, monkeypatch):
+    with_bits(monkeypatch, {"a": 8, "b": 12})
+    pictures = {"X/a-1.png": radiograph(1), "X/b-1.png": radiograph(2, bits=12), "Y/b-2.png": radiograph(3, bits=12)}
+    found = pack(several(tmp_path / "raw", pictures), tmp_path / "pixels.npy", SETTINGS, 1).natives
+    wanted = {"all": {"8": 1, "12": 2}, "X": {"8": 1, "12": 1}, "Y": {"12": 1}}
+    assert {name: of["bits"] for name, of in found.items()} == wanted
+
+
+BOXES = "NODULE 0.25 0.5 0.125 0.25|PNEUMONIA 0 0 1 0.25|0.9 0.1 0.1 0.1"
+
+
+def drawn(boxes, rows, columns):
+    """Return what lies in one of `boxes`, drawn on an image of `rows` and `columns`, by finding."""
+    found = {}
+    for box in boxes.split("|") if boxes else []:
+        *finding, left, top, width, height = box.split()
+        picture = found.setdefault(" ".join(finding), np.zeros((rows, columns), bool))
+        across = slice(round(float(left) * columns), round((float(left) + float(width)) * columns))
+        picture[round(float(top) * rows) : round((float(top) + float(height)) * rows), across] = True
+    return found
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(400, 800), (800, 400), (400, 400)])
+def test_boxes_in_a_square_are_what_of_them_lies_there(rows, columns):
+    window = Window.of(rows, columns, "square")
+    inside = within(window, rows, columns, BOXES)
+    cut = (slice(window.top, window.top + window.rows), slice(window.left, window.left + window.columns))
+    expected = {name: picture[cut] for name, picture in drawn(BOXES, rows, columns).items() if picture[cut].any()}
+    found = drawn(inside, window.rows, window.columns)
+    assert found.keys() == expected.keys()
+    for name, picture in expected.items():
+        np.testing.assert_array_equal(found[name], picture)
+    shares = [float(number) for box in inside.split("|") for number in box.split()[-4:]]
+    assert all(0 <= share <= 1 for share in shares)
+
+
+def test_boxes_of_a_whole_frame_stay_as_they_are():
+    assert within(Window.of(400, 800, "whole"), 400, 800, BOXES) == BOXES
+    assert within(Window.of(400, 800, "square"), 400, 800, "") == ""
+
+
+@pytest.mark.parametrize("frame", ["whole", "square"])
+def test_boxes_and_spacing_are_those_of_the_packed_image(tmp_path, frame):
+    box = "NODULE 0.5 0.25 0.125 0.5"
+    table = {"boxes": {"X/a.png": box}, "spacing": {"X/a.png": "0.15"}, "age": {"X/a.png": "61"}, "view": {"X/a.png": "PA"}}
+    raw = several(tmp_path / "raw", {"X/a.png": radiograph(0, 40, 80), "X/b.png": radiograph(1, 80, 40)}, **table)
+    first, second = pack(raw, tmp_path / "pixels.npy", Preprocess(frame, 16, "none", 9, 0.5, 0), 1).table.to_dict("records")
+    assert float(first["spacing"]) == pytest.approx(0.15 * 40 / 16)  # 40 rows became 16
+    assert first["boxes"] == (box if frame == "whole" else "NODULE 0.5 0.25 0.25 0.5")
+    assert (first["age"], first["view"], first["sex"], first["mask"]) == ("61", "PA", "", "")
+    assert (second["spacing"], second["boxes"]) == ("", "")
+    assert (first["rows"], first["columns"]) == (16, 32 if frame == "whole" else 16)
+    assert (second["rows"], second["columns"]) == (32 if frame == "whole" else 16, 16)
 
 
 def test_the_number_of_processes_changes_no_byte(tmp_path):
@@ -168,51 +299,62 @@ def test_the_number_of_processes_changes_no_byte(tmp_path):
     assert (tmp_path / "one.npy").read_bytes() == (tmp_path / "two.npy").read_bytes()
     pd.testing.assert_frame_equal(one.table, two.table)
     pd.testing.assert_frame_equal(one.rejected, two.rejected)
-    assert one.counts == two.counts
+    assert (one.counts, one.natives, one.remarks) == (two.counts, two.natives, two.remarks)
 
 
 def test_the_limit_leaves_out_whole_patients(tmp_path):
-    settings = Preprocess(size=16, normalise="none", limit=4, max_damaged=0.5, seed=0)
-    packed = pack(fill(tmp_path / "raw"), tmp_path / "images.npy", settings, 1)
-    assert packed.counts["used"] == {"NORMAL": 2, "PNEUMONIA": 2}
-    assert packed.counts["left_out"] == {"NORMAL": 1, "PNEUMONIA": 2}
-    assert packed.table[packed.table["class"] == "PNEUMONIA"]["patient"].nunique() == 1
-    for row, image in zip(packed.table["source"], np.load(tmp_path / "images.npy"), strict=True):
-        np.testing.assert_array_equal(image, prepare(np.asarray(Image.open(tmp_path / "raw" / row)), 16, "none"))
+    settings = Preprocess("whole", 16, "none", 4, 0.5, 0)
+    packed = pack(fill(tmp_path / "raw"), tmp_path / "pixels.npy", settings, 1)
+    assert packed.counts["used"] == counts(4, NORMAL=2, PNEUMONIA=2)
+    assert packed.counts["left_out"] == counts(3, NORMAL=1, PNEUMONIA=2)
+    assert packed.table[packed.table["findings"] == "PNEUMONIA"]["patient"].nunique() == 1
+    for row, image in zip(packed.table["source"], read_back(tmp_path / "pixels.npy", packed.table), strict=True):
+        np.testing.assert_array_equal(image, prepare(np.asarray(Image.open(tmp_path / "raw" / row)), 8, SETTINGS))
+
+
+def test_a_limit_below_every_patient_is_told(tmp_path):
+    raw = several(tmp_path / "raw", {name: radiograph(10 * n + i) for name, (n, i) in PEOPLE.items()})
+    with pytest.raises(UserError, match=r"preprocess\.limit 1 is less than the images of any patient; raise it"):
+        pack(raw, tmp_path / "data/pixels.npy", Preprocess("whole", 16, "none", 1, 0.5, 0), 1)
+    assert not list((tmp_path / "data").iterdir())
 
 
 def test_too_many_damaged_files_are_told_with_share_limit_and_first_reason(tmp_path):
-    settings = Preprocess(size=16, normalise="none", limit=4, max_damaged=0.1, seed=0)
+    settings = Preprocess("whole", 16, "none", 4, 0.1, 0)
     with pytest.raises(
         UserError,
         match=r"2 of 11 files \(18\.2%\) are damaged, more than preprocess\.max_damaged 0\.1 allows; "
         r"the first is NORMAL/broken\.jpeg: \S",
     ) as error:
-        pack(fill(tmp_path / "raw"), tmp_path / "data/images.npy", settings, 1)
+        pack(fill(tmp_path / "raw"), tmp_path / "data/pixels.npy", settings, 1)
     assert "\n" not in str(error.value)
     assert not list((tmp_path / "data").iterdir())
 
 
 def test_max_damaged_is_the_greatest_share_allowed(tmp_path):
-    for name in "abc":
-        (tmp_path / "raw" / name).mkdir(parents=True)
-        Image.fromarray(radiograph(ord(name))).save(tmp_path / "raw" / name / "x.png")
-    (tmp_path / "raw/a/y.png").touch()
-    at = Preprocess(size=16, normalise="none", limit=4, max_damaged=0.25, seed=0)
-    assert len(pack(tmp_path / "raw", tmp_path / "images.npy", at, 1).table) == 3
-    below = Preprocess(size=16, normalise="none", limit=4, max_damaged=0.249, seed=0)
+    raw = several(tmp_path / "raw", {f"{name}/x.png": radiograph(ord(name)) for name in "abc"})
+    (raw / "a/y.png").touch()
+    table_of(raw)
+    at = Preprocess("whole", 16, "none", 4, 0.25, 0)
+    assert len(pack(raw, tmp_path / "pixels.npy", at, 1).table) == 3
+    below = Preprocess("whole", 16, "none", 4, 0.249, 0)
     with pytest.raises(UserError, match="1 of 4 files"):
-        pack(tmp_path / "raw", tmp_path / "images.npy", below, 1)
+        pack(raw, tmp_path / "pixels.npy", below, 1)
 
 
 def test_nothing_usable_is_told_with_kinds_and_first_reason(tmp_path):
     (tmp_path / "raw/A").mkdir(parents=True)
     with pytest.raises(UserError, match="no images in it"):
-        pack(tmp_path / "raw", tmp_path / "images.npy", SETTINGS, 1)
-    for name in "ab":
-        Image.fromarray(radiograph(1, side=10)).save(tmp_path / "raw/A" / f"{name}.png")
+        pack(table_of(tmp_path / "raw"), tmp_path / "pixels.npy", SETTINGS, 1)
+    raw = several(tmp_path / "raw", {f"A/{name}.png": radiograph(1, side=10) for name in "ab"})
     with pytest.raises(UserError, match=r"no usable image among 2 \(2 too small\); the first, A/a\.png: 14x10 pixels"):
-        pack(tmp_path / "raw", tmp_path / "images.npy", SETTINGS, 1)
+        pack(raw, tmp_path / "pixels.npy", SETTINGS, 1)
+
+
+def test_a_folder_without_its_table_is_told(tmp_path):
+    (tmp_path / "raw/A").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"table\.csv is missing"):
+        pack(tmp_path / "raw", tmp_path / "pixels.npy", SETTINGS, 1)
 
 
 def patients(seed, classes=(("A", 30), ("B", 90)), largest=6):
@@ -220,7 +362,7 @@ def patients(seed, classes=(("A", 30), ("B", 90)), largest=6):
     dice = random.Random(seed)
     rows = [(name, f"{name}{n}") for name, count in classes for n in range(count) for _ in range(dice.randint(1, largest))]
     dice.shuffle(rows)
-    return pd.DataFrame(rows, columns=["class", "patient"])
+    return pd.DataFrame(rows, columns=["findings", "patient"])
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -233,8 +375,8 @@ def test_choose_fills_the_limit_with_whole_patients_in_proportion(seed, limit):
     taken = table.iloc[chosen]
     sizes = table["patient"].value_counts()
     assert taken["patient"].value_counts().to_dict() == sizes[taken["patient"].unique()].to_dict()
-    share = (table["class"] == "A").mean()
-    assert abs((taken["class"] == "A").sum() - share * limit) <= 2 * 6  # within two of the largest patients
+    share = (table["findings"] == "A").mean()
+    assert abs((taken["findings"] == "A").sum() - share * limit) <= 2 * 6  # within two of the largest patients
 
 
 def test_choose_follows_the_seed():
@@ -255,17 +397,17 @@ def test_choose_follows_the_seed():
     ],
 )
 def test_choose_comes_as_near_to_the_limit_as_whole_patients_allow(sizes, limit, most):
-    table = pd.DataFrame([("A", name) for name, size in sizes.items() for _ in range(size)], columns=["class", "patient"])
+    table = pd.DataFrame([("A", name) for name, size in sizes.items() for _ in range(size)], columns=["findings", "patient"])
     # The smallest patient always counts as the class's one patient, which 3 + 7 and 3 + 5 contain.
     assert len(choose(table, limit, 0)) == most
 
 
 def test_choose_keeps_a_patient_of_every_class_where_that_fits():
     rows = [("A", f"a{n}") for n in range(50)] + [("B", "b1")] * 3 + [("B", "b2")] * 2
-    table = pd.DataFrame(rows, columns=["class", "patient"])
+    table = pd.DataFrame(rows, columns=["findings", "patient"])
     for seed in range(5):
-        assert set(table.iloc[choose(table, 3, seed)]["class"]) == {"A", "B"}
-        assert table.iloc[choose(table, 1, seed)]["class"].tolist() == ["A"]
+        assert set(table.iloc[choose(table, 3, seed)]["findings"]) == {"A", "B"}
+        assert table.iloc[choose(table, 1, seed)]["findings"].tolist() == ["A"]
 
 
 def test_workers_start_without_matplotlib_and_torch():
@@ -277,7 +419,7 @@ def test_the_stage_writes_what_the_next_ones_read(tmp_path, capsys, monkeypatch)
     monkeypatch.chdir(tmp_path)
     fill(tmp_path / "data/raw")
     (tmp_path / "params.yaml").write_text(
-        "preprocess: {size: 16, normalise: none, limit: 5, max_damaged: 0.5, seed: 0}\n"
+        "preprocess: {frame: whole, size: 16, normalise: none, limit: 5, max_damaged: 0.5, seed: 0}\n"
         "runtime: {workers: 1, device: cpu, checkpoint_minutes: 5, stall_seconds: 60, retry_minutes: 10, cluster: ''}\n"
     )
     stage.run(Path())
@@ -285,17 +427,20 @@ def test_the_stage_writes_what_the_next_ones_read(tmp_path, capsys, monkeypatch)
     names = {path.relative_to(tmp_path).as_posix() for path in first if "raw" not in path.parts}
     assert names == {
         "params.yaml",
-        "data/images.npy",
+        "data/pixels.npy",
         "data/images.csv",
         "data/rejected.csv",
         "metrics/preprocess.json",
         "plots/contact_sheet.png",
     }
     lines = (tmp_path / "data/images.csv").read_bytes().decode().split("\n")
-    assert lines[0] == "id,class,patient,source,height,width,sha256"
+    assert lines[0] == ",".join(COLUMNS)
     assert len(lines) == 5 + 2
-    assert (tmp_path / "data/rejected.csv").read_text().startswith("file,class,kind,reason\nNORMAL/broken.jpeg,NORMAL,")
-    assert json.loads((tmp_path / "metrics/preprocess.json").read_text())["left_out"] == {"NORMAL": 0, "PNEUMONIA": 2}
-    assert capsys.readouterr().out == "found 11; used 5; left out 2; damaged 2; too small 1; duplicate 1\n"
+    assert (tmp_path / "data/rejected.csv").read_text().startswith("file,findings,kind,reason\nNORMAL/broken.jpeg,NORMAL,")
+    metrics = json.loads((tmp_path / "metrics/preprocess.json").read_text())
+    assert metrics["left_out"] == counts(2, NORMAL=0, PNEUMONIA=2)
+    assert set(metrics["native"]) == {"all", "NORMAL", "PNEUMONIA"}
+    told = capsys.readouterr().out
+    assert told == ("found 11; used 5; left out 2; damaged 2; too small 1; duplicate 1; no radiograph 0; external patient 0\n")
     stage.run(tmp_path)
     assert {path: path.read_bytes() for path in first} == first

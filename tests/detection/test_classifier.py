@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from cxr.dataset.packed import Frames
 from cxr.detection import classifier as classifier_module
 from cxr.detection.classifier import classifier, lacking, predicted, train
 from cxr.detection.compact import Compact, standardised
@@ -27,7 +28,7 @@ def radiographs(count=60, size=48):
     for number in np.flatnonzero(ill):
         y, x = source.integers(10, size - 10, 2)
         images[number] += 90 * np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 30)
-    return images.clip(0, 255).astype(np.uint8), ill
+    return Frames.of(images.clip(0, 255).astype(np.uint8)), ill
 
 
 def trained(images, ill, **changes):
@@ -91,8 +92,38 @@ def test_images_are_moved_and_mirrored_and_nothing_else():
 
 def test_rows_come_in_the_order_asked_for():
     images = np.arange(5, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
-    found = classifier_module._pixels(images, np.array([3, 0, 4]), CPU)
+    found = classifier_module._pixels(Frames.of(images), np.array([3, 0, 4]), CPU)
     assert (found[:, 0, 0, 0] * 255).round().tolist() == [3, 0, 4]
+
+
+def test_what_lies_beside_the_central_squares_is_not_seen():
+    squares, ill = radiographs(44, 40)
+    source = np.random.default_rng(3)
+    wide = []
+    for number, square in enumerate(squares):
+        margins = source.integers(0, 256, (2, 40, number % 9)).astype(np.uint8)
+        frame = np.concatenate([margins[0], square.pixels, margins[1]], axis=1)
+        wide.append(frame.T if number % 2 else frame)
+    upright = Frames.of([frame.pixels.T if number % 2 else frame.pixels for number, frame in enumerate(squares)])
+    first, second = (trained(images, ill, epochs=1) for images in (upright, Frames.of(wide)))
+    for a, b in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(a, b)
+    expected = predicted(first, upright)
+    assert torch.equal(predicted(second, Frames.of(wide)), expected)
+    tensors = [torch.from_numpy(each)[None, None].float() / 255 for each in wide]
+    torch.testing.assert_close(predicted(second, tensors), expected)
+
+
+def test_an_odd_column_too_many_goes_from_the_right():
+    frame = torch.arange(35).view(1, 1, 5, 7)[..., :6].float()
+    assert classifier_module.central_square(frame)[0, 0, 0].tolist() == [0, 1, 2, 3, 4]
+    assert classifier_module.central_square(frame.mT)[0, 0, :, 0].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_deep_images_are_seen_from_black_to_white():
+    levels = np.random.default_rng(0).integers(0, 256, (3, 20, 30)).astype(np.uint16)
+    seen = [classifier_module._pixels(Frames.of(*each), [2, 0], CPU) for each in ((levels * 257, 16), (levels, 8))]
+    torch.testing.assert_close(*seen, rtol=0, atol=1e-6)
 
 
 def test_a_part_of_one_class_is_found():

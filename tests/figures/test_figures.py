@@ -6,21 +6,43 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from cxr.figures import contact_sheet, layout, panels
+from cxr.dataset.packed import Frames
+from cxr.figures import contact_sheet, error_maps, layout, panels
+from cxr.superres.evaluation.observed import Restored
+from cxr.superres.evaluation.settings import ErrorMaps
+from cxr.superres.settings import Degradation
 
 MODELS = ("bicubic", "srcnn", "vdsr")
 SCORES = {"bicubic": (31.234, 0.81234), "srcnn": (32.345, 0.82345), "vdsr": (33.456, 0.83456)}
 
 
+WIDE, TALL = (96, 150), (150, 96)
+
+
 def random_image(size, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (size, size)).astype(np.uint8)
+    shape = (size, size) if isinstance(size, int) else size
+    return np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
+
+
+def errors_of(truth, restored):
+    """Return how far the images `restored` are from the truth, in grey levels."""
+    return {model: np.abs(image.astype(np.float32) - truth) for model, image in restored.items()}
 
 
 def panel(truth, restored=None, *, title="a.jpeg (NORMAL): best gain", ceiling=10.0, inset=24, scale=2):
     restored = restored or dict.fromkeys(MODELS, truth)
     return panels.error_panel(
-        truth, truth[::scale, ::scale], restored, SCORES, f"x{scale} super-resolution", title, ceiling, inset
+        truth,
+        truth[::scale, ::scale],
+        restored,
+        errors_of(truth, restored),
+        SCORES,
+        f"x{scale} super-resolution",
+        title,
+        ceiling,
+        inset,
     )
 
 
@@ -29,7 +51,7 @@ def texts(figure):
 
 
 class Shown(NamedTuple):
-    """Where an image is in the picture, and which of its rows and columns are seen: first row, first column, how many."""
+    """Where an image is in the picture, and which of its pixels are seen: first row, first column, how many columns."""
 
     rows: slice
     columns: slice
@@ -43,7 +65,8 @@ def shown(figure, array):
     for image in figure.axes[0].images:
         if np.array_equal(image.get_array(), array):
             left, right, bottom, top = image.get_extent()
-            factor = (right - left) / len(array)
+            factor = (right - left) / array.shape[1]
+            assert (bottom - top) / len(array) == factor  # its own proportions
             clip = image.get_clip_box().extents  # the page, or the window of a detail
             x0, x1 = round(max(left, clip[0])), round(min(right, clip[2]))
             y0, y1 = round(max(top, figure.bbox.height - clip[3])), round(min(bottom, figure.bbox.height - clip[1]))
@@ -90,7 +113,7 @@ def test_error_maps_share_one_scale_from_zero_to_the_ceiling():
     picture = layout.pixels(figure)
 
     def colour(model, row, column):
-        error = np.abs(restored[model].astype(np.int16) - 100)
+        error = np.abs(restored[model].astype(np.float32) - 100)
         rows, columns = next((each.rows, each.columns) for each in shown(figure, error) if each.window == (0, 0, 96))
         return tuple(picture[rows.start + 4 * row + 2, columns.start + 4 * column + 2].tolist())
 
@@ -111,18 +134,55 @@ def test_error_maps_share_one_scale_from_zero_to_the_ceiling():
     assert bar.get_ylim() == (0, 10)
 
 
-@pytest.mark.parametrize("size", [96, 130, 333])
-def test_grey_levels_are_drawn_as_they_are(size):
+def inside(places, figure):
+    """Assert that `places` (rows, columns) lie on the page and not on one another."""
+    height, width = round(figure.bbox.height), round(figure.bbox.width)
+    page = np.zeros((height, width), int)
+    for rows, columns in places:
+        assert 0 <= rows.start < rows.stop <= height
+        assert 0 <= columns.start < columns.stop <= width
+        page[rows, columns] += 1
+    assert page.max() == 1
+
+
+@pytest.mark.parametrize("size", [96, 333, WIDE, TALL])
+def test_grey_levels_are_drawn_as_they_are_and_nothing_is_cut_off(size):
     truth = random_image(size)
     figure = panel(truth)  # no method differs, so the framed window lies in the upper left corner
     picture = layout.pixels(figure)
-    places = [(each.rows, each.columns) for each in shown(figure, truth) if each.window == (0, 0, size)]
+    rows, columns = truth.shape
+    places = [(each.rows, each.columns) for each in shown(figure, truth) if each.window == (0, 0, columns)]
     assert len(places) == 4
-    for rows, columns in places:
-        factor = (rows.stop - rows.start) // size
-        drawn = picture[rows, columns][size * factor // 2 :]
-        wanted = truth.repeat(factor, axis=0).repeat(factor, axis=1)[size * factor // 2 :]
+    inside(places, figure)
+    for place in places:
+        factor = (place[0].stop - place[0].start) // rows
+        assert place[1].stop - place[1].start == factor * columns
+        drawn = picture[place][rows * factor // 2 :]
+        wanted = truth.repeat(factor, axis=0).repeat(factor, axis=1)[rows * factor // 2 :]
         np.testing.assert_array_equal(drawn, np.stack([wanted] * 3, axis=-1))
+
+
+@pytest.mark.parametrize("shape", [WIDE, TALL])
+def test_the_error_maps_and_details_of_frames_of_any_shape_are_all_on_the_page(shape):
+    truth = random_image(shape)
+    row, column = shape[0] - 30, shape[1] - 40
+    restored = {model: truth.copy() for model in MODELS}
+    restored["bicubic"][row : row + 24, column : column + 24] ^= 8
+    figure = panel(truth, restored, inset=24)
+    error = errors_of(truth, restored)["bicubic"]
+    whole = [each for each in shown(figure, error) if each.window == (0, 0, shape[1])]
+    (detail,) = [each for each in shown(figure, error) if each.window != (0, 0, shape[1])]
+    assert detail.window == (row, column, 24)
+    assert detail.rows.stop - detail.rows.start == detail.columns.stop - detail.columns.start
+    images = shown(figure, truth) + shown(figure, restored["bicubic"])
+    inside([(each.rows, each.columns) for each in [*whole, detail, *images]], figure)
+    # The magenta of an error lies where the error is, in the lower right of the map.
+    (place,) = whole
+    drawn = layout.pixels(figure)[place.rows, place.columns].astype(int).sum(axis=2)
+    factor = len(drawn) // shape[0]
+    bright = np.argwhere(drawn > drawn.min()) / factor
+    assert bright.min(axis=0) == pytest.approx([row, column], abs=2)
+    assert bright.max(axis=0) == pytest.approx([row + 24, column + 24], abs=2)
 
 
 def test_detail_is_the_window_magnified():
@@ -147,14 +207,14 @@ def test_panel_says_what_it_shows():
     assert layout.DISCLAIMER in written
 
 
-@pytest.mark.parametrize("size", [96, 333])
+@pytest.mark.parametrize("size", [(96, 96), (333, 333), WIDE, TALL, (96, 300)])
 def test_nothing_written_is_cut_off(size):
     title = "a_file_with_a_name_that_goes_on_$and_on$.jpeg " * 4
-    table = pd.DataFrame({"class": ["NORMAL"], "source": [f"NORMAL/{title}"], "patient": [title]})
+    table = pd.DataFrame({"findings": ["NORMAL"], "source": [f"NORMAL/{title}"], "patient": [title]})
     for figure in (
         panel(random_image(size), title=title),
-        contact_sheet.contact_sheet(random_image(size)[None], table),
-        panels.mean_error_maps({"bicubic": np.ones((size, size))}, "x2 super-resolution", 3),
+        contact_sheet.contact_sheet(Frames.of([random_image(size)]), table),
+        panels.mean_error_maps({"bicubic": np.ones(size)}, "x2 super-resolution", 3),
     ):
         layout.pixels(figure)
         for text in [*figure.texts, *(axes.yaxis.label for axes in figure.axes)]:
@@ -175,10 +235,45 @@ def test_mean_error_maps_share_one_scale_and_say_their_means():
     assert {tuple(image.get_clim()) for image in fixed.axes[0].images} == {(0, 7.5)}
 
 
+@pytest.mark.parametrize("shape", [WIDE, TALL])
+def test_mean_error_maps_are_drawn_whole(shape):
+    means = {model: np.random.default_rng(seed).random(shape) for seed, model in enumerate(MODELS)}
+    figure = panels.mean_error_maps(means, "x4 super-resolution", 60, ceiling=2)
+    places = [(each.rows, each.columns) for mean in means.values() for each in shown(figure, mean)]
+    assert len(places) == 3
+    inside(places, figure)
+    assert f"{shape[1]} by {shape[0]} pixels" in texts(figure)
+    picture = layout.pixels(figure)
+    for (rows, columns), mean in zip(places, means.values(), strict=True):
+        factor = (rows.stop - rows.start) // shape[0]
+        wanted = np.round(255 * mpl.colormaps["magma"](mean / 2)[..., :3])
+        np.testing.assert_allclose(picture[rows, columns][factor // 2 :: factor, factor // 2 :: factor], wanted, atol=1)
+
+
+def restored_image(bits, shape=(48, 72)):
+    """Return a radiograph of so many bits with what methods made of it, at x2."""
+    source = np.random.default_rng(bits)
+    kind = torch.uint8 if bits == 8 else torch.int32
+    truth, *images = (torch.from_numpy(source.integers(0, 1 << bits, (1, 1, *shape))).to(kind) for _ in range(4))
+    return Restored(truth, truth[..., ::2, ::2], dict(zip(MODELS, images, strict=True)), 2**bits - 1)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_deep_images_are_shown_in_8_bits_with_errors_in_grey_levels_of_255(bits):
+    restored = restored_image(bits)
+    figure = error_maps.panel(restored, SCORES, Degradation(2), "a.png", ErrorMaps(1, 10.0, 8))
+    truth, bicubic = (each[0, 0].numpy().astype(float) for each in (restored.truth, restored.images["bicubic"]))
+    for levels in (truth, bicubic):
+        assert len(shown(figure, np.rint(levels * 255 / (2**bits - 1)).astype(np.uint8))) == 2
+    maps = [np.asarray(image.get_array()) for image in figure.axes[0].images if image.get_array().ndim == 2]
+    wanted = np.abs(bicubic - truth) * 255 / (2**bits - 1)
+    assert sum(np.allclose(drawn, wanted, rtol=0, atol=1e-3) for drawn in maps) == 2  # the map, and its detail
+
+
 def sheet(classes, size=8):
     images = np.arange(len(classes), dtype=np.uint8)[:, None, None].repeat(size, axis=1).repeat(size, axis=2)
-    rows = [{"class": name, "source": f"{name}/{name}-{i}.jpeg", "patient": f"p{i}"} for i, name in enumerate(classes)]
-    figure = contact_sheet.contact_sheet(images, pd.DataFrame(rows))
+    rows = [{"findings": name, "source": f"{name}/{name}-{i}.jpeg", "patient": f"p{i}"} for i, name in enumerate(classes)]
+    figure = contact_sheet.contact_sheet(Frames.of(images), pd.DataFrame(rows))
     return figure, [int(image.get_array()[0, 0, 0]) for image in figure.axes[0].images]
 
 
@@ -208,12 +303,43 @@ def test_contact_sheet_labels_each_image_with_its_own_row():
     assert sorted(chosen) == list(range(6))
 
 
-def test_contact_sheet_shrinks_large_images_by_their_mean():
-    image = np.kron(random_image(256), np.ones((2, 2))).astype(np.uint8)
-    table = pd.DataFrame({"class": ["NORMAL"], "source": ["NORMAL/a.jpeg"], "patient": ["a"]})
-    (axes,) = contact_sheet.contact_sheet(image[None], table).axes
+@pytest.mark.parametrize("shape", [(256, 256), (256, 390), (300, 256)])
+def test_contact_sheet_shrinks_large_images_by_their_mean(shape):
+    image = np.kron(random_image(shape), np.ones((2, 2))).astype(np.uint8)
+    table = pd.DataFrame({"findings": ["NORMAL"], "source": ["NORMAL/a.jpeg"], "patient": ["a"]})
+    (axes,) = contact_sheet.contact_sheet(Frames.of([image]), table).axes
     (shrunk,) = axes.images
     np.testing.assert_array_equal(shrunk.get_array()[..., 0], image[::2, ::2])
+
+
+def test_contact_sheet_shows_each_image_whole_in_its_own_proportions():
+    images = [random_image(shape, seed) for seed, shape in enumerate([(16, 25), (25, 16), (20, 20), (16, 40)] * 3)]
+    rows = [{"findings": "NORMAL|NODULE", "source": f"a/{i}.jpeg", "patient": f"p{i}"} for i in range(len(images))]
+    figure = contact_sheet.contact_sheet(Frames.of(images), pd.DataFrame(rows))
+    picture = layout.pixels(figure)
+    places = []
+    for image in images:
+        factor = -(-160 // min(image.shape))
+        enlarged = image.repeat(factor, axis=0).repeat(factor, axis=1)
+        (place,) = shown(figure, enlarged)
+        assert place.window == (0, 0, enlarged.shape[1])
+        np.testing.assert_array_equal(picture[place.rows, place.columns, 0], enlarged)
+        places.append((place.rows, place.columns))
+    height = round(figure.bbox.height)
+    labels = [text.get_window_extent() for text in figure.texts]
+    places += [(slice(int(height - box.y1) + 1, int(height - box.y0)), slice(int(box.x0) + 1, int(box.x1))) for box in labels]
+    inside(places, figure)
+    assert sum(text.get_text() == "NORMAL NODULE" for text in figure.texts) == len(images)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 16])
+def test_contact_sheet_shows_deep_images_from_black_to_white(bits):
+    levels = np.linspace(0, 2**bits - 1, 160 * 200).astype(np.uint16).reshape(160, 200)
+    table = pd.DataFrame({"findings": [""], "source": ["a.png"], "patient": ["a"]})
+    figure = contact_sheet.contact_sheet(Frames.of([levels], bits), table)
+    (image,) = figure.axes[0].images
+    np.testing.assert_array_equal(image.get_array()[..., 0], np.rint(levels * (255 / (2**bits - 1))))
+    assert "unknown" in texts(figure)
 
 
 def chunks(png):

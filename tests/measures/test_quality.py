@@ -72,6 +72,49 @@ def test_both_are_scikit_images_on_any_pair(case):
     assert ssim(*given_pair, shave).item() == pytest.approx(similarity, abs=1e-6)
 
 
+DEPTHS = [8, 10, 12, 14, 16]
+
+
+def deep_pair(bits: int, shape: tuple[int, int] = (31, 45)) -> tuple[np.ndarray, np.ndarray]:
+    """Return an image and its truth (1, H, W) of so many bits, with levels that 8 bits do not have."""
+    image, truth = pair(shape, 12.0, 1)
+    source = np.random.default_rng(bits)
+    factor = 1 << (bits - 8)
+    return tuple(each.astype(np.int32) * factor + source.integers(0, factor, each.shape) for each in (image, truth))
+
+
+def scikit_images(image: np.ndarray, truth: np.ndarray, shave: int, white: int) -> tuple[float, float]:
+    """Return PSNR and SSIM of (1, H, W) arrays by scikit-image."""
+    inner = (0, slice(shave, image.shape[1] - shave), slice(shave, image.shape[2] - shave))
+    similarity = structural_similarity(
+        truth[inner], image[inner], data_range=white, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+    )
+    return peak_signal_noise_ratio(truth[inner], image[inner], data_range=white), similarity
+
+
+@pytest.mark.parametrize("bits", DEPTHS)
+@pytest.mark.parametrize("shave", [0, 3])
+def test_both_are_scikit_images_on_any_range(bits, shave):
+    image, truth = deep_pair(bits)
+    white = (1 << bits) - 1
+    measured = [measure(*tensors(image, truth), shave, white).item() for measure in (psnr, ssim)]
+    assert measured == pytest.approx(scikit_images(image, truth, shave, white), abs=1e-6)
+
+
+@pytest.mark.parametrize("one_truth", [False, True])
+def test_each_image_of_a_batch_has_its_own_range(one_truth):
+    pairs = [deep_pair(bits) for bits in DEPTHS]
+    images, truths = (np.concatenate(each) for each in zip(*pairs, strict=True))
+    if one_truth:
+        truths = truths[:1]
+    whites = [(1 << bits) - 1 for bits in DEPTHS]
+    found = [measure(*tensors(images, truths), 2, torch.tensor(whites)[:, None, None, None]) for measure in (psnr, ssim)]
+    for number, white in enumerate(whites):
+        expected = scikit_images(images[number : number + 1], truths[:1] if one_truth else pairs[number][1], 2, white)
+        assert [each[number].item() for each in found] == pytest.approx(expected, abs=1e-6)
+        assert found[0].dtype == found[1].dtype == torch.float64
+
+
 def test_one_truth_serves_for_all_images():
     image, truth = tensors(*pair((24, 31), 12.0, count=3))
     for measure in (psnr, ssim):

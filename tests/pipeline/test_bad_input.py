@@ -22,10 +22,11 @@ from cxr.dataset.pack import pack
 from cxr.dataset.settings import Preprocess
 from cxr.foundation.errors import UserError
 from stages import check, diagnose, download, errormaps, evaluate, train_srcnn
+from tests.support.raw import table_of
 from tests.support.tiny import ROOT, TINY, write_params
 
 GREY = np.random.default_rng(0).integers(0, 256, (40, 48), dtype=np.uint8)
-SETTINGS = Preprocess(size=32, normalise="none", limit=100, max_damaged=1.0, seed=0)
+SETTINGS = Preprocess(frame="whole", size=32, normalise="none", limit=100, max_damaged=1.0, seed=0)
 
 
 def encoded(pixels: np.ndarray = GREY, kind: str = "PNG", **options: Any) -> bytes:
@@ -121,7 +122,7 @@ FILES: dict[str, tuple[str, bytes | Callable[[], bytes], tuple[str, str]]] = {
     "four inks": ("a.jpeg", four_inks, USED),
     "colour": ("a.png", encoded(np.dstack([GREY] * 3)), USED),
     "with alpha": ("a.png", encoded(np.dstack([GREY] * 4)), USED),
-    "black": ("a.png", encoded(np.zeros((40, 40), np.uint8)), ("damaged", "blank: the central square has one grey level")),
+    "black": ("a.png", encoded(np.zeros((40, 40), np.uint8)), ("damaged", "blank: what is used of it has one grey level")),
     "white": ("a.png", encoded(np.full((40, 40), 255, np.uint8)), ("damaged", "blank")),
     "a copy": ("z.bmp", encoded(kind="BMP"), ("duplicate", "the same pixels as NORMAL/good.png")),
     "name in Chinese": ("胸部　1.jpeg", b"", ("damaged", "the file is empty")),
@@ -145,8 +146,9 @@ def test_a_bad_file_is_set_aside_with_its_reason_and_the_rest_goes_on(tmp_path, 
     if outcome == "used":  # else it would be a copy of the good one
         (raw / "NORMAL/good.png").write_bytes(encoded(GREY[:, ::-1]))
     (raw / "NORMAL" / name).write_bytes(data)
+    table_of(raw)
     outside = snapshot(tmp_path.parent)
-    packed = pack(raw, raw.parent / "images.npy", SETTINGS, 1)
+    packed = pack(raw, raw.parent / "pixels.npy", SETTINGS, 1)
     others = {"NORMAL/good.png", "NORMAL/better.png"}
     used = set(packed.table["source"])
     if outcome == "used":
@@ -160,7 +162,7 @@ def test_a_bad_file_is_set_aside_with_its_reason_and_the_rest_goes_on(tmp_path, 
         assert re.search(reason, row.reason), row.reason
     after = snapshot(tmp_path.parent)
     assert {path for path in after if after[path] != outside.get(path)} <= {
-        str((raw.parent / "images.npy").relative_to(tmp_path.parent)),
+        str((raw.parent / "pixels.npy").relative_to(tmp_path.parent)),
         str(raw.parent.relative_to(tmp_path.parent)),
     }
 
@@ -190,7 +192,7 @@ def test_what_is_no_file_is_set_aside(tmp_path, make):
     (tmp_path / "raw/NORMAL").mkdir(parents=True)
     (tmp_path / "raw/NORMAL/good.png").write_bytes(encoded())
     make(tmp_path / "raw/NORMAL/a.jpeg")
-    packed = pack(tmp_path / "raw", tmp_path / "images.npy", SETTINGS, 1)
+    packed = pack(table_of(tmp_path / "raw"), tmp_path / "pixels.npy", SETTINGS, 1)
     assert list(packed.table["source"]) == ["NORMAL/good.png"]
     (row,) = packed.rejected.itertuples()
     assert (row.file, row.kind) == ("NORMAL/a.jpeg", "damaged")
@@ -459,16 +461,16 @@ def without(path: Path, column: str) -> None:
 
 
 TABLES: dict[str, tuple[str, Callable[[Path], object], str]] = {
-    "images gone": ("data/images.npy", lambda path: path.unlink(), "is missing; run dvc repro"),
-    "images empty": ("data/images.npy", lambda path: path.write_bytes(b""), "is damaged"),
-    "images cut off": ("data/images.npy", lambda path: path.write_bytes(path.read_bytes()[:5000]), "is damaged"),
-    "images pickled": ("data/images.npy", as_objects, "is damaged"),
+    "images gone": ("data/pixels.npy", lambda path: path.unlink(), "is missing; run dvc repro"),
+    "images empty": ("data/pixels.npy", lambda path: path.write_bytes(b""), "is damaged"),
+    "images cut off": ("data/pixels.npy", lambda path: path.write_bytes(path.read_bytes()[:5000]), "is damaged"),
+    "images pickled": ("data/pixels.npy", as_objects, "is damaged"),
     "images of numbers that are none": (
-        "data/images.npy",
-        lambda path: np.save(path, np.full((24, 96, 96), np.nan)),
+        "data/pixels.npy",
+        lambda path: np.save(path, np.full(np.load(path).shape, np.nan)),
         "does not fit",
     ),
-    "one image too few": ("data/images.npy", lambda path: np.save(path, np.load(path)[:-1]), "does not fit"),
+    "a pixel too few": ("data/pixels.npy", lambda path: np.save(path, np.load(path)[:-1]), "does not fit"),
     "table gone": ("data/images.csv", lambda path: path.unlink(), "is missing"),
     "table empty": ("data/images.csv", lambda path: path.write_bytes(b""), "is damaged"),
     "table no text": ("data/images.csv", lambda path: path.write_bytes(b"\xff\xfe\x00"), "is damaged"),
@@ -501,8 +503,9 @@ RESTORED: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "array gone": ("vdsr_x3.npy", lambda path: path.unlink(), "is missing; run dvc repro"),
     "array cut off": ("srcnn_x2.npy", lambda path: path.write_bytes(path.read_bytes()[:-1]), "is damaged"),
     "array pickled": ("srcnn_x2.npy", as_objects, "is damaged"),
-    "array of fewer images": ("vdsr_x4.npy", lambda path: np.save(path, np.load(path)[:-1]), "does not hold"),
-    "array of another size": ("vdsr_x4.npy", lambda path: np.save(path, np.load(path)[:, :-4, :-4]), "does not hold"),
+    "array of fewer pixels": ("vdsr_x4.npy", lambda path: np.save(path, np.load(path)[:-1]), "does not hold"),
+    "array of another shape": ("vdsr_x4.npy", lambda path: np.save(path, np.load(path)[None]), "does not hold"),
+    "array of another depth": ("vdsr_x4.npy", lambda path: np.save(path, np.load(path).astype(np.uint16)), "does not hold"),
     "table gone": ("images.csv", lambda path: path.unlink(), "is missing"),
     "table of other images": ("images.csv", lambda path: path.write_text("id\nx\n"), "other images"),
     "table without its column": ("images.csv", lambda path: without(path, "id"), "is damaged"),

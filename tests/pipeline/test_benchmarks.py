@@ -10,7 +10,8 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from benchmarks import cuda, natural_images, plain, speed
 from cxr.compute.device import choose_precision
-from cxr.dataset.pack import prepare
+from cxr.dataset.prepare import prepare
+from cxr.dataset.settings import Preprocess
 from cxr.foundation import params
 from cxr.measures.quality import psnr, ssim
 from cxr.sources.phantom.scene import draw
@@ -57,7 +58,7 @@ def test_the_plain_preparation_is_nearly_ours(tmp_path):
     Image.fromarray(large).save(tmp_path / "a.png")
     Image.fromarray(large[:90]).save(tmp_path / "small.png")
     (prepared,) = plain.preprocess([tmp_path / "a.png", tmp_path / "small.png"], 96)
-    difference = prepared.astype(float) - prepare(large, 96, "none")
+    difference = prepared.astype(float) - prepare(large, 8, Preprocess("square", 96, "none", 100, 0, 0))
     assert np.sqrt((difference**2).mean()) < 3  # another kernel
 
 

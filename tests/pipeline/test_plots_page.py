@@ -28,7 +28,7 @@ CURVES = [
     for scale in ("x2", "x3", "x4")
 ]
 GAINS = [
-    {"rev": rev, "image": f"{image}", "class": "NORMAL", "model": model, "degradation": scale, "gain": f"{image / 10 + i}"}
+    {"rev": rev, "image": f"{image}", "findings": "NORMAL", "model": model, "degradation": scale, "gain": f"{image / 10 + i}"}
     for rev in ("main", "wider")
     for scale in ("x2", "x4")
     for i, model in enumerate(("srcnn", "vdsr"))

@@ -12,7 +12,7 @@ from skimage.io import imread
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from cxr.compute import modelfile
-from cxr.dataset.packed import Dataset
+from cxr.dataset.packed import Dataset, Frame, Frames
 from cxr.foundation.errors import UserError
 from cxr.sources.phantom.scene import draw
 from cxr.superres.degradation import enlarge, low_resolution, noise_for_image, observe
@@ -47,15 +47,33 @@ def networks(workspace):
 
 def truths(workspace):
     """Return the test images by id, read from the tables by hand."""
-    images = np.load(workspace / "data/images.npy")
-    table = pd.read_csv(workspace / "data/images.csv", dtype=str)
+    pixels = np.load(workspace / "data/pixels.npy")
+    table = pd.read_csv(workspace / "data/images.csv", dtype={"id": str})
     parts = pd.read_csv(workspace / "data/split.csv", dtype=str).set_index("id")["split"]
-    return {row.id: images[i] for i, row in enumerate(table.itertuples()) if parts[row.id] == "test"}
+    return {
+        row.id: pixels[row.begin : row.begin + row.rows * row.columns].reshape(row.rows, row.columns)
+        for row in table.itertuples()
+        if parts[row.id] == "test"
+    }
 
 
 def all_to_test(images):
     """Return a data set of these images by id, all to test."""
-    return Dataset(np.stack(list(images.values())), pd.DataFrame({"id": list(images), "split": "test"}))
+    return Dataset(Frames.of(list(images.values())), pd.DataFrame({"id": list(images), "split": "test"}))
+
+
+def cropped_to(truth, scale):
+    """Return `truth` without the last rows and columns that are no multiple of `scale`."""
+    rows, columns = truth.shape
+    return truth[: rows // scale * scale, : columns // scale * scale]
+
+
+def brought_to(error, rows, columns):
+    """Return the means of `error` over areas, one for each pixel of a grid, a pixel that is in two areas counting in both."""
+    height, width = error.shape
+    down = [slice(i * height // rows, -(-(i + 1) * height // rows)) for i in range(rows)]
+    across = [slice(i * width // columns, -(-(i + 1) * width // columns)) for i in range(columns)]
+    return np.array([[error[y, x].mean() for x in across] for y in down])
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +82,7 @@ def by_hand(finished):
     measured, errors = {}, {}
     for (model, scale), network in networks(finished).items():
         for image, truth in truths(finished).items():
-            cropped = truth[: len(truth) // scale * scale, : len(truth) // scale * scale]
+            cropped = cropped_to(truth, scale)
             with torch.no_grad():
                 out = network(observe(torch.from_numpy(cropped.copy())[None, None].float() / 255, scale))[0, 0].numpy()
             levels = np.clip(np.floor(out * 255 + 0.5 + 1e-3), 0, 255).astype(np.uint8)
@@ -76,7 +94,9 @@ def by_hand(finished):
                 ),
             )
             errors.setdefault(f"{model}_x{scale}", []).append(np.abs(levels.astype(float) - cropped))
-    return measured, {name: np.mean(each, axis=0) for name, each in errors.items()}
+    grid = np.median([truth.shape for truth in truths(finished).values()], axis=0).astype(int)
+    shapes = {name: grid // int(name[-1]) * int(name[-1]) for name in errors}
+    return measured, {name: np.mean([brought_to(e, *shapes[name]) for e in each], axis=0) for name, each in errors.items()}
 
 
 def test_every_test_image_is_measured_as_scikit_image_does(finished, by_hand):
@@ -109,15 +129,15 @@ def test_the_statistics_are_those_of_the_table(finished):
     table = pd.read_csv(finished / "plots/per_image.csv", dtype={"image": str, "patient": str})
     metrics = json.loads((finished / "metrics/evaluate.json").read_text())
     assert (statistics["images"], statistics["patients"]) == (table["image"].nunique(), table["patient"].nunique())
-    means = pd.DataFrame(statistics["means"]).set_index(["class", "model", "degradation", "metric"])["mean"]
+    means = pd.DataFrame(statistics["means"]).set_index(["group", "model", "degradation", "metric"])["mean"]
     for (group, model, scale, metric), mean in means.items():
         of_model = table[
-            (table["model"] == model) & (table["degradation"] == scale) & ((group == "all") | (table["class"] == group))
+            (table["model"] == model) & (table["degradation"] == scale) & ((group == "all") | (table["findings"] == group))
         ]
         assert mean == pytest.approx(of_model[metric].mean(), abs=6e-4)
         if group == "all" and metric != "inconsistency":
             assert mean == metrics[model][scale][metric]
-    truth = torch.from_numpy(next(iter(truths(finished).values())).copy())[None, None]
+    truth = torch.from_numpy(cropped_to(next(iter(truths(finished).values())), 2).copy())[None, None]
     first = table[
         (table["image"] == next(iter(truths(finished)))) & (table["model"] == "bicubic") & (table["degradation"] == "x2")
     ]
@@ -168,11 +188,12 @@ def test_what_the_networks_made_is_kept(finished, by_hand):
     for scale in SCALES:
         for model in ("srcnn", "vdsr"):
             kept = np.load(finished / f"data/restored/{model}_x{scale}.npy")
-            side = TINY["preprocess"]["size"] // scale * scale
-            assert (kept.shape, kept.dtype) == ((len(identities), side, side), np.uint8)
-            for levels, (identity, truth) in zip(kept, truths(finished).items(), strict=True):
+            cropped = [cropped_to(truth, scale) for truth in truths(finished).values()]
+            assert (kept.shape, kept.dtype) == ((sum(each.size for each in cropped),), np.uint8)
+            each = np.split(kept, np.cumsum([truth.size for truth in cropped])[:-1])
+            for levels, identity, truth in zip(each, identities, cropped, strict=True):
                 inner = (slice(scale, -scale), slice(scale, -scale))
-                found = peak_signal_noise_ratio(truth[:side, :side][inner], levels[inner], data_range=255)
+                found = peak_signal_noise_ratio(truth[inner], levels.reshape(truth.shape)[inner], data_range=255)
                 assert found == pytest.approx(by_hand[0][identity, model, f"x{scale}"][0], abs=2e-4)
 
 
@@ -182,8 +203,8 @@ def test_what_is_looked_at_again_is_what_was_measured(finished):
     images = truths(finished)
     kept = Archive.open(finished / "data/restored", all_to_test(images), degrade)
     for (identity, image), degradation in itertools.product(images.items(), degrade.degradations):
-        again = kept.restored(image, identity, degradation, torch.device("cpu"))
-        restored = restorers.restore(image, identity, degradation)
+        again = kept.restored(Frame(image), identity, degradation, torch.device("cpu"))
+        restored = restorers.restore(Frame(image), identity, degradation)
         assert torch.equal(again.truth, restored.truth)
         assert torch.equal(again.low, restored.low)
         assert again.images.keys() == restored.images.keys()
@@ -194,15 +215,15 @@ def test_noise_is_looked_at_again_too(tmp_path):
     degrade = Degrade((2, 3), (0.0, 5.0), 1)
     images = {name: draw(0, number, 50).pixels for number, name in enumerate("ab")}
     made = {}
-    with Archive.writer(tmp_path, list(images), 50, degrade.degradations) as writer:
+    with Archive.writer(tmp_path, all_to_test(images), degrade.degradations) as writer:
         for (name, image), each in itertools.product(images.items(), degrade.degradations):
-            seen = degraded(image, name, each, degrade, torch.device("cpu"))
+            seen = degraded(Frame(image), name, each, degrade, torch.device("cpu"))
             networks = {network: (seen.truth + number).clamp(max=255) for number, network in enumerate(NETWORKS, 1)}
             made[name, each] = seen.restored(networks)
             writer.add(made[name, each], each)
     kept = Archive.open(tmp_path, all_to_test(images), degrade)
     for (name, each), restored in made.items():
-        again = kept.restored(images[name], name, each, torch.device("cpu"))
+        again = kept.restored(Frame(images[name]), name, each, torch.device("cpu"))
         assert torch.equal(again.low, restored.low)
         assert all(torch.equal(again.images[model], restored.images[model]) for model in restored.images)
     quiet, noisy = (made["a", Degradation(2, noise)].low.float() for noise in (0.0, 5.0))
@@ -211,18 +232,19 @@ def test_noise_is_looked_at_again_too(tmp_path):
 
 def test_the_test_set_is_named_by_its_pixels(workspace):
     name = json.loads((workspace / "metrics/evaluate.json").read_text())["test_set"]
-    images = np.load(workspace / "data/images.npy", mmap_mode="r+")
+    images = np.load(workspace / "data/pixels.npy", mmap_mode="r+")
     parts = pd.read_csv(workspace / "data/split.csv", dtype=str)["split"]
-    images[int(np.flatnonzero(parts == "train")[0]), 5, 5] ^= 1
+    begin = pd.read_csv(workspace / "data/images.csv")["begin"]
+    images[begin[parts == "train"].iloc[0] + 5] ^= 1
     evaluate.run(workspace)
     assert json.loads((workspace / "metrics/evaluate.json").read_text())["test_set"] == name
-    images[int(np.flatnonzero(parts == "test")[0]), 5, 5] ^= 1
+    images[begin[parts == "test"].iloc[0] + 5] ^= 1
     evaluate.run(workspace)
     assert json.loads((workspace / "metrics/evaluate.json").read_text())["test_set"] != name
 
 
 def test_an_image_without_error_stays_out_of_the_json_as_infinity(workspace):
-    images = np.load(workspace / "data/images.npy", mmap_mode="r+")
+    images = np.load(workspace / "data/pixels.npy", mmap_mode="r+")
     images[:] = 128
     evaluate.run(workspace)
     metrics = json.loads((workspace / "metrics/evaluate.json").read_text())
@@ -307,8 +329,8 @@ def test_with_noise_every_level_is_trained_measured_and_drawn(workspace):
         assert set(pd.read_csv(workspace / f"plots/train_{network}.csv")["degradation"]) == {"x2", "x2_noise5"}
     # By hand: the copy with its noise, enlarged.
     image, truth = next(iter(truths(workspace).items()))
-    truth = torch.from_numpy(truth.copy())[None, None].float() / 255
-    noise = noise_for_image(Degradation(2, 5.0), 0, image, 48, 48)
+    truth = torch.from_numpy(cropped_to(truth, 2).copy())[None, None].float() / 255
+    noise = noise_for_image(Degradation(2, 5.0), 0, image, truth.shape[-2] // 2, truth.shape[-1] // 2)
     levels = (enlarge(low_resolution(truth, 2, noise), 2) * 255).round()[0, 0, 2:-2, 2:-2].numpy()
     table = pd.read_csv(workspace / "plots/per_image.csv", dtype={"image": str})
     (row,) = table[

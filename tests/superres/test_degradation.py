@@ -11,6 +11,7 @@ from cxr.superres.degradation import (
     SMALL,
     crop_to_multiple,
     enlarge,
+    in_unit_range,
     low_resolution,
     noise_for_image,
     observe,
@@ -94,6 +95,84 @@ def test_exact_halves_round_up_whatever_the_neighbours():
     # Columns 10, 11, 10, 11, ... halve to 10.5 exactly.
     stripes = (10 + torch.arange(48) % 2).expand(48, 48)[None, None] / 255
     assert (low_resolution(stripes, 2)[..., 4:-4, 4:-4] * 255).round().unique().tolist() == [11]
+
+
+def with_exact_halves(bits: int, side: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return images (N, 1, side, side) whose inner low-resolution pixels at x2 and x4 are all k + 1/2, and those of each.
+
+    The weights of even and of odd lines add up to one half each, so of stripes of two levels the mean remains. The mean is
+    half a level off where one of the two is odd. Half of the images are of columns, half of rows.
+    """
+    source = np.random.default_rng(bits)
+    first = source.integers(0, (1 << bits) - 1, count)
+    second = (1 << bits) - 1 - source.integers(0, 1 << (bits - 1), count) * 2
+    second -= (second - first) % 2 == 0
+    columns = np.where(np.arange(side) % 2, second[:, None], first[:, None])[:, None, None].repeat(side, 2)
+    return np.concatenate([columns, columns.swapaxes(2, 3)]), np.tile((first + second) / 2, 2)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize(("side", "count"), [(48, 400), (SMALL + 8, 20)])  # by products, and by interpolation
+def test_exact_halves_of_any_depth_round_up(bits, scale, side, count):
+    images, halves = with_exact_halves(bits, side, count)
+    matrix, white = weights(side, side // scale), (1 << bits) - 1
+    inner = (..., slice(4, -4), slice(4, -4))
+    for image, half in zip(images[::7], halves[::7], strict=True):
+        np.testing.assert_array_equal((matrix @ image[0] @ matrix.T)[inner], half)  # dyadic: exact in float64
+    assert (halves % 1 == 0.5).all()
+    levels = in_unit_range(torch.from_numpy(images), white)
+    assert levels.dtype == (torch.float64 if bits > 12 else torch.float32)
+
+    def rounded(levels: torch.Tensor) -> np.ndarray:
+        return (low_resolution(levels, scale, white=white) * white).round()[inner].numpy()
+
+    expected = np.ceil(halves)[:, None, None, None]
+    assert (rounded(levels) == expected).all()
+    assert (rounded(levels.float()) == expected).all() == (bits <= 12)  # which is why deeper images are degraded in float64
+
+
+@pytest.mark.parametrize("bits", [10, 12, 16])
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_deep_low_resolution_is_matlab_imresize_rounded_to_its_own_levels(image, bits, scale):
+    white, side = (1 << bits) - 1, len(image) // scale * scale
+    deep = np.rint((image[:side, :side] + np.random.default_rng(0).random((side, side))) * white / 256)
+    expected = np.clip(np.floor(resize(deep, side // scale, side // scale) + 0.5), 0, white)
+    levels = in_unit_range(torch.from_numpy(deep.astype(np.int32))[None, None], white)
+    got = low_resolution(levels, scale, white=white)
+    difference = np.abs((got[0, 0] * white).numpy() - expected)
+    assert difference.max() < 1.01
+    assert (difference > 0.5).mean() < 0.01
+    seen = observe(levels, scale, white=white)
+    assert seen.dtype == torch.float32
+    torch.testing.assert_close(seen, enlarge(got, scale))
+    np.testing.assert_allclose(seen[0, 0], resize(expected / white, side, side).clip(0, 1), atol=2 / white + 1e-6)
+
+
+def test_images_of_several_depths_at_once_are_each_degraded_on_its_own_levels():
+    depths = [8, 10, 12, 16]
+    source = np.random.default_rng(0)
+    images = [torch.from_numpy(source.integers(0, 1 << bits, (1, 1, 48, 72))) for bits in depths]
+    white = torch.tensor([(1 << bits) - 1 for bits in depths])[:, None, None, None]
+    noise = torch.randn(4, 1, 24, 36, generator=torch.Generator().manual_seed(0))
+    levels = in_unit_range(torch.cat(images), white)
+    together = low_resolution(levels, 2, noise, white)
+    for number, (image, bits) in enumerate(zip(images, depths, strict=True)):
+        own = (1 << bits) - 1
+        alone = low_resolution(in_unit_range(image, own), 2, noise[number : number + 1], own)
+        difference = ((together[number : number + 1] - alone) * own).abs()
+        assert difference.max() < 1.01  # float32 where it is alone
+        assert (difference > 0.5).float().mean() < 0.01
+        same = to_levels(levels, white)[number : number + 1]
+        assert torch.equal(same.long(), image)
+    assert to_levels(levels, white).dtype == torch.int32
+
+
+@pytest.mark.parametrize("bits", [10, 12, 16])
+def test_deep_levels_are_clipped_and_rounded(bits):
+    white = (1 << bits) - 1
+    values = torch.tensor([-0.2, 0, 0.4 / white, 0.6 / white, (white - 0.6) / white, 1, 1.3], dtype=torch.float64)
+    assert to_levels(values, white).tolist() == [0, 0, 0, 1, white - 1, white, white]
 
 
 def test_levels_are_clipped_and_rounded():

@@ -17,8 +17,9 @@ def rows(psnrs: dict[tuple[str, str], tuple[float, float, float]]) -> pd.DataFra
     return pd.DataFrame(
         {
             "image": image,
-            "class": "NORMAL" if image.startswith("n") else "PNEUMONIA",
+            "findings": "NORMAL" if image.startswith("n") else "PNEUMONIA",
             "patient": patient,
+            "bits": 8,
             "model": model,
             "psnr": psnr,
             "ssim": min(psnr, 100) / 100,
@@ -67,7 +68,7 @@ def test_means_are_rounded_for_print():
 def test_an_image_without_error_does_not_make_the_mean_infinite():
     per_image = rows({("a", "p"): (np.inf, np.inf, np.inf), ("b", "q"): (30, 31, 32)})
     assert means(per_image, ["vdsr"])["vdsr"]["x2"]["psnr"] == (PERFECT + 32) / 2
-    assert find(differences(per_image), pair="vdsr-bicubic", metric="psnr", **{"class": "all"})["mean"] == 1
+    assert find(differences(per_image), pair="vdsr-bicubic", metric="psnr", group="all")["mean"] == 1
     assert gains_by_image(per_image)["gain"].tolist() == [0, 0, 1, 2]
 
 
@@ -81,7 +82,7 @@ def test_gains_are_paired_by_image():
     compared = differences(per_image.sample(frac=1, random_state=0))
     # Images differ by many dB, the gain of each is the same: only paired differences are certain.
     for pair, metric, gain in [("srcnn-bicubic", "psnr", 0.5), ("vdsr-bicubic", "psnr", 2.0), ("vdsr-srcnn", "ssim", 0.015)]:
-        record = find(compared, pair=pair, metric=metric, **{"class": "all"})
+        record = find(compared, pair=pair, metric=metric, group="all")
         assert (record["mean"], record["low"], record["high"], record["wins"]) == (gain, gain, gain, 1)
 
 
@@ -93,7 +94,7 @@ def test_p_values_are_scipys_and_corrected_for_all_of_them():
         assert record["p"] == pytest.approx(stats.wilcoxon(drawn[:, first], drawn[:, second]).pvalue, rel=5e-3)
         assert record["wins"] == np.mean(drawn[:, first] > drawn[:, second])
         assert record["p_holm"] > record["p"]
-    assert len(compared) == 12  # three pairs, two metrics, in all images and in the one class
+    assert len(compared) == 12  # three pairs, two metrics, in all images and with the one finding
     assert [r["p_holm"] for r in compared] == pytest.approx(holm([r["p"] for r in compared]), rel=0.02)
 
 
@@ -131,17 +132,38 @@ def test_holms_correction(p, adjusted):
     assert holm(p) == pytest.approx(adjusted)
 
 
-def test_each_class_has_its_own_means_and_differences():
+def test_each_finding_has_its_own_means_and_differences():
     per_image = rows({("n1", "p"): (30, 31, 33), ("n2", "q"): (32, 33, 35), ("b1", "r"): (40, 41, 42)})
     means = intervals(per_image)
-    assert find(means, model="vdsr", metric="psnr", **{"class": "NORMAL"}) | {"mean": 34, "images": 2, "patients": 2} == find(
-        means, model="vdsr", metric="psnr", **{"class": "NORMAL"}
+    assert find(means, model="vdsr", metric="psnr", group="NORMAL") | {"mean": 34, "images": 2, "patients": 2} == find(
+        means, model="vdsr", metric="psnr", group="NORMAL"
     )
-    assert find(means, model="vdsr", metric="psnr", **{"class": "all"})["mean"] == pytest.approx(110 / 3, abs=5e-4)
-    assert find(means, model="srcnn", metric="inconsistency", **{"class": "PNEUMONIA"})["mean"] == 0.5
+    assert find(means, model="vdsr", metric="psnr", group="all")["mean"] == pytest.approx(110 / 3, abs=5e-4)
+    assert find(means, model="srcnn", metric="inconsistency", group="PNEUMONIA")["mean"] == 0.5
     compared = differences(per_image)
-    gains = [find(compared, pair="vdsr-bicubic", metric="psnr", **{"class": c})["mean"] for c in ("NORMAL", "PNEUMONIA")]
+    gains = [find(compared, pair="vdsr-bicubic", metric="psnr", group=c)["mean"] for c in ("NORMAL", "PNEUMONIA")]
     assert gains == [3, 2]
+
+
+def test_an_image_with_several_findings_counts_in_each_group_and_once_in_all():
+    per_image = rows({("n1", "p"): (30, 31, 33), ("b1", "q"): (40, 41, 42), ("b2", "r"): (20, 22, 27)})
+    per_image.loc[per_image["image"] == "b1", "findings"] = "NODULE|PNEUMONIA"
+    per_image.loc[per_image["image"] == "n1", "findings"] = ""
+    means = intervals(per_image)
+    for group, mean, images in (("all", 30, 3), ("NODULE", 40, 1), ("PNEUMONIA", 30, 2), ("unknown", 30, 1)):
+        record = find(means, model="bicubic", metric="psnr", group=group)
+        assert (record["mean"], record["images"], record["patients"]) == (mean, images, images)
+    assert {record["group"] for record in differences(per_image)} == {"all", "NODULE", "PNEUMONIA", "unknown"}
+    by_finding = table(per_image).partition("By finding")[2]
+    assert [line.split()[1] for line in by_finding.splitlines()[1:]] == ["NODULE", "PNEUMONIA", "unknown"]
+    assert gains_by_image(per_image)["findings"].tolist() == ["", "", *["NODULE|PNEUMONIA"] * 2, "PNEUMONIA", "PNEUMONIA"]
+
+
+def test_the_range_that_figures_are_on_is_told():
+    per_image = rows({(f"i{number}", "p"): (30, 31, 32) for number in range(5)})
+    per_image["bits"] = np.repeat([8, 12, 12, 8, 16], 3)
+    assert summary(per_image)["images_by_white_level"] == {"255": 2, "4095": 2, "65535": 1}
+    assert "PSNR and SSIM are on each image's own range of levels" in table(per_image)
 
 
 def test_a_network_below_bicubic_is_said_loudly():
