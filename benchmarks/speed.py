@@ -311,6 +311,13 @@ def our_evaluation(images: Images, folder: Path) -> Callable[[], Round]:
     return between_products(lambda: rate(evaluate, len(SCALES)), turns_of(evaluate))
 
 
+def _square(index: int) -> Images:
+    """Return the central square of phantom `index`: a plain implementation has no whole frames."""
+    pixels = draw(0, index, SIZE).pixels
+    left = (pixels.shape[1] - SIZE) // 2
+    return pixels[:, left : left + SIZE].astype(np.uint8)
+
+
 def prepare_folder(images: Images, folder: Path) -> None:
     """Write FILES radiographs as JPEG, and params.yaml, into `folder`."""
     for number, image in zip(range(FILES), varied(images), strict=False):
@@ -367,7 +374,7 @@ def main() -> None:
     for dtype, found in rates.items():
         print(f"matrix products in {str(dtype).removeprefix('torch.')}: {found / 1e9:,.0f} GFLOP/s")
         figures.append((f"matrix products in {str(dtype).removeprefix('torch.')}", found / 1e9, "GFLOP/s"))
-    images = np.stack([draw(0, index, SIZE).pixels for index in range(IMAGES)])
+    images = np.stack([_square(index) for index in range(IMAGES)])
     for name, operations in OPERATIONS.items():
         sides = {"plain": Side(plain_training, name, images)}
         sides |= {"ours": Side(our_training, name, images), "share": Side(our_share, name, images)}

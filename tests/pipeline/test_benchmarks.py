@@ -14,16 +14,16 @@ from cxr.dataset.prepare import prepare
 from cxr.dataset.settings import Preprocess
 from cxr.foundation import params
 from cxr.measures.quality import psnr, ssim
-from cxr.sources.phantom.scene import draw
 from cxr.superres.degradation import enlarge, observe
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
 from cxr.superres.training.settings import Training
+from tests.support.phantoms import square
 
 
 @pytest.fixture(scope="module")
 def image() -> np.ndarray:
-    return draw(0, 0, 96).pixels
+    return square(0, 0, 96)
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(SRCNN, plain.srcnn), (VDSR, plain.VDSR)])
@@ -54,7 +54,7 @@ def test_the_plain_recipe_learns(image):
 
 
 def test_the_plain_preparation_is_nearly_ours(tmp_path):
-    large = draw(0, 1, 200).pixels
+    large = square(0, 1, 200)
     Image.fromarray(large).save(tmp_path / "a.png")
     Image.fromarray(large[:90]).save(tmp_path / "small.png")
     (prepared,) = plain.preprocess([tmp_path / "a.png", tmp_path / "small.png"], 96)
@@ -81,12 +81,12 @@ def test_natural_images_are_trained_on_and_evaluated(tmp_path, monkeypatch, caps
     for scale, side in product((2, 3, 4), (36, 48)):
         folder = tmp_path / f"Set5/image_SRF_{scale}"
         folder.mkdir(parents=True, exist_ok=True)
-        image = Image.fromarray(draw(0, side, 96).pixels).convert("RGB")
+        image = Image.fromarray(square(0, side, 96)).convert("RGB")
         image.save(folder / f"{side}_HR.png")
         image.resize((96 // scale,) * 2, Image.Resampling.BICUBIC).save(folder / f"{side}_LR.png")
     (tmp_path / "T91").mkdir()
     for number in range(11):
-        Image.fromarray(draw(0, number, 120).pixels).convert("RGB").save(tmp_path / f"T91/t{number}.png")
+        Image.fromarray(square(0, number, 120)).convert("RGB").save(tmp_path / f"T91/t{number}.png")
     monkeypatch.setattr("sys.argv", ["", str(tmp_path), "-o", str(tmp_path / "out"), "--train", "T91", "--batch", "2"])
     monkeypatch.setattr(natural_images, "BUDGETS", {"cpu": ("short", 2, 2, 2)})
     monkeypatch.setattr(natural_images, "choose_device", lambda _: torch.device("cpu"))

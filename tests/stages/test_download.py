@@ -21,6 +21,8 @@ phantom:
   images: 9
   size: 64
   seed: 0
+  format: jpeg
+  bits: 8
 runtime:
   workers: 1
   device: cpu

@@ -14,7 +14,6 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from cxr.compute import modelfile
 from cxr.dataset.packed import Dataset, Frame, Frames
 from cxr.foundation.errors import UserError
-from cxr.sources.phantom.scene import draw
 from cxr.superres.degradation import enlarge, low_resolution, noise_for_image, observe
 from cxr.superres.evaluation.archive import Archive
 from cxr.superres.evaluation.observed import degraded
@@ -24,6 +23,7 @@ from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
 from cxr.superres.settings import Degradation, Degrade
 from stages import errormaps, evaluate, train_srcnn, train_vdsr
+from tests.support.phantoms import square
 from tests.support.tiny import TINY, write_params
 
 SCALES = (2, 3, 4)
@@ -213,7 +213,7 @@ def test_what_is_looked_at_again_is_what_was_measured(finished):
 
 def test_noise_is_looked_at_again_too(tmp_path):
     degrade = Degrade((2, 3), (0.0, 5.0), 1)
-    images = {name: draw(0, number, 50).pixels for number, name in enumerate("ab")}
+    images = {name: square(0, number, 50) for number, name in enumerate("ab")}
     made = {}
     with Archive.writer(tmp_path, all_to_test(images), degrade.degradations) as writer:
         for (name, image), each in itertools.product(images.items(), degrade.degradations):

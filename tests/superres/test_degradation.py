@@ -5,7 +5,6 @@ import pytest
 import scipy.stats
 import torch
 
-from cxr.sources.phantom.scene import draw
 from cxr.superres.degradation import (
     MARGIN,
     SMALL,
@@ -18,6 +17,7 @@ from cxr.superres.degradation import (
     to_levels,
 )
 from cxr.superres.settings import Degradation, Degrade
+from tests.support.phantoms import square
 
 
 def cubic(x):
@@ -41,7 +41,7 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 @pytest.fixture(scope="module", params=[SMALL * 5 // 8, SMALL * 5 // 4])
 def image(request) -> np.ndarray:
-    return draw(3, 1, request.param).pixels
+    return square(3, 1, request.param)
 
 
 def tensor(image: np.ndarray) -> torch.Tensor:

@@ -10,13 +10,13 @@ from torch import nn
 from cxr.compute import modelfile
 from cxr.foundation.errors import UserError
 from cxr.foundation.place import ROOT
-from cxr.sources.phantom.scene import draw
 from cxr.superres import model as model_module
 from cxr.superres.degradation import enlarge, low_resolution
 from cxr.superres.model import enhance, enhance_stored, load_model, restore
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
 from cxr.superres.tiles import TILE_CPU, tiled
+from tests.support.phantoms import square
 
 
 @pytest.mark.parametrize("network", [SRCNN, VDSR])
@@ -33,7 +33,7 @@ def test_tiles_give_the_whole_image_bit_for_bit(network, tile):
 @pytest.mark.parametrize("name", ["srcnn", "vdsr"])
 def test_tiles_of_the_chosen_size_give_the_whole_image(name):
     model = load_model(name, torch.device("cpu"))
-    image = torch.from_numpy(draw(1, 3, 520).pixels / np.float32(255))[None, None]
+    image = torch.from_numpy(square(1, 3, 520) / np.float32(255))[None, None]
     assert image.shape[2] > TILE_CPU[0]
     assert image.shape[3] > TILE_CPU[1]
     network = model.networks[2]
@@ -79,7 +79,7 @@ def test_networks_come_along_and_beat_bicubic_interpolation(name, scales):
     path = ROOT / "pretrained" / f"{name}.safetensors"
     assert path.stat().st_size <= 1.4 * 2**20
     model = load_model(path)
-    truth = torch.from_numpy(draw(0, 0, 240).pixels.astype(np.float32) / 255)[None, None]
+    truth = torch.from_numpy(square(0, 0, 240).astype(np.float32) / 255)[None, None]
     for scale in scales:
         bicubic = enlarge(low_resolution(truth, scale), scale)
         better = restore(model, bicubic, scale)

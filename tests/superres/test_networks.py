@@ -7,7 +7,6 @@ from scipy.signal import correlate2d
 from torch import nn
 
 from cxr.compute import modelfile
-from cxr.sources.phantom.scene import draw
 from cxr.superres.architectures.srcnn import Mapping
 from cxr.superres.degradation import enlarge, low_resolution
 from cxr.superres.kernels.forms import Published
@@ -20,6 +19,7 @@ from cxr.superres.model import load_model
 from cxr.superres.networks import srcnn, vdsr
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
+from tests.support.phantoms import square
 
 PRETRAINED = Path(__file__).parents[2] / "pretrained/srcnn.safetensors"
 NETWORKS = [SRCNN, VDSR]
@@ -213,7 +213,7 @@ def test_a_form_is_chosen_by_device_and_precision():
 
 def test_srcnn_loses_nothing_visible_of_a_radiograph_in_bfloat16():
     network = busy_srcnn()
-    image = torch.from_numpy(draw(0, 0, 96).pixels)[None, None].float() / 255
+    image = torch.from_numpy(square(0, 0, 96))[None, None].float() / 255
     rough = AroundLevel(network, torch.bfloat16)(image)
     assert rough.dtype == torch.float32
     exact = network(image)
@@ -222,7 +222,7 @@ def test_srcnn_loses_nothing_visible_of_a_radiograph_in_bfloat16():
 
 
 def test_a_trained_srcnn_loses_nothing_of_the_level_of_a_crop_in_bfloat16():
-    crops = torch.from_numpy(draw(0, 0, 256).pixels).float().div(255).unfold(0, 64, 64).unfold(1, 64, 64).reshape(-1, 1, 64, 64)
+    crops = torch.from_numpy(square(0, 0, 256)).float().div(255).unfold(0, 64, 64).unfold(1, 64, 64).reshape(-1, 1, 64, 64)
     for weights in modelfile.read(PRETRAINED)[0].values():
         network = SRCNN()
         network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
@@ -266,7 +266,7 @@ def test_weights_as_multiplied_are_the_same_in_bfloat16_and_nearer_to_it_in_floa
     with torch.no_grad():
         for parameter in network.parameters():  # weights between those that bfloat16 holds
             parameter.mul_(1 + 0.003 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
-    bicubic = enlarge(low_resolution(torch.from_numpy(draw(0, 0, 96).pixels)[None, None].float() / 255, 2), 2)
+    bicubic = enlarge(low_resolution(torch.from_numpy(square(0, 0, 96))[None, None].float() / 255, 2), 2)
 
     def made() -> tuple[torch.Tensor, torch.Tensor]:
         with torch.inference_mode():

@@ -12,7 +12,6 @@ from cxr.compute import modelfile
 from cxr.dataset.packed import Dataset, Frames
 from cxr.foundation.errors import UserError
 from cxr.foundation.runtime import Runtime
-from cxr.sources.phantom.scene import draw
 from cxr.superres.degradation import to_levels
 from cxr.superres.kernels import srcnn as srcnn_kernels
 from cxr.superres.kernels import vdsr as vdsr_kernels
@@ -28,6 +27,7 @@ from cxr.superres.training.settings import Augment, Training
 from cxr.superres.training.trainer import Fitted, Trainer
 from cxr.superres.training.validation import Validation
 from stages import train_srcnn, train_vdsr
+from tests.support.phantoms import square
 from tests.support.tiny import TINY, write_params
 
 MADE_WITH = {"code": "c", "torch": torch.__version__}
@@ -40,7 +40,7 @@ ALL = [Degradation(scale) for scale in (2, 3, 4)]
 
 @pytest.fixture(scope="module")
 def data() -> Dataset:
-    images = np.stack([draw(0, index, 108).pixels for index in range(10)])
+    images = np.stack([square(0, index, 108) for index in range(10)])
     table = pd.DataFrame({"id": [str(i) for i in range(10)], "split": ["train"] * 6 + ["val"] * 2 + ["test"] * 2})
     return Dataset(Frames.of(images), table)
 

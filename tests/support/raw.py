@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from cxr.dataset.patients import patient
+
 from cxr.sources import table
 from cxr.sources.table import Listed
 
