@@ -194,7 +194,9 @@ def _enlarge(data: Dataset, scale: int) -> None:
     """Let distances between pixels and places in pixels be those of an image of `scale` times as many rows and columns."""
     for name in (name for name in SPACINGS if data.get(name)):
         lengths = np.atleast_1d(np.asarray(data[name].value, float))  # of which some writers give one for both
-        data[name].value = [DSfloat(length / scale, auto_format=True) for length in np.broadcast_to(lengths, max(2, len(lengths)))]
+        data[name].value = [
+            DSfloat(length / scale, auto_format=True) for length in np.broadcast_to(lengths, max(2, len(lengths)))
+        ]
     for name in (name for name in PLACES if data.get(name) is not None):
         value = data[name].value
         data[name].value = value * scale if isinstance(value, int) else [place * scale for place in value]
