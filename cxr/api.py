@@ -8,6 +8,7 @@
 >>> enhanced.shape, enhanced.dtype
 ((60, 40), dtype('uint16'))
 
+Of 12 bits in uint16, `enhance(model, radiograph, bits=12)` takes 4,095 for white; `enhance_file` finds the depth itself.
 The result is for research, not for diagnosis.
 """
 

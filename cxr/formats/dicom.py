@@ -85,9 +85,12 @@ class Radiograph:
     def values(self, exact: npt.NDArray[np.float32]) -> Values:
         """Return `exact` (H * scale, W * scale) as values that can be stored, with the padding in its places.
 
-        Rounded, and clipped to the bits there are.
+        Rounded, and clipped to the bits there are; beside padding to the values there are, so that none looks like padding.
         """
         least, most = limits(self.data)
+        if self.padding.any() and not self.padding.all():
+            seen = self.stored[~self.padding]
+            least, most = seen.min(), seen.max()
         values = np.empty(exact.shape, np.int32)
         for found, row in zip(values, exact, strict=True):  # one by one, since copies take more memory than is there
             found[:] = row.round().clip(least, most)

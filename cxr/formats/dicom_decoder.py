@@ -79,14 +79,14 @@ def _pixels(path: str) -> Stored:
         return _by_gdcm(data)
     # Values beyond BitsStored are left to who asks.
     unchanged: Any = {"correct_unused_bits": False}
-    pixels, _ = get_decoder(syntax).as_array(data, raw=True, **unchanged)
+    pixels, _ = get_decoder(syntax).as_array(data, raw=True, index=0, **unchanged)
     return pixels.astype(np.int32)
 
 
 def words(data: Dataset) -> Stored:
     """Return the words (H, W) in which the image of `data`, uncompressed or RLE, lies, whatever their bits mean."""
     whole: Any = {"bits_stored": data.BitsAllocated, "pixel_representation": 0}
-    found, _ = get_decoder(data.file_meta.TransferSyntaxUID).as_array(data, raw=True, **whole)
+    found, _ = get_decoder(data.file_meta.TransferSyntaxUID).as_array(data, raw=True, index=0, **whole)
     return found.astype(np.int64).astype(np.int32)
 
 
@@ -109,10 +109,8 @@ def _by_gdcm(data: Dataset) -> Stored:
     image.SetPixelFormat(gdcm.PixelFormat(1, 16 if bits > 8 else 8, bits, bits - 1, 0))
     pixels = image.GetBuffer().encode("utf-8", "surrogateescape")
     found = np.frombuffer(pixels, "<u2" if bits > 8 else "u1").reshape(data.Rows, data.Columns).astype(np.int32)
-    if data.PixelRepresentation:
-        least = -(1 << bits - 1)
-    else:
-        least = -(1 << 12) if bits == 14 else 0
+    overshoot = 1 << 12 if bits == 14 else 0
+    least = -(1 << bits - 1) if data.PixelRepresentation else -overshoot
     return ((found - least) & ((1 << bits) - 1)) + least
 
 

@@ -33,7 +33,7 @@ class Display:
     def shown(self, values: npt.NDArray[Any]) -> Levels:
         """Return what is seen of `values` (H, W), between whole ones interpolated: float32 in [0, 1]."""
         levels = np.empty(values.shape, np.float32)
-        stored = np.arange(self.least, self.least + len(self.curve))
+        stored = np.arange(self.least, self.least + len(self.curve), dtype=np.float64)
         for found, row in zip(levels, values, strict=True):  # one by one, since float64 takes more memory than is there
             found[:] = np.interp(row, stored, self.curve)
         return levels

@@ -36,6 +36,7 @@ RADIOGRAPHS = (
     DigitalXRayImageStorageForPresentation,
     DigitalXRayImageStorageForProcessing,
 )
+COLOURS = "RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"
 CAPTURES = (
     SecondaryCaptureImageStorage,
     MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
@@ -76,14 +77,17 @@ def check(data: Dataset) -> None:
         raise Unusable("damaged", f"more than {MAX_PIXELS:,} pixels")
     photometric = data.get("PhotometricInterpretation", "no photometric interpretation")
     if photometric not in {"MONOCHROME1", "MONOCHROME2"}:
-        raise Unusable("damaged", f"{photometric}, not MONOCHROME1 or 2")
+        raise Unusable("no radiograph" if photometric in COLOURS else "damaged", f"{photometric}, not MONOCHROME1 or 2")
+    for name in ("BitsAllocated", "BitsStored"):
+        if not data.get(name):
+            raise Unusable("damaged", f"no {name}")
     if int(data.get("NumberOfFrames") or 1) != 1:
         raise Unusable("damaged", f"{data.NumberOfFrames} frames; save each by itself")
     if not 8 <= data.BitsStored <= 16:
         raise Unusable("damaged", f"{data.BitsStored} bits a pixel, not 8 to 16")
     if not data.BitsStored <= _high_bit(data) + 1 <= data.BitsAllocated:
         raise Unusable("damaged", f"HighBit {_high_bit(data)} with {data.BitsStored} of {data.BitsAllocated} bits stored")
-    data.PixelRepresentation = data.get("PixelRepresentation") or 0
+    data.PixelRepresentation, data.SamplesPerPixel = data.get("PixelRepresentation") or 0, data.get("SamplesPerPixel") or 1
 
 
 def _high_bit(data: Dataset) -> int:
@@ -98,6 +102,8 @@ def stored_values(data: Dataset, path: Path) -> Values:
     if syntax.is_encapsulated and shift and syntax != RLELossless:
         raise Unusable("damaged", f"HighBit {_high_bit(data)} of {bits} bits stored, and compressed; decompress it first")
     found = decoded(path) if syntax.is_encapsulated else words(data)
+    if found.shape != (data.Rows, data.Columns):
+        raise Unusable("damaged", f"pixels of shape {found.shape}, not of {data.Rows} rows and {data.Columns} columns")
     if syntax in {*LOSSY, JPEG2000}:
         return found.clip(least, most)  # an error of compression beyond the range is no small value
     # Without what lies in the bits above, and with its sign.

@@ -379,3 +379,34 @@ def test_absurd_elements_do_not_stop_or_spoil_a_radiograph(tmp_path, recwarn, ab
     assert bits == 12
     assert pixels.max() <= 4095
     assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "kind"),
+    [
+        ({"PhotometricInterpretation": "RGB"}, "RGB, not MONOCHROME1 or 2", "no radiograph"),
+        (
+            {"SamplesPerPixel": 3, "PlanarConfiguration": 0, "PixelData": values().astype("<u2").tobytes() * 3},
+            "shape",
+            "damaged",
+        ),
+        ({"BitsStored": None}, "no BitsStored", "damaged"),
+        ({"BitsAllocated": None}, "no BitsAllocated", "damaged"),
+        ({"NumberOfFrames": 2}, "2 frames; save each by itself", "damaged"),
+    ],
+)
+def test_what_is_no_grey_image_is_told_in_one_line(tmp_path, change, reason, kind):
+    with pytest.raises(Unusable, match=reason) as error:
+        read(save(dataset(values(), **change), tmp_path / "a"))
+    assert error.value.kind == kind
+
+
+@pytest.mark.parametrize("change", [{"HighBit": None}, {"PixelRepresentation": None}, {"SamplesPerPixel": None}])
+def test_what_has_a_usual_value_may_be_left_out(tmp_path, change):
+    assert np.array_equal(read(save(dataset(values(), **change), tmp_path / "a")).pixels, values())
+
+
+def test_pixels_behind_the_first_image_are_left(tmp_path):
+    data = dataset(values())
+    data.PixelData += data.PixelData
+    assert np.array_equal(read(save(data, tmp_path / "a")).pixels, values())
