@@ -39,6 +39,7 @@ from cxr.compute.memory import keep_freed_memory
 from cxr.dataset.packed import Frames
 from cxr.foundation import params
 from cxr.foundation.errors import one_line_errors
+from cxr.sources import table
 from cxr.sources.phantom.scene import draw
 from cxr.superres.evaluation.restore import Restorers, measured
 from cxr.superres.kernels.srcnn import FORMS as SRCNN_FORMS
@@ -319,11 +320,13 @@ def _square(index: int) -> Images:
 
 
 def prepare_folder(images: Images, folder: Path) -> None:
-    """Write FILES radiographs as JPEG, and params.yaml, into `folder`."""
-    for number, image in zip(range(FILES), varied(images), strict=False):
-        name = folder / "data/raw/NORMAL" / f"IM-{number:04d}-0001.jpeg"
-        name.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(name), image, [cv2.IMWRITE_JPEG_QUALITY, 95])
+    """Write FILES radiographs as JPEG with their table, and params.yaml, into `folder`."""
+    raw = folder / "data/raw"
+    listed = [table.Listed(name, name, name) for name in (f"NORMAL/IM-{number:04d}-0001.jpeg" for number in range(FILES))]
+    (raw / "NORMAL").mkdir(parents=True)
+    for row, image in zip(listed, varied(images), strict=False):
+        cv2.imwrite(str(raw / row.file), image, [cv2.IMWRITE_JPEG_QUALITY, 95])
+    table.write(raw, listed)
     yaml = YAML()
     document = yaml.load(PARAMS)
     document["preprocess"]["size"] = SIZE
@@ -333,7 +336,7 @@ def prepare_folder(images: Images, folder: Path) -> None:
 
 def plain_preprocessing(folder: Path) -> Callable[[], Round]:
     """Return a function that prepares the files of `folder` as plain does, and measures files a second."""
-    files = sorted(folder.glob("data/raw/*/*"))
+    files = sorted(folder.glob("data/raw/*/*.jpeg"))
     return between_products(lambda: rate(lambda: np.save(folder / "plain.npy", plain.preprocess(files, SIZE)), len(files)), 1)
 
 

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from cxr.dataset.patients import patient
-
 from cxr.sources import table
+from cxr.sources.patients import patient
 from cxr.sources.table import Listed
 
 
