@@ -1,11 +1,14 @@
 """Where radiographs come from: section `download` of params.yaml."""
 
 import re
+import reprlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
 COLUMNS = ("file", "patient", "findings", "split", "spacing", "view", "age", "sex", "boxes", "frame", "mask")
 """What of a radiograph a table can say; `frame` has the size in pixels of the image in which boxes are given."""
+
+_short = reprlib.repr  # a few lines of YAML can stand for a value that fills the memory when it is printed
 
 
 @dataclass(frozen=True)
@@ -26,18 +29,20 @@ class Download:
         self._check_columns()
         for value, finding in self.findings.items():
             if not isinstance(value, str | int) or isinstance(value, bool) or not isinstance(finding, str):
-                raise ValueError(f'findings has {value!r}: {finding!r}; expected texts, such as "Lung Opacity": PNEUMONIA')
+                raise ValueError(
+                    f'findings has {_short(value)}: {_short(finding)}; expected texts, such as "Lung Opacity": PNEUMONIA'
+                )
         try:
             re.compile(self.patient)
-        except re.error as error:
-            raise ValueError(f"patient is {self.patient!r}, which is no regular expression: {error}") from None
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"patient is {_short(self.patient)}, which is no regular expression: {error}") from None
 
     def _check_columns(self) -> None:
         for name, column in self.columns.items():
             if name not in COLUMNS:
-                raise ValueError(f"columns has the name {name!r}, which is unknown; known here: {', '.join(COLUMNS)}")
+                raise ValueError(f"columns has the name {_short(name)}, which is unknown; known here: {', '.join(COLUMNS)}")
             if not _is_good(name, column):
-                raise ValueError(f"columns has {name}: {column!r}; expected {_expected(name)}")
+                raise ValueError(f"columns has {name}: {_short(column)}; expected {_expected(name)}")
         if self.columns and not self.table:
             raise ValueError("columns are those of a table, but table is empty; name a CSV inside the source")
         if self.table and "file" not in self.columns:

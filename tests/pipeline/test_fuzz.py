@@ -22,6 +22,7 @@ from cxr.formats import dicom
 from cxr.formats.decode import Unusable, decode
 from cxr.foundation.errors import UserError
 from cxr.sources.local import fetch
+from cxr.sources.settings import Download
 from stages import check
 from tests.support.dicom_files import BY_GDCM, BY_PYDICOM, dataset, save
 from tests.support.dicom_files import values as stored_values
@@ -197,7 +198,7 @@ def test_mutated_zips_are_unpacked_or_refused_in_one_line(content: bytes) -> Non
     def work(folder: Path) -> None:
         (folder / "a.zip").write_bytes(content)
         try:
-            fetch(folder / "a.zip", folder / "raw")
+            fetch(folder / "a.zip", folder / "raw", Download("local", "a.zip", "", {}, {}, ""))
         except UserError as error:
             assert "\n" not in str(error)  # noqa: PT017
             assert "a.zip" in str(error)  # noqa: PT017

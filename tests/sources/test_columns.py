@@ -143,6 +143,7 @@ def test_what_is_no_such_table_is_one_line(content, columns, told):
         ({"table": ""}, "table is empty"),
         ({"findings": {"a": 1}}, "findings has 'a': 1; expected texts"),
         ({"findings": {1.5: "NORMAL"}}, "findings has 1.5: 'NORMAL'"),
+        ({"patient": "a{99999999999999999999}"}, "which is no regular expression"),
         ({"patient": "(a"}, r"patient is '\(a', which is no regular expression"),
     ],
 )
@@ -155,3 +156,23 @@ def test_settings_that_cannot_be(change, told):
 
 def test_numbers_and_texts_are_values_alike():
     assert rows("f,n\na,0\nb,2\n", {"findings": "n"}, {0: "NORMAL", "*": "NODULE"})[1].findings == ("NODULE",)
+
+
+def test_a_mapping_that_a_few_lines_make_huge_is_told_in_one_short_line():
+    bomb = "x"
+    for _ in range(40):
+        bomb = [bomb, bomb]
+    for settings in ({"columns": {"file": bomb}}, {"findings": {"a": bomb}}):
+        with pytest.raises(ValueError, match="expected") as error:
+            Download(
+                **{
+                    "source": "local",
+                    "path": "a",
+                    "table": "t.csv",
+                    "columns": {"file": "f"},
+                    "findings": {},
+                    "patient": "",
+                    **settings,
+                }
+            )
+        assert len(str(error.value)) < 1000
