@@ -70,8 +70,8 @@ MUTANTS = [
     Mutant(
         "the classifier is chosen on the images that it is tested on",
         "cxr/detection/diagnosis.py",
-        'data.rows("train"), data.rows("val"), settings',
-        'data.rows("train"), data.rows("test"), settings',
+        'learnt, _rows(data, "val"), settings',
+        'learnt, _rows(data, "test"), settings',
         "tests/stages/test_diagnose.py::test_nobody_is_learnt_from_and_tested_on",
     ),
     Mutant(
@@ -175,15 +175,15 @@ MUTANTS = [
     Mutant(
         "grey levels are cut off instead of rounded",
         "cxr/superres/degradation.py",
-        "(images * 255 + 0.5 + TIE).floor()",
-        "(images * 255).floor()",
+        "(images * white + 0.5 + TIE).floor()",
+        "(images * white).floor()",
         "tests/superres/test_degradation.py::test_levels_are_clipped_and_rounded",
     ),
     Mutant(
         "grey levels are not clipped",
         "cxr/superres/degradation.py",
-        ".floor().clamp(0, 255).to(torch.uint8)",
-        ".floor().to(torch.int64).remainder(256).to(torch.uint8)",
+        "levels.clamp_max(white) if isinstance(white, int)",
+        "levels.remainder(white + 1) if isinstance(white, int)",
         "tests/superres/test_degradation.py::test_levels_are_clipped_and_rounded",
     ),
     Mutant(
@@ -224,8 +224,8 @@ MUTANTS = [
     Mutant(
         "no crop reaches an edge of its image",
         "cxr/superres/training/crops.py",
-        "generator=source) * GRID\n",
-        "generator=source) * GRID + MARGIN\n",
+        "places = _places((lengths - block) // (2 * GRID) + 1, source) * GRID\n",
+        "places = _places((lengths - block) // (2 * GRID) + 1, source) * GRID + MARGIN\n",
         "tests/superres/test_crops.py::test_unaugmented_crops_are_quarter_turns_of_blocks_on_the_grid_up_to_the_edges",
     ),
     Mutant(
@@ -273,9 +273,44 @@ MUTANTS = [
     Mutant(
         "PSNR is computed against the bicubic input",
         "cxr/superres/evaluation/restore.py",
-        "psnr(images, restored.truth, scale)",
-        'psnr(images, restored.images["bicubic"], scale)',
+        "measure(images, restored.truth, scale, restored.white)",
+        'measure(images, restored.images["bicubic"], scale, restored.white)',
         "tests/stages/test_evaluate.py::test_every_test_image_is_measured_as_scikit_image_does",
+    ),
+    Mutant(
+        "deep images are measured on 255 levels",
+        "cxr/superres/evaluation/restore.py",
+        "measure(images, restored.truth, scale, restored.white)",
+        "measure(images, restored.truth, scale)",
+        "tests/superres/test_evaluation.py::test_psnr_and_ssim_are_scikit_images_on_each_images_own_range",
+    ),
+    Mutant(
+        "images of 16 bits are degraded in float32",
+        "cxr/superres/degradation.py",
+        "return torch.float32 if deepest <= FINEST_IN_FLOAT32 else torch.float64",
+        "return torch.float32",
+        "tests/superres/test_degradation.py::test_exact_halves_of_any_depth_round_up",
+    ),
+    Mutant(
+        "the sides of a wide frame are cut off",
+        "cxr/dataset/prepare.py",
+        'if frame == "whole":',
+        'if frame == "nothing":',
+        "tests/dataset/test_prepare.py::test_a_whole_frame_keeps_every_row_and_column",
+    ),
+    Mutant(
+        "an external patient's other images are used",
+        "cxr/dataset/pack.py",
+        "if row.patient in external and row.split != EXTERNAL:",
+        "if row.patient is None:",
+        "tests/dataset/test_pack.py::test_the_other_images_of_an_external_patient_are_set_aside",
+    ),
+    Mutant(
+        "whoever has no pneumonia counts as normal",
+        "cxr/detection/diagnosis.py",
+        'return _labels(data) | (data.table["findings"] == NEGATIVE).to_numpy()',
+        "return np.ones(len(data.table), bool)",
+        "tests/detection/test_diagnosis.py::test_only_images_of_the_two_classes_are_learnt_from_and_judged",
     ),
     Mutant(
         "all images are evaluated, not the test split's",
