@@ -143,7 +143,8 @@ class _Reader:
         columns = self.columns.get("boxes", "")
         if not columns:
             return
-        ill = findings.joined(name for name in found if name != findings.NORMAL).replace("|", "/") or "unnamed"
+        ill = [name for name in found if name != findings.NORMAL]
+        finding = ill[0] if len(ill) == 1 else ""  # of several, the table does not say which is in the box
         texts = [cells[columns]] if isinstance(columns, str) else [" ".join(cells[column] for column in columns)]
         for text in (text for each in texts for text in re.split(r"[|;]", each) if text.strip()):
             numbers = re.split(r"[\s,]+", text.strip("[]() \t"))
@@ -153,7 +154,7 @@ class _Reader:
                     raise ValueError
             except ValueError:
                 raise UserError(f"{self.where}: a box of {file} is {text!r}; expected left, top, width and height") from None
-            yield Box(ill, left, top, width, height, self._frame(cells, file))
+            yield Box(finding, left, top, width, height, self._frame(cells, file))
 
     def _frame(self, cells: Mapping[str, str], file: str) -> tuple[int, int] | None:
         frame: Any = self.columns.get("frame", "")

@@ -93,4 +93,4 @@ def _shares(path: Path, row: columns.Row) -> Iterable[str]:
             numbers = f"{box.left:g} {box.top:g} {box.width:g} {box.height:g}"
             raise UserError(f"the box {numbers} of {row.file} is not in {width}x{height} pixels; see download.columns.frame")
         left, top, right, bottom = max(left, 0), max(top, 0), min(right, 1), min(bottom, 1)
-        yield f"{box.finding} {left:.6f} {top:.6f} {right - left:.6f} {bottom - top:.6f}"
+        yield f"{box.finding} {left:.6f} {top:.6f} {right - left:.6f} {bottom - top:.6f}".lstrip()

@@ -307,6 +307,29 @@ def test_validation_measures_bicubic_as_scikit_image_does(data):
     assert validation.bicubic[X2] == pytest.approx((np.mean(psnrs), np.mean(ssims)), abs=1e-6)
 
 
+@pytest.mark.parametrize("depths", [(12, 12, 12), (8, 12, 16)])
+def test_validation_measures_wide_and_deep_images_on_their_own_range(depths):
+    kind, shapes = np.uint16, [(108, 150), (160, 109), (120, 120)]
+    source = np.random.default_rng(0)
+    deep = [
+        (square(0, index, 160)[: shape[0], : shape[1]] * (((1 << bits) - 1) / 256) + source.random(shape)).astype(kind)
+        for index, (shape, bits) in enumerate(zip(shapes, depths, strict=True))
+    ]
+    frames = Frames.of(deep)
+    frames = Frames(frames.pixels, frames.begins, frames.shapes, np.array(depths))
+    validation = Validation(frames, np.arange(3), [X2], CPU)
+    psnrs, ssims = [], []
+    for observed, truth, image, bits in zip(*validation.windows[X2], deep, depths, strict=True):
+        white = (1 << bits) - 1
+        seen, window = ((each[0].double().numpy() * white + 0.501).astype(int) for each in (observed, truth))
+        assert (np.lib.stride_tricks.sliding_window_view(image, window.shape) == window).all(axis=(2, 3)).any()
+        inner = slice(2, -2), slice(2, -2)
+        psnrs.append(peak_signal_noise_ratio(window[inner], seen[inner], data_range=white))
+        how = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+        ssims.append(structural_similarity(window[inner], seen[inner], data_range=white, **how))
+    assert validation.bicubic[X2] == pytest.approx((np.mean(psnrs), np.mean(ssims)), abs=1e-3)
+
+
 def test_validation_reads_only_validation_rows(data):
     images = np.zeros_like(stacked(data))
     images[6:8] = stacked(data)[6:8]
