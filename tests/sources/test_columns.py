@@ -81,13 +81,14 @@ def test_boxes_in_a_cell(text, frame, size):
 def test_boxes_in_columns_and_a_frame_in_a_column():
     text = "f,x,y,width,height,size\na,264.0,152.0,213.0,379.0,1024x800\nb,,,,,\n"
     first, second = rows(text, {"boxes": ["x", "y", "width", "height"], "frame": "size"})
-    assert first.boxes == (Box("unnamed", 264, 152, 213, 379, (1024, 800)),)
+    assert first.boxes == (Box("", 264, 152, 213, 379, (1024, 800)),)
     assert second.boxes == ()
 
 
-def test_a_box_of_several_findings_names_them():
-    (row,) = rows("f,b,what\na,1 2 3 4,TB;Nodule\n", {"boxes": "b", "findings": "what"})
-    assert row.boxes[0].finding == "NODULE/TUBERCULOSIS"
+def test_a_box_of_several_findings_names_none():
+    cells = "f,b,what\na,1 2 3 4,TB;Nodule\nb,1 2 3 4,TB\n"
+    several, one = rows(cells, {"boxes": "b", "findings": "what"})
+    assert (several.boxes[0].finding, one.boxes[0].finding) == ("", "TUBERCULOSIS")
 
 
 @pytest.mark.parametrize("text", ["1 2 3", "1 2 3 4 5", "a b c d", "1 2 3 nan", "1 2 0 4", "1 2 3 -4", "1 2 inf 4"])

@@ -315,7 +315,7 @@ def test_a_table_says_which_images_and_what_of_them(tmp_path, pack):
         findings="Effusion|NODULE",
         split="external",
         spacing="0.143",
-        boxes="Effusion/NODULE 0.100000 0.100000 0.300000 0.200000|Effusion/NODULE 0.000000 0.000000 0.050000 0.025000",
+        boxes="0.100000 0.100000 0.300000 0.200000|0.000000 0.000000 0.050000 0.025000",
     )
     assert (rows[images[1]].findings, rows[images[1]].split, rows[images[2]].split) == ("NORMAL", "train", "")
     assert fetched.images == {"Effusion|NODULE": 1, "NORMAL": 1, "PNEUMONIA": 1}

@@ -375,6 +375,41 @@ MUTANTS = [
         "",
         "tests/foundation/test_files.py::test_what_is_moved_into_place_is_on_the_disk_before_and_its_name_after",
     ),
+    Mutant(
+        "deep images are measured on 255 levels",
+        "cxr/superres/evaluation/restore.py",
+        "measure(images, restored.truth, scale, restored.white)",
+        "measure(images, restored.truth, scale)",
+        "tests/superres/test_evaluation.py::test_psnr_and_ssim_are_scikit_images_on_each_images_own_range",
+    ),
+    Mutant(
+        "images of 16 bits are degraded in float32",
+        "cxr/superres/degradation.py",
+        "return torch.float32 if deepest <= FINEST_IN_FLOAT32 else torch.float64",
+        "return torch.float32",
+        "tests/superres/test_degradation.py::test_exact_halves_of_any_depth_round_up",
+    ),
+    Mutant(
+        "the sides of a wide frame are cut off",
+        "cxr/dataset/prepare.py",
+        'if frame == "whole":',
+        'if frame == "nothing":',
+        "tests/dataset/test_prepare.py::test_a_whole_frame_keeps_every_row_and_column",
+    ),
+    Mutant(
+        "an external patient's other images are used",
+        "cxr/dataset/pack.py",
+        "if row.patient in external and row.split != EXTERNAL:",
+        "if row.patient is None:",
+        "tests/dataset/test_pack.py::test_the_other_images_of_an_external_patient_are_set_aside",
+    ),
+    Mutant(
+        "whoever has no pneumonia counts as normal",
+        "cxr/detection/diagnosis.py",
+        'return _labels(data) | (data.table["findings"] == NEGATIVE).to_numpy()',
+        "return np.ones(len(data.table), bool)",
+        "tests/detection/test_diagnosis.py::test_only_images_of_the_two_classes_are_learnt_from_and_judged",
+    ),
 ]
 
 
