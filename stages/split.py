@@ -37,10 +37,11 @@ def run(workspace: Path) -> None:
 
 
 def _by_findings(images: dict[str, int], most: int = 12) -> str:
-    """Return the `most` commonest findings with their counts, and how many others there are."""
-    commonest = set(sorted(images, key=lambda name: -images[name])[:most])
-    listed = [f"{count} {name}" for name, count in images.items() if name in commonest]
-    return ", ".join([*listed, *([f"{len(images) - most} further findings"] if len(images) > most else [])])
+    """Return the `most` commonest findings that there are with their counts, and how many others there are."""
+    there = [name for name in images if images[name]]
+    commonest = sorted(there, key=lambda name: -images[name])[:most]
+    listed = [f"{images[name]} {name}" for name in there if name in commonest]
+    return ", ".join([*listed, *([f"{len(there) - most} further findings"] if len(there) > most else [])])
 
 
 if __name__ == "__main__":
