@@ -1,7 +1,6 @@
 """What becomes of a folder of files: one packed array, a table that says where each image lies, and what is set aside."""
 
 import json
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +12,8 @@ from PIL import Image
 
 from cxr.dataset import packed
 from cxr.dataset import prepare as prepare_module
-from cxr.dataset.boxes import within
-from cxr.dataset.choice import choose
 from cxr.dataset.pack import COLUMNS, pack
-from cxr.dataset.prepare import Window, digest, prepare
+from cxr.dataset.prepare import digest, prepare
 from cxr.dataset.settings import Preprocess
 from cxr.formats.read import Decoded
 from cxr.foundation.errors import UserError
@@ -245,39 +242,6 @@ def test_depths_are_counted_by_finding(tmp_path, monkeypatch):
     assert {name: of["bits"] for name, of in found.items()} == wanted
 
 
-BOXES = "NODULE 0.25 0.5 0.125 0.25|PNEUMONIA 0 0 1 0.25|0.9 0.1 0.1 0.1"
-
-
-def drawn(boxes, rows, columns):
-    """Return what lies in one of `boxes`, drawn on an image of `rows` and `columns`, by finding."""
-    found = {}
-    for box in boxes.split("|") if boxes else []:
-        *finding, left, top, width, height = box.split()
-        picture = found.setdefault(" ".join(finding), np.zeros((rows, columns), bool))
-        across = slice(round(float(left) * columns), round((float(left) + float(width)) * columns))
-        picture[round(float(top) * rows) : round((float(top) + float(height)) * rows), across] = True
-    return found
-
-
-@pytest.mark.parametrize(("rows", "columns"), [(400, 800), (800, 400), (400, 400)])
-def test_boxes_in_a_square_are_what_of_them_lies_there(rows, columns):
-    window = Window.of(rows, columns, "square")
-    inside = within(window, rows, columns, BOXES)
-    cut = (slice(window.top, window.top + window.rows), slice(window.left, window.left + window.columns))
-    expected = {name: picture[cut] for name, picture in drawn(BOXES, rows, columns).items() if picture[cut].any()}
-    found = drawn(inside, window.rows, window.columns)
-    assert found.keys() == expected.keys()
-    for name, picture in expected.items():
-        np.testing.assert_array_equal(found[name], picture)
-    shares = [float(number) for box in inside.split("|") for number in box.split()[-4:]]
-    assert all(0 <= share <= 1 for share in shares)
-
-
-def test_boxes_of_a_whole_frame_stay_as_they_are():
-    assert within(Window.of(400, 800, "whole"), 400, 800, BOXES) == BOXES
-    assert within(Window.of(400, 800, "square"), 400, 800, "") == ""
-
-
 @pytest.mark.parametrize("frame", ["whole", "square"])
 def test_boxes_and_spacing_are_those_of_the_packed_image(tmp_path, frame):
     box = "NODULE 0.5 0.25 0.125 0.5"
@@ -355,59 +319,6 @@ def test_a_folder_without_its_table_is_told(tmp_path):
     (tmp_path / "raw/A").mkdir(parents=True)
     with pytest.raises(UserError, match=r"table\.csv is missing"):
         pack(tmp_path / "raw", tmp_path / "pixels.npy", SETTINGS, 1)
-
-
-def patients(seed, classes=(("A", 30), ("B", 90)), largest=6):
-    """Return a shuffled table of so many patients by class, each with 1 to `largest` images."""
-    dice = random.Random(seed)
-    rows = [(name, f"{name}{n}") for name, count in classes for n in range(count) for _ in range(dice.randint(1, largest))]
-    dice.shuffle(rows)
-    return pd.DataFrame(rows, columns=["findings", "patient"])
-
-
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("limit", [40, 101, 250])
-def test_choose_fills_the_limit_with_whole_patients_in_proportion(seed, limit):
-    table = patients(seed)
-    chosen = choose(table, limit, seed)
-    assert len(chosen) == limit  # with single images about, whole patients can fill any limit
-    assert chosen == sorted(set(chosen))
-    taken = table.iloc[chosen]
-    sizes = table["patient"].value_counts()
-    assert taken["patient"].value_counts().to_dict() == sizes[taken["patient"].unique()].to_dict()
-    share = (table["findings"] == "A").mean()
-    assert abs((taken["findings"] == "A").sum() - share * limit) <= 2 * 6  # within two of the largest patients
-
-
-def test_choose_follows_the_seed():
-    table = patients(0)
-    assert choose(table, 50, 1) == choose(table, 50, 1)
-    assert choose(table, 50, 1) != choose(table, 50, 2)
-    assert choose(table, len(table), 1) == list(range(len(table)))
-
-
-@pytest.mark.parametrize(
-    ("sizes", "limit", "most"),
-    [
-        ({"a": 4, "b": 4}, 7, 4),
-        ({"a": 4, "b": 4}, 3, 0),
-        ({"a": 3, "b": 5, "c": 7}, 8, 8),
-        ({"a": 3, "b": 5, "c": 7}, 10, 10),
-        ({"a": 3, "b": 5, "c": 7}, 11, 10),
-    ],
-)
-def test_choose_comes_as_near_to_the_limit_as_whole_patients_allow(sizes, limit, most):
-    table = pd.DataFrame([("A", name) for name, size in sizes.items() for _ in range(size)], columns=["findings", "patient"])
-    # The smallest patient always counts as the class's one patient, which 3 + 7 and 3 + 5 contain.
-    assert len(choose(table, limit, 0)) == most
-
-
-def test_choose_keeps_a_patient_of_every_class_where_that_fits():
-    rows = [("A", f"a{n}") for n in range(50)] + [("B", "b1")] * 3 + [("B", "b2")] * 2
-    table = pd.DataFrame(rows, columns=["findings", "patient"])
-    for seed in range(5):
-        assert set(table.iloc[choose(table, 3, seed)]["findings"]) == {"A", "B"}
-        assert table.iloc[choose(table, 1, seed)]["findings"].tolist() == ["A"]
 
 
 def test_workers_start_without_matplotlib_and_torch():

@@ -20,7 +20,7 @@ from cxr.superres.networks import srcnn, vdsr
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
 from cxr.superres.settings import Degradation
-from cxr.superres.training.crops import Crops
+from cxr.superres.training.crops import Crops, Drawn
 from cxr.superres.training.run import Run
 from cxr.superres.training.schedule import share_of_peak
 from cxr.superres.training.settings import Augment, Training
@@ -112,12 +112,12 @@ def spoil_once(monkeypatch, step: int) -> None:
     """Let the crops of `step` be no numbers the first time they are drawn."""
     draw_crops, spoilt = Crops.draw, []
 
-    def draw_spoilt(crops: Crops, number: int) -> tuple[torch.Tensor, torch.Tensor]:
-        drawn, corners = draw_crops(crops, number)
+    def draw_spoilt(crops: Crops, number: int) -> Drawn:
+        drawn = draw_crops(crops, number)
         if number == step and not spoilt:
             spoilt.append(number)
-            drawn = torch.full_like(drawn, torch.nan)
-        return drawn, corners
+            drawn = drawn._replace(crops=torch.full_like(drawn.crops, torch.nan))
+        return drawn
 
     monkeypatch.setattr(Crops, "draw", draw_spoilt)
 
