@@ -82,7 +82,7 @@ def equal(a: Fitted, b: Fitted) -> bool:
     return same_weights and a.curves == b.curves and a.best_step == b.best_step
 
 
-@pytest.mark.parametrize(("network", "steps"), [("srcnn", 60), ("vdsr", 40)])
+@pytest.mark.parametrize(("network", "steps"), [("srcnn", 60), ("vdsr", 60)])
 def test_a_short_run_already_beats_bicubic(data, tmp_path, network, steps):
     fitted = fit(data, tmp_path, network, steps=steps, batch=4, patch=24)
     assert fitted.best_step > 0
