@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from cxr.dataset.aside import EXTERNAL, unwanted
 from cxr.dataset.boxes import within
 from cxr.dataset.census import Counts, counted, natives
 from cxr.dataset.choice import choose
@@ -28,7 +29,6 @@ COLUMNS = (
     *("begin", "rows", "columns", "bits", "native_rows", "native_columns", "sha256"),
 )
 REJECTED_COLUMNS = ("file", "findings", "kind", "reason")
-EXTERNAL = "external"
 
 
 class Packed(NamedTuple):
@@ -47,37 +47,36 @@ def pack(raw: Path, pixels: Path, settings: Preprocess, processes: int, cluster:
     """Prepare the files that the table of `raw` lists and write those that are used to `pixels`, a flat .npy.
 
     It is of uint8, or, when an image is deeper than 8 bits, of uint16. A row of the returned table (COLUMNS) describes an image
-    and tells where it begins; rows are in the order of their files. Of files with equal pixels the first counts. A patient with
-    a file that the table calls external is external: what else shows him is set aside. The result does not depend on
-    `processes` or `cluster`, which are those of `workers.in_order`. Memory stays flat however many files there are.
+    and tells where it begins; rows are in the order of their files. `unwanted` sets copies aside, and what else shows a patient
+    of whom the table calls an image external. The result does not depend on `processes` or `cluster`, which are those of
+    `workers.in_order`. Memory stays flat however many files there are.
     Raises UserError when nothing usable is left, when the share of damaged files is above `settings.max_damaged`, when the
     limit has no room for any patient, and for a cluster that does not work.
     """
     listed = sources.read(raw)
     if not listed:
         raise UserError(f"{raw}: no images in it; run the stage download again")
-    external = {row.patient for row in listed if row.split == EXTERNAL and row.patient}
     rows: list[dict[str, Any]] = []
     aside: list[tuple[str, str, str, str]] = []
     remarks: list[str] = []
-    seen: dict[str, str] = {}
     pixels.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=pixels.parent) as usable:
         job, files = partial(prepare_file, raw.resolve(), settings), [row.file for row in listed]
         outcomes = in_order(job, files, processes, cluster, raw.resolve())
         outcomes = tqdm(outcomes, "decoding", len(listed), unit="image", disable=None)
         for row, outcome in zip(listed, outcomes, strict=True):
-            if isinstance(outcome, Prepared):
-                if row.patient in external and row.split != EXTERNAL:
-                    outcome = Unusable("external patient", "other images of this patient are external")  # noqa: PLW2901
-                elif (first := seen.setdefault(outcome.sha256, row.file)) != row.file:
-                    outcome = Unusable("duplicate", f"the same pixels as {first}")  # noqa: PLW2901
             if isinstance(outcome, Unusable):
                 aside.append((row.file, row.findings, outcome.kind, outcome.reason))
                 continue
-            rows.append({**_described(row, outcome, settings), "at": usable.tell()})
+            rows.append({**_described(row, outcome, settings), "file": row.file, "at": usable.tell()})
             usable.write(outcome.pixels.tobytes())
             remarks += [f"{row.file}: {remark}" for remark in outcome.remarks]
+        not_used = unwanted(rows, {row.patient for row in listed if row.split == EXTERNAL and row.patient})
+        for each in (row for row in rows if row["file"] in not_used):
+            why = not_used[each["file"]]
+            aside.append((each["file"], each["findings"], why.kind, why.reason))
+        rows = [row for row in rows if row["file"] not in not_used]
+        aside.sort()
         rejected = pd.DataFrame(aside, columns=REJECTED_COLUMNS)
         _refuse_bad_source(raw, len(listed), rejected, settings)
         table = pd.DataFrame(rows)
@@ -100,7 +99,9 @@ def _described(row: Listed, prepared: Prepared, settings: Preprocess) -> dict[st
         "findings": row.findings,
         "split_wish": row.split,
         "source": row.name,
-        **{name: getattr(row, name) for name in ("view", "age", "sex", "mask")},
+        **{name: getattr(row, name) for name in ("view", "age", "sex")},
+        # Where its own name is not told, its mask's is not either: the table of the raw folder has both.
+        "mask": row.mask if row.name == row.file or not row.mask else f"{row.name}-mask",
         "spacing": f"{float(row.spacing) * window.rows / height:.6g}" if row.spacing else "",
         "boxes": within(window, prepared.rows, prepared.columns, row.boxes),
         "rows": height,

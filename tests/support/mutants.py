@@ -398,9 +398,9 @@ MUTANTS = [
     ),
     Mutant(
         "an external patient's other images are used",
-        "cxr/dataset/pack.py",
-        "if row.patient in external and row.split != EXTERNAL:",
-        "if row.patient is None:",
+        "cxr/dataset/aside.py",
+        'or row["patient"] not in external]',
+        "or True]",
         "tests/dataset/test_pack.py::test_the_other_images_of_an_external_patient_are_set_aside",
     ),
     Mutant(
