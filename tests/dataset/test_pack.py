@@ -184,6 +184,16 @@ def test_the_other_images_of_an_external_patient_are_set_aside(tmp_path):
     assert (packed.table["patient"] == "person2").tolist() == [False, False, True, False, False]
 
 
+def test_a_file_whose_name_is_not_told_has_a_mask_whose_name_is_not_told(tmp_path):
+    pictures = {"A/mueller.png": radiograph(0), "A/open.png": radiograph(1)}
+    masks = {"A/mueller.png": "A/mueller_mask.png", "A/open.png": "A/open_mask.png"}
+    raw = several(tmp_path / "raw", pictures, name={"A/mueller.png": "p00001-0001"}, mask=masks)
+    packed = pack(raw, tmp_path / "pixels.npy", SETTINGS, 1)
+    assert packed.table["source"].tolist() == ["p00001-0001", "A/open.png"]
+    assert packed.table["mask"].tolist() == ["p00001-0001-mask", "A/open_mask.png"]
+    assert "mueller" not in packed.table.to_csv()
+
+
 def test_an_unknown_patients_external_image_says_nothing_of_other_unknown_patients(tmp_path):
     pictures = {f"A/{name}.png": radiograph(seed) for seed, name in enumerate("abc")}
     raw = several(tmp_path / "raw", pictures, split={"A/a.png": "external"}, patient=dict.fromkeys(pictures, ""))
