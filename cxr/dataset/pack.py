@@ -40,7 +40,8 @@ class Packed(NamedTuple):
     """By what became of them, and finding."""
     natives: dict[str, dict[str, Any]]
     """Sizes and shapes of the used files by finding."""
-    remarks: list[str]
+    remarks: list[tuple[str, str]]
+    """Of each, the file and what is to be told of it, in the order of the files."""
 
 
 def pack(raw: Path, pixels: Path, settings: Preprocess, processes: int, cluster: str = "") -> Packed:
@@ -59,7 +60,7 @@ def pack(raw: Path, pixels: Path, settings: Preprocess, processes: int, cluster:
     external = {row.patient for row in listed if row.split == EXTERNAL and row.patient}
     rows: list[dict[str, Any]] = []
     aside: list[tuple[str, str, str, str]] = []
-    remarks: list[str] = []
+    remarks: list[tuple[str, str]] = []
     seen: dict[str, str] = {}
     pixels.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=pixels.parent) as usable:
@@ -77,7 +78,7 @@ def pack(raw: Path, pixels: Path, settings: Preprocess, processes: int, cluster:
                 continue
             rows.append({**_described(row, outcome, settings), "at": usable.tell()})
             usable.write(outcome.pixels.tobytes())
-            remarks += [f"{row.file}: {remark}" for remark in outcome.remarks]
+            remarks += [(row.file, remark) for remark in outcome.remarks]
         rejected = pd.DataFrame(aside, columns=REJECTED_COLUMNS)
         _refuse_bad_source(raw, len(listed), rejected, settings)
         table = pd.DataFrame(rows)
