@@ -5,13 +5,16 @@ if __name__ == "__main__":  # before imports that take seconds, in which nobody 
 
     exit_with_parent()
 
+import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from cxr.dataset.census import ALL
 from cxr.dataset.pack import pack
 from cxr.dataset.packed import Frames
 from cxr.dataset.settings import Preprocess
+from cxr.formats.depth import TOO_FEW
 from cxr.foundation import errors, files, params
 from cxr.foundation.runtime import Runtime
 
@@ -20,7 +23,8 @@ RAW = Path("data/raw")
 PIXELS, TABLE, REJECTED = Path("data/pixels.npy"), Path("data/images.csv"), Path("data/rejected.csv")
 METRICS, CONTACT_SHEET = Path("metrics/preprocess.json"), Path("plots/contact_sheet.png")
 
-REMARKS = 20  # on files, that are printed
+LARGEST = re.compile(r"^values up to [\d,]+, so ")
+"""What differs from file to file in a remark on the depth."""
 
 
 def run(workspace: Path) -> None:
@@ -36,11 +40,23 @@ def run(workspace: Path) -> None:
     files.write_table(workspace / REJECTED, packed.rejected)
     files.write_json(workspace / METRICS, {**packed.counts, "native": packed.natives, "remarks": len(packed.remarks)})
     save(contact_sheet(Frames.opened(workspace / PIXELS, packed.table), packed.table), workspace / CONTACT_SHEET)
-    for remark in packed.remarks[:REMARKS]:
-        print(f"warning: {remark}", file=sys.stderr)
-    if further := packed.remarks[REMARKS:]:
-        print(f"warning: and {len(further)} more such remarks", file=sys.stderr)
+    for warning in told(packed.remarks):
+        print(f"warning: {warning}", file=sys.stderr)
     print("; ".join(f"{what.replace('_', ' ')} {by_finding[ALL]}" for what, by_finding in packed.counts.items()))
+
+
+def told(remarks: Sequence[tuple[str, str]]) -> list[str]:
+    """Return what is told of files, a line each: every file with too few levels, and the others counted by what is remarked.
+
+    `remarks` are those of `Packed`.
+    """
+    few = [f"{file}: {remark}" for file, remark in remarks if remark.endswith(TOO_FEW)]
+    files: dict[str, list[str]] = {}
+    for file, remark in remarks:
+        if not remark.endswith(TOO_FEW):
+            files.setdefault(LARGEST.sub("", remark), []).append(file)
+    counted = [f"{len(of)} files, the first {of[0]}" if len(of) > 1 else of[0] for of in files.values()]
+    return few + [f"{which}: {remark}" for which, remark in zip(counted, files, strict=True)]
 
 
 if __name__ == "__main__":

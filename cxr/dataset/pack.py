@@ -40,7 +40,8 @@ class Packed(NamedTuple):
     """By what became of them, and finding."""
     natives: dict[str, dict[str, Any]]
     """Sizes and shapes of the used files by finding."""
-    remarks: list[str]
+    remarks: list[tuple[str, str]]
+    """Of each, the file and what is to be told of it, in the order of the files."""
 
 
 def pack(raw: Path, pixels: Path, settings: Preprocess, processes: int, cluster: str = "") -> Packed:
@@ -58,7 +59,7 @@ def pack(raw: Path, pixels: Path, settings: Preprocess, processes: int, cluster:
         raise UserError(f"{raw}: no images in it; run the stage download again")
     rows: list[dict[str, Any]] = []
     aside: list[tuple[str, str, str, str]] = []
-    remarks: list[str] = []
+    remarks: list[tuple[str, str]] = []
     pixels.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=pixels.parent) as usable:
         job, files = partial(prepare_file, raw.resolve(), settings), [row.file for row in listed]
@@ -70,7 +71,7 @@ def pack(raw: Path, pixels: Path, settings: Preprocess, processes: int, cluster:
                 continue
             rows.append({**_described(row, outcome, settings), "file": row.file, "at": usable.tell()})
             usable.write(outcome.pixels.tobytes())
-            remarks += [f"{row.file}: {remark}" for remark in outcome.remarks]
+            remarks += [(row.file, remark) for remark in outcome.remarks]
         not_used = unwanted(rows, {row.patient for row in listed if row.split == EXTERNAL and row.patient})
         for each in (row for row in rows if row["file"] in not_used):
             why = not_used[each["file"]]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from cxr.dataset.findings import several
 from cxr.dataset.packed import Frame, Frames
-from cxr.figures.layout import Grey8, Layout
+from cxr.figures.layout import Grey8, Layout, shown_part
 
 SHEET_IMAGES = 40
 SHEET_COLUMNS = 8
@@ -25,11 +25,13 @@ def contact_sheet(images: Frames, table: pd.DataFrame) -> Figure:
 
     Row i of `table`, with columns findings, source (a posix path) and patient, describes image i. Of all findings the images
     are taken at even distances of their rows. Large images are shrunk so that their shorter side has 256 pixels, small ones
-    enlarged by a whole number; the widest makes the columns.
+    enlarged by a whole number; the widest makes the columns. Of strips, as `shown_part` has it, the middle is shown.
     """
     findings = [" ".join(several(text)) for text in table["findings"]]
     chosen = _evenly(findings, SHEET_IMAGES)
-    thumbnails = [_thumbnail(images[index]) for index in chosen]
+    frames = [images[index] for index in chosen]
+    thumbnails = [_thumbnail(frame) for frame in frames]
+    strips = sum(frame.pixels[shown_part(frame.pixels.shape)].shape != frame.pixels.shape for frame in frames)
     height, width = (max(image.shape[axis] for image in thumbnails) for axis in (0, 1))
     unit = min(min(image.shape) for image in thumbnails) / 320
     rows = -(-len(chosen) // SHEET_COLUMNS)
@@ -39,7 +41,8 @@ def contact_sheet(images: Frames, table: pd.DataFrame) -> Figure:
     layout.open(top + rows * pitch + layout.px(36))
 
     counts = ", ".join(f"{count} {name}" for name, count in sorted(Counter(findings).items()))
-    layout.heading("Images that went in", f"{len(chosen)} of {len(table)}: {counts}")
+    told = f". Of {strips} the middle is shown" if strips else ""
+    layout.heading("Images that went in", f"{len(chosen)} of {len(table)}: {counts}{told}")
     for place, (index, thumbnail) in enumerate(zip(chosen, thumbnails, strict=True)):
         row, column = divmod(place, SHEET_COLUMNS)
         image_top = top + row * pitch
@@ -53,10 +56,14 @@ def contact_sheet(images: Frames, table: pd.DataFrame) -> Figure:
 
 
 def _thumbnail(image: Frame) -> Grey8:
-    """Return `image` in 8 bits, its shorter side 256 pixels or, of a smaller one, a multiple of at least 160."""
-    rows, columns = image.pixels.shape
+    """Return `image`, or of a strip the middle, in 8 bits.
+
+    Its shorter side has 256 pixels or, of a smaller one, a multiple of at least 160.
+    """
+    pixels = image.pixels[shown_part(image.pixels.shape)]
+    rows, columns = pixels.shape
     shorter = min(rows, columns)
-    grey = np.rint(image.pixels * (255 / image.white)).astype(np.uint8)
+    grey = np.rint(pixels * (255 / image.white)).astype(np.uint8)
     if shorter > THUMBNAIL:
         shape = round(columns * THUMBNAIL / shorter), round(rows * THUMBNAIL / shorter)
         return np.asarray(Image.fromarray(grey).resize(shape, Image.Resampling.BOX))

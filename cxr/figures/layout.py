@@ -42,6 +42,16 @@ def pixels(figure: Figure) -> Grey8:
 Shape = tuple[int, int]
 """Rows and columns."""
 
+LONGEST = 4
+"""How many times as long as its shorter side the longer side of an image is shown at most: a strip fills the memory."""
+
+
+def shown_part(shape: Shape) -> tuple[slice, slice]:
+    """Return the rows and columns of an image of `shape` that are shown: all, or of a strip those in its middle."""
+    wanted = [min(length, LONGEST * min(shape)) for length in shape]
+    rows, columns = (slice((length - of) // 2, (length - of) // 2 + of) for length, of in zip(shape, wanted, strict=True))
+    return rows, columns
+
 
 class Placed(NamedTuple):
     """An image on the page: `shape` in pixels of the figure, from the upper left corner (`left`, `top`)."""

@@ -15,7 +15,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cxr.figures.layout import Grey8, Layout
+from cxr.figures.layout import Grey8, Layout, Shape, shown_part
 from cxr.superres.methods import BICUBIC, COLOURS, TITLES
 
 # Of `comparison`: pixels a side of a panel and of the detail that it magnifies, and grey levels at the top of its colours.
@@ -55,8 +55,16 @@ def error_panel(
     was asked of the methods. `restored` holds by model (of `methods`) the uint8 (H, W) result, `errors` how far it is from the
     truth (H, W) in grey levels of 255, `scores` its PSNR in dB and its SSIM. The maps are on one scale from 0 to `ceiling`,
     whatever lies above in the top colour. The detail is `inset` pixels a side, or a quarter of the shorter side if that is
-    less, so that it is always magnified.
+    less, so that it is always magnified. Of strips the middle is shown, as `shown_part` has it.
     """
+    whole, low_shape = truth.shape, low.shape
+    part = shown_part(low_shape)
+    if low[part].shape != low_shape:
+        low, scale = low[part], round(max(whole) / max(low_shape))
+        # Not of `truth` itself, so that what is low-resolution lies where it belongs.
+        part = slice(part[0].start * scale, part[0].stop * scale), slice(part[1].start * scale, part[1].stop * scale)
+        truth, restored = truth[part], {model: image[part] for model, image in restored.items()}
+        errors = {model: error[part] for model, error in errors.items()}
     rows, columns = truth.shape
     side = min(inset, min(rows, columns) // 4)
     # Clipped as the maps show them: else a burnt-in letter, whose edges are restored worst, would always be the detail.
@@ -76,7 +84,7 @@ def error_panel(
     layout.heading(
         title,
         f"{task}. Framed, and below magnified x{magnified / magnification:.3g}: the {side} by {side} "
-        "pixels where the errors of the methods differ most.",
+        f"pixels where the errors of the methods differ most{_part_told(truth.shape, whole)}.",
     )
     layout.row_name("image", images_top, height)
     layout.row_name("detail", detail_top, detail)
@@ -91,7 +99,7 @@ def error_panel(
     layout.zoom(layout.grey(low, right, detail_top, square, extent=truth.shape), window, side)
     layout.frame(layout.grey(low, left, maps_top, panel, extent=truth.shape), window, side)
     layout.text("Low-resolution input", left, scores_top, 24, width=width)
-    layout.text(f"{low.shape[1]} by {low.shape[0]} pixels", left, scores_top + layout.px(30), 24, width=width)
+    layout.text(f"{low_shape[1]} by {low_shape[0]} pixels", left, scores_top + layout.px(30), 24, width=width)
 
     for column, (model, image) in enumerate(restored.items(), start=1):
         left = layout.left(column)
@@ -116,11 +124,14 @@ def mean_error_maps(
 
     `means` holds by model (of `methods`) a float (H, W) array in grey levels of 255: the grid to which all images were brought.
     The scale ends at `ceiling` grey levels; if None, at the whole number above all but the highest thousandth of the values.
+    Of strips the middle is shown, as in `error_panel`, but the means are of the whole.
     """
     if ceiling is None:
         highest = np.quantile(np.stack(list(means.values())), 0.999)
         ceiling = max(1.0, float(np.ceil(highest)))
-    rows, columns = next(iter(means.values())).shape
+    whole = next(iter(means.values())).shape
+    part = shown_part(whole)
+    rows, columns = next(iter(means.values()))[part].shape
     magnification = -(-320 // min(rows, columns))
     height, width = panel = rows * magnification, columns * magnification
     layout = Layout(width, len(means), bar=True)
@@ -129,13 +140,14 @@ def mean_error_maps(
     layout.open(below + layout.px(76))
     layout.heading(
         "Mean error maps",
-        f"{task}, mean of |error| over {count} test images, each brought to the median shape, {columns} by {rows} pixels",
+        f"{task}, mean of |error| over {count} test images, each brought to the median shape, {whole[1]} by {whole[0]} pixels"
+        + _part_told((rows, columns), whole),
     )
     norm = Normalize(0, ceiling)
     for column, (model, mean) in enumerate(means.items()):
         left = layout.left(column)
         layout.column_name(TITLES[model], COLOURS[model], left, maps_top)
-        layout.errors(mean, left, maps_top, panel, norm)
+        layout.errors(mean[part], left, maps_top, panel, norm)
         layout.text(f"mean {mean.mean():.3f} grey levels", left, below, 24, width=width)
     layout.colour_bar(norm, maps_top, height)
     return layout.figure
@@ -176,6 +188,13 @@ def comparison(bicubic: Grey8, enhanced: Grey8, model: str, title: str) -> Figur
     layout.errors(difference[window], left, detail_top, SQUARE, norm)
     layout.colour_bar(norm, whole_top, COMPARED, "|difference|, grey levels of 255")
     return layout.figure
+
+
+def _part_told(shown: Shape, whole: Shape) -> str:
+    """Return how much of the `whole` is `shown`, where that is not all."""
+    if shown == whole:
+        return ""
+    return f". Shown are the middle {shown[1]} by {shown[0]} of {whole[1]} by {whole[0]} pixels"
 
 
 def _whole(image: Grey8) -> Grey8:

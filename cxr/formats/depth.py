@@ -13,6 +13,8 @@ DEPTHS = 8, 10, 12, 14, 16
 """Of detectors and of files, in bits."""
 FEW = 64
 """Levels. Fewer are a sign of a radiograph that was cut down on its way."""
+TOO_FEW = f"fewer than {FEW}"
+"""How the remark on such ends."""
 
 
 class Measured(NamedTuple):
@@ -47,7 +49,7 @@ def used(levels: NDArray[Any]) -> int:
 def few(levels: Grey) -> tuple[str, ...]:
     """Return a remark where `levels` has fewer than FEW different values."""
     count = used(levels)
-    return () if count >= FEW else (f"{count} grey {'level' if count == 1 else 'levels'} in use, fewer than {FEW}",)
+    return () if count >= FEW else (f"{count} grey {'level' if count == 1 else 'levels'} in use, {TOO_FEW}",)
 
 
 def measured(found: Opened, path: Path, asked: int | None = None) -> Measured:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cxr.formats.depth import holding
+from cxr.formats.depth import DEPTHS, holding
 
 Curve = npt.NDArray[np.float64]
 Levels = npt.NDArray[np.float32]
@@ -69,15 +69,14 @@ def display(data: Any, seen: tuple[int, int], bits: int | None = None) -> Displa
     """Return how the image of the data set `data` is shown, by the first of its VOI transformations.
 
     A VOI LUT comes before windows (PS3.3, C.11.2: either may be applied). Where there is neither, or it shows nothing, black
-    to white are the values that `bits` hold, or else the depth that holds the stored values there are, `seen` from the least to
-    the greatest.
+    to white are all values of BitsStored, or of `bits`, whatever the image holds: so the exposures of one detector compare.
+    `seen` are the least and the greatest stored value of the image.
     """
     signed, stored_bits = bool(data.PixelRepresentation), int(data.BitsStored)
     least = -(1 << stored_bits - 1) if signed else 0
     stored = np.arange(least, least + (1 << stored_bits), dtype=np.float64)
     place = slice(seen[0] - least, seen[1] - least + 1)
-    depth = min(bits or _depth(seen, signed), stored_bits)
-    values, (low, high) = _modality(data, stored, least >> stored_bits - depth, depth)
+    values, (low, high), unused = _modality(data, stored, seen, bits)
     curve: Curve | None = None
     remarks: tuple[str, ...] = ()
     voi = _voi(data, values)
@@ -87,8 +86,7 @@ def display(data: Any, seen: tuple[int, int], bits: int | None = None) -> Displa
             curve, remarks = None, ("its window or VOI LUT shows black and white alone, and is left out",)
     if curve is None:
         curve = (values - low) / (high - low)
-        if depth < (bits or stored_bits):
-            remarks += (f"values up to {seen[1]:,}, so shown as {depth} bits of {stored_bits}",)
+        remarks += unused
     curve = curve.clip(0, 1)
     # Where both are there, the presentation counts, as dcmtk has it; the standard lets them say the same alone (C.8.11.3).
     shape = _word(data, "PresentationLUTShape")
@@ -97,22 +95,32 @@ def display(data: Any, seen: tuple[int, int], bits: int | None = None) -> Displa
     return Display(least, curve, remarks)
 
 
-def _depth(seen: tuple[int, int], signed: bool) -> int:
-    return holding(max(2 * seen[1], -2 * seen[0] - 1, 0) if signed else seen[1])
+def _modality(
+    data: Any, stored: Curve, seen: tuple[int, int], bits: int | None
+) -> tuple[Curve, tuple[float, float], tuple[str, ...]]:
+    """Return the values of the modality (PS3.3, C.11.1) for the `stored` ones, the ends of their range, and what to say of it.
 
-
-def _modality(data: Any, stored: Curve, least: int, bits: int) -> tuple[Curve, tuple[float, float]]:
-    """Return the values of the modality (PS3.3, C.11.1) for the `stored` ones, and the ends of their range.
-
-    That is what comes of the `bits` from `least` on, or what the depth of a LUT's entries holds.
+    The range is what comes of all stored values there can be, or of those that `bits` hold. Of a LUT it is what the bits in its
+    descriptor hold, as dcmtk has it, or, of the stored values that `bits` hold, the depth that holds what comes of them.
     """
-    table = _table(data, "ModalityLUTSequence", stored[0] < 0)
+    most, signed = int(data.BitsStored), stored[0] < 0
+    largest = max(2 * seen[1], -2 * seen[0] - 1, 0) if signed else seen[1]
+    used, depth = min(holding(largest), most), bits or most
+    least = int(stored[0]) >> most - depth
+    table = _table(data, "ModalityLUTSequence", signed)
     if table:
-        entries, first, _ = table
-        return _looked_up(entries, first, stored), (0.0, float((1 << holding(int(entries.max()))) - 1))
+        entries, first, white = table
+        values = _looked_up(entries, first, stored)
+        declared = max(DEPTHS[0], int(white).bit_length())
+        reached = min(holding(int(values[least - int(stored[0]) :][: 1 << depth].max())), declared)
+        if bits is not None:
+            return values, (0.0, (1 << reached) - 1.0), ()
+        told = f"its modality LUT uses only {reached} of {declared} bits; --bits {used} shows them so"
+        return values, (0.0, (1 << declared) - 1.0), (told,) if reached < declared else ()
     slope, intercept = number(data, "RescaleSlope") or 1.0, number(data, "RescaleIntercept") or 0.0
-    low, high = sorted(slope * end + intercept for end in (least, least + (1 << bits) - 1))
-    return slope * stored + intercept, (low, high)
+    low, high = sorted(slope * end + intercept for end in (least, least + (1 << depth) - 1))
+    told = f"only {used} of {depth} bits are in use; --bits {used} shows them so"
+    return slope * stored + intercept, (low, high), (told,) if used < depth and bits is None else ()
 
 
 def _voi(data: Any, values: Curve) -> Callable[[Curve], Curve] | None:

@@ -155,7 +155,8 @@ def test_images_of_several_shapes_and_depths_are_read_back_as_they_were(tmp_path
 def test_what_is_to_be_told_of_a_file_is_told_with_its_name(tmp_path, monkeypatch):
     with_bits(monkeypatch, {"a": 8}, ["3 pages, of which the first is taken"])
     raw = several(tmp_path / "raw", {"NORMAL/a-1.png": radiograph(1)})
-    assert pack(raw, tmp_path / "pixels.npy", SETTINGS, 1).remarks == ["NORMAL/a-1.png: 3 pages, of which the first is taken"]
+    remarks = pack(raw, tmp_path / "pixels.npy", SETTINGS, 1).remarks
+    assert remarks == [("NORMAL/a-1.png", "3 pages, of which the first is taken")]
 
 
 PEOPLE = {f"{finding}/person{n}_virus_{n}{i}.png": (n, i) for n, finding in ((1, "A"), (2, "B"), (3, "B")) for i in range(2)}
@@ -334,6 +335,28 @@ def test_a_folder_without_its_table_is_told(tmp_path):
 def test_workers_start_without_matplotlib_and_torch():
     code = "import sys, stages.preprocess; sys.exit(bool({'matplotlib', 'torch'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_file_with_few_levels_is_named_and_other_remarks_are_counted(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pictures = {f"NORMAL/a{number:02}.png": radiograph(number, bits=12) for number in range(25)}
+    pictures |= {f"NORMAL/b{number}.png": radiograph(number, bits=10) for number in range(2)}
+    pictures["NORMAL/c.png"] = radiograph(1, bits=14)
+    few = {f"NORMAL/z{number:02}.png": radiograph(number) // 16 * 16 for number in range(22)}
+    several(tmp_path / "data/raw", pictures | few)
+    (tmp_path / "params.yaml").write_text(
+        "preprocess: {frame: whole, size: 16, normalise: none, limit: 99, max_damaged: 0.5, seed: 0}\n"
+        "runtime: {workers: 1, device: cpu, checkpoint_minutes: 5, stall_seconds: 60, retry_minutes: 10, cluster: ''}\n"
+    )
+    stage.run(Path())
+    told = [line.removeprefix("warning: ") for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert told == [
+        *(f"{name}: {len(np.unique(image))} grey levels in use, fewer than 64" for name, image in few.items()),
+        "25 files, the first NORMAL/a00.png: taken as 12 bits of 16",
+        "2 files, the first NORMAL/b0.png: taken as 10 bits of 16",
+        "NORMAL/c.png: taken as 14 bits of 16",
+    ]
+    assert json.loads((tmp_path / "metrics/preprocess.json").read_text())["remarks"] == 22 + 28
 
 
 def test_the_stage_writes_what_the_next_ones_read(tmp_path, capsys, monkeypatch):

@@ -185,6 +185,52 @@ def test_the_error_maps_and_details_of_frames_of_any_shape_are_all_on_the_page(s
     assert bright.max(axis=0) == pytest.approx([row + 24, column + 24], abs=2)
 
 
+@pytest.mark.parametrize("shape", [(128, 8000), (8000, 128), (96, 390)])
+@pytest.mark.parametrize("scale", [2, 4])
+def test_of_a_strip_the_middle_is_shown_and_told(shape, scale):
+    shape = tuple(length // scale * scale for length in shape)
+    truth = random_image(shape)
+    restored = {model: random_image(shape, seed) for seed, model in enumerate(MODELS, start=1)}
+    figure = panel(truth, restored, scale=scale)
+    assert figure.bbox.width * figure.bbox.height < 60e6  # 0.25 GB while it is drawn
+    axis, low = shape.index(max(shape)), truth[::scale, ::scale]
+    begin = (low.shape[axis] - 4 * min(low.shape)) // 2
+
+    def middle(image, factor=1):
+        return image.take(range(begin * factor, (begin + 4 * min(low.shape)) * factor), axis=axis)
+
+    errors = errors_of(truth, restored)
+    wanted = [middle(low), *(middle(image, scale) for image in [truth, *restored.values(), *errors.values()])]
+    images = [image.get_array() for image in figure.axes[0].images]
+    for each in wanted:  # with its detail
+        each = np.stack([each] * 3, axis=-1) if each.dtype == np.uint8 else each  # noqa: PLW2901
+        assert sum(np.array_equal(each, image) for image in images) == 2
+    inside([(each.rows, each.columns) for each in shown(figure, wanted[1]) if each.window[:2] == (0, 0)][:1], figure)
+    rows, columns = wanted[1].shape
+    assert f"most. Shown are the middle {columns} by {rows} of {shape[1]} by {shape[0]} pixels." in texts(figure)
+    assert f"\n{low.shape[1]} by {low.shape[0]} pixels" in texts(figure)
+
+
+@pytest.mark.parametrize("shape", [(100, 200), (200, 100), (96, 384)])
+def test_up_to_four_times_as_long_as_wide_an_image_is_shown_whole(shape):
+    truth = random_image(shape)
+    figures = panel(truth), panels.mean_error_maps({"bicubic": np.ones(shape)}, "x2", 3)
+    assert shown(figures[0], truth)
+    assert "middle" not in "".join(texts(figure) for figure in figures)
+
+
+@pytest.mark.parametrize("shape", [(96, 4000), (4000, 96)])
+def test_mean_error_maps_of_strips_show_the_middle_and_the_mean_of_all(shape):
+    mean = np.random.default_rng(0).random(shape)
+    mean[:48, :48] = 90
+    figure = panels.mean_error_maps({"bicubic": mean}, "x2", 3, ceiling=2)
+    assert figure.bbox.width * figure.bbox.height < 60e6
+    middle = mean[:, 1808:2192] if shape[0] == 96 else mean[1808:2192]
+    assert len(shown(figure, middle)) == 1
+    assert f"{mean.mean():.3f} grey levels" in texts(figure)
+    assert f"{shape[1]} by {shape[0]} pixels. Shown are the middle {middle.shape[1]} by {middle.shape[0]} of" in texts(figure)
+
+
 def test_detail_is_the_window_magnified():
     truth = random_image(160)
     blurred = truth.copy()
@@ -330,6 +376,17 @@ def test_contact_sheet_shows_each_image_whole_in_its_own_proportions():
     places += [(slice(int(height - box.y1) + 1, int(height - box.y0)), slice(int(box.x0) + 1, int(box.x1))) for box in labels]
     inside(places, figure)
     assert sum(text.get_text() == "NORMAL NODULE" for text in figure.texts) == len(images)
+
+
+def test_contact_sheet_shows_the_middle_of_strips_and_tells_so():
+    images = [random_image((64, 4000), 1), random_image((4000, 64), 2), random_image((64, 80), 3)]
+    table = pd.DataFrame({"findings": ["NORMAL"] * 3, "source": ["a", "b", "c"], "patient": ["a", "b", "c"]})
+    figure = contact_sheet.contact_sheet(Frames.of(images), table)
+    assert figure.bbox.width * figure.bbox.height < 60e6
+    for image in (images[0][:, 1872:2128], images[1][1872:2128], images[2]):
+        assert len(shown(figure, image.repeat(3, axis=0).repeat(3, axis=1))) == 1
+    assert "3 of 3: 3 NORMAL. Of 2 the middle is shown" in texts(figure)
+    assert "middle" not in texts(contact_sheet.contact_sheet(Frames.of(images[2:]), table[2:]))
 
 
 @pytest.mark.parametrize("bits", [10, 12, 16])

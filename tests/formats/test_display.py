@@ -1,5 +1,6 @@
 """What a reader sees of stored values: by the standard's formulas, worked out by hand, and by dcmtk."""
 
+import itertools
 import shutil
 import subprocess
 
@@ -82,6 +83,14 @@ def by_hand(name, stored, photometric):
     return 1 - y if shape == "INVERSE" else y
 
 
+def by_dcmtk(path, *options):
+    """Return what dcmtk shows of `path`, 0 black and 1 white."""
+    pgm = path.with_name("shown.pgm")
+    subprocess.run(["dcm2pnm", "+opn", "16", *options, path, pgm], check=True)
+    words = " ".join(line for line in pgm.read_text().splitlines() if not line.startswith("#")).split()
+    return np.array(words[4:], float).reshape(int(words[2]), int(words[1])) / 65535
+
+
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
 @pytest.mark.parametrize("name", CASES)
 def test_what_is_seen_is_what_the_standard_says(tmp_path, name, photometric):
@@ -98,12 +107,8 @@ def test_what_is_seen_is_what_the_standard_says(tmp_path, name, photometric):
 def test_what_is_seen_is_what_dcmtk_shows(tmp_path, name, photometric):
     more, options = CASES[name]
     path = save(dataset(values(), photometric=photometric, **more), tmp_path / "a")
-    subprocess.run(["dcm2pnm", "+opn", "16", *options, path, tmp_path / "a.pgm"], check=True)
-    lines = [line for line in (tmp_path / "a.pgm").read_text().splitlines() if not line.startswith("#")]
-    words = " ".join(lines).split()
-    shown = np.array(words[4:], float).reshape(values().shape) / 65535
     # dcmtk rounds down, to 65,536 steps or to the 4,096 of a LUT or of the stored values.
-    assert np.abs(dicom.read(path).levels() - shown).max() <= 1.001 / 4095
+    assert np.abs(dicom.read(path).levels() - by_dcmtk(path, *options)).max() <= 1.001 / 4095
 
 
 def test_the_first_entry_of_a_lut_is_signed_where_values_are(tmp_path):
@@ -113,21 +118,103 @@ def test_the_first_entry_of_a_lut_is_signed_where_values_are(tmp_path):
     assert np.abs(dicom.read(path).levels() - expected).max() < 1e-6
 
 
-@pytest.mark.parametrize(("largest", "bits"), [(900, 10), (4095, 12), (60000, 16)])
-def test_without_a_window_the_depth_that_was_measured_is_shown(tmp_path, largest, bits):
-    stored = np.linspace(0, largest, 300).round().astype(int).reshape(20, 15)
-    pixels, found, remarks = read(save(dataset(stored, 16), tmp_path / "a"))
-    assert found == 16
-    assert np.array_equal(pixels, np.rint(stored * (65535 / ((1 << bits) - 1))))
-    assert remarks == ((f"values up to {largest:,}, so shown as {bits} bits of 16",) if bits < 16 else ())
+DECLARED = {
+    "nothing": {},
+    "rescaled": {"RescaleSlope": 2, "RescaleIntercept": -100},
+    "negative slope": {"RescaleSlope": -1, "RescaleIntercept": 900},
+    "modality LUT": {},
+    "inverse": {"PresentationLUTShape": "INVERSE"},
+}
+declared = pytest.mark.parametrize(
+    ("name", "bits", "signed", "photometric", "part"),
+    [
+        each
+        for each in itertools.product(DECLARED, (8, 10, 12, 16), (False, True), ("MONOCHROME1", "MONOCHROME2"), (1, 4, 100))
+        if each[:2] != ("modality LUT", 16)
+    ],
+)
 
 
-def test_a_modality_lut_is_shown_over_the_depth_of_its_entries(tmp_path):
-    # As CR readers write it: 16 bits in the descriptor, of which the entries use 10.
+def of_declared_depth(path, name, bits, signed, photometric, part):
+    """Save an image that uses a `part` of its values, without VOI transformation; return what is seen of it."""
+    least, most = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+    stored = np.linspace(least // part, most // part, 300).round().astype(int).reshape(20, 15)
+    fraction, more = (stored - least) / (most - least), DECLARED[name]
+    if name == "modality LUT":  # as CR readers write it: 16 bits in the descriptor, of which the entries use fewer
+        entries = (np.arange(1 << bits) ** 2 / (1 << bits)).astype(int)
+        fraction, more = entries[stored - least] / 65535, {"ModalityLUTSequence": table(entries, least, 16)}
+    if name == "negative slope":
+        fraction = 1 - fraction
+    save(dataset(stored, bits, signed, photometric, **more), path)
+    return 1 - fraction if name == "inverse" or photometric == "MONOCHROME1" else fraction
+
+
+@declared
+def test_without_a_window_the_declared_depth_is_shown(tmp_path, name, bits, signed, photometric, part):
+    expected = of_declared_depth(tmp_path / "a", name, bits, signed, photometric, part)
+    assert np.abs(dicom.read(tmp_path / "a").levels() - expected).max() < 1e-6
+    assert read(tmp_path / "a").bits == bits
+
+
+@pytest.mark.skipif(not shutil.which("dcm2pnm"), reason="dcmtk is missing")
+@declared
+def test_without_a_window_is_seen_what_dcmtk_shows(tmp_path, name, bits, signed, photometric, part):
+    of_declared_depth(tmp_path / "a", name, bits, signed, photometric, part)
+    # dcmtk parts its range in as many steps as it has values, of which the brightest falls one short of white.
+    assert np.abs(dicom.read(tmp_path / "a").levels() - by_dcmtk(tmp_path / "a")).max() <= 1.001 / ((1 << bits) - 1)
+
+
+def test_exposures_of_one_detector_keep_their_relation(tmp_path):
+    seen = []
+    for name, largest in (("a", 3998), ("b", 999)):
+        stored = np.linspace(0, largest, 300).round().astype(int).reshape(20, 15)
+        seen.append(read(save(dataset(stored), tmp_path / name)).pixels.max())
+    assert seen == [3998, 999]
+
+
+@pytest.mark.parametrize(
+    ("least", "largest", "signed", "told"),
+    [
+        (0, 999, False, "only 10 of 12 bits are in use; --bits 10 shows them so"),
+        (0, 4095, False, None),
+        (0, 1024, False, None),
+        (0, 255, False, "only 8 of 12 bits are in use; --bits 8 shows them so"),
+        (-500, 100, True, "only 10 of 12 bits are in use; --bits 10 shows them so"),
+        (-513, 100, True, None),
+    ],
+)
+def test_bits_that_are_not_in_use_are_told_and_left_out_when_asked_for(tmp_path, least, largest, signed, told):
+    stored = np.linspace(least, largest, 300).round().astype(int).reshape(20, 15)
+    path = save(dataset(stored, signed=signed), tmp_path / "a")
+    assert read(path).remarks == ((told,) if told else ())
+    bits = int(told.split()[1]) if told else 12
+    pixels, found, remarks = read(path, bits)
+    assert (found, remarks) == (bits, ())
+    assert np.array_equal(pixels, stored + (1 << bits - 1) * signed)
+
+
+def test_a_window_says_what_is_seen_whatever_bits_are_in_use(tmp_path):
+    path = save(dataset(values(8).astype(int), 12, WindowCenter=128, WindowWidth=256), tmp_path / "a")
+    assert read(path).remarks == ()
+
+
+def test_bits_that_a_modality_lut_does_not_use_are_told_and_left_out_when_asked_for(tmp_path):
     entries = (np.arange(1024) ** 2 / 1023).astype(int)
     stored = values(10)
     path = save(dataset(stored, 10, ModalityLUTSequence=table(entries, bits=16)), tmp_path / "a")
-    assert np.array_equal(read(path).pixels, entries[stored])
+    pixels, _, remarks = read(path)
+    assert np.array_equal(pixels, np.rint(entries[stored] * (1023 / 65535)))
+    assert remarks[0] == "its modality LUT uses only 10 of 16 bits; --bits 10 shows them so"
+    pixels, _, remarks = read(path, 10)
+    assert np.array_equal(pixels, entries[stored])
+    assert remarks == ()
+
+
+@pytest.mark.parametrize(("bits", "entries", "white"), [(8, 1023, 1023), (11, 1500, 2047), (10, 0, 1023), (2, 0, 255)])
+def test_the_range_of_a_modality_lut_holds_its_entries(tmp_path, bits, entries, white):
+    lut = np.linspace(0, entries, 4096).astype(int)
+    path = save(dataset(values(), ModalityLUTSequence=table(lut, bits=bits)), tmp_path / "a")
+    assert np.abs(dicom.read(path).levels() - lut[values()] / white).max() < 1e-6
 
 
 @pytest.mark.parametrize("more", [{"WindowCenter": 90000, "WindowWidth": 10}, {"WindowCenter": 9, "WindowWidth": 1}])
@@ -165,8 +252,7 @@ def test_padding_is_black_and_no_part_of_the_range(tmp_path, photometric, syntax
     assert np.array_equal(radiograph.padding, np.arange(20) < 5 + np.zeros((24, 1)))
     shown = radiograph.levels()
     assert (shown[:, :5] == 0).all()
-    low, white = (-2048, 4095) if signed else (0, 1023)  # the depths that hold the image without the padding
-    fraction = (image - low) / white
+    fraction = (image - (-2048 if signed else 0)) / 4095
     expected = 1 - fraction if photometric == "MONOCHROME1" else fraction
     assert np.abs(shown - expected)[:, 5:].max() < 1e-6
 
