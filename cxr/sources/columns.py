@@ -90,7 +90,7 @@ def merged(one: Row, other: Row, where: str) -> Row:
 class _Reader:
     def __init__(self, present: list[str], where: str, settings: Download) -> None:
         self.present, self.where, self.columns = present, where, settings.columns
-        self.meanings = {str(value): finding for value, finding in settings.findings.items()}
+        self.meanings = settings.meanings
         self.odd: dict[str, Counter[str]] = {"split": Counter(), "spacing": Counter(), "age": Counter()}
 
     def row(self, cells: Mapping[str, str]) -> Row:

@@ -47,14 +47,14 @@ def describe(folder: Path, taken: Sequence[Taken], settings: Download) -> list[D
     ]
     known = whose.resolve(files, settings.patient)
     return [
-        Described(_listed(folder, each, head, patient, name if dicom else each.target, "findings" in settings.columns), way)
+        Described(_listed(folder, each, head, patient, name if dicom else each.target, settings), way)
         for each, (dicom, head), (patient, way, name) in zip(taken, headers, known, strict=True)
     ]
 
 
-def _listed(folder: Path, each: Taken, head: Header | None, patient: str, name: str, by_table: bool) -> Listed:
+def _listed(folder: Path, each: Taken, head: Header | None, patient: str, name: str, settings: Download) -> Listed:
     row = each.row or columns.Row(each.origin)
-    found = row.findings if by_table else [findings.spelled(each.klass)] if each.klass else []
+    found = row.findings if "findings" in settings.columns else findings.of_folder(each.klass, settings.meanings)
     return Listed(
         file=each.target,
         name=name,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from cxr.formats.header import begins_dicom
 from cxr.foundation.errors import UserError
 from cxr.sources import columns, layout, places, whose, zips
 from cxr.sources import table as listing
@@ -47,7 +48,7 @@ def fetch(source: Path, folder: Path, settings: Download) -> Fetched:
     with places.opened(source, folder) as place:
         if not place.images:
             raise UserError(f"{source}: no images in it (DICOM, {', '.join(places.IMAGE_SUFFIXES)}); give radiographs")
-        taken, masks = _by_table(place, settings, notes) if settings.table else _by_folders(place)
+        taken, masks = _by_table(place, settings, notes) if settings.table else _by_folders(place, settings, notes)
         everything = dict(sorted({**taken, **masks}.items()))
         place.check(list(everything), folder)
         shelf = _Shelf(source, folder)
@@ -82,19 +83,31 @@ def survey(folder: Path) -> Fetched:
     return _fetched(described, dict.fromkeys(LEFT_OUT, 0), digest.hexdigest(), [])
 
 
-def _by_folders(place: places.Place) -> tuple[dict[int, Taken], dict[int, Taken]]:
+def _by_folders(place: places.Place, settings: Download, notes: list[str]) -> tuple[dict[int, Taken], dict[int, Taken]]:
     """Return the images of `place` that are no masks, by their indices, with their classes; and no masks."""
     chosen = [(index, path) for index, path in enumerate(place.images) if not layout.is_mask(path)]
     if not chosen:
         raise UserError(f"{place.source}: {len(place.images)} masks and no radiographs in it; give radiographs")
     shared = layout.common([path for _, path in chosen])
-    classes = layout.classes([path for _, path in chosen])
+    classes = _classes([path for _, path in chosen], shared, settings, notes)
     taken = {}
     for index, path in chosen:
         klass, nearest = classes[path]
-        by_class = nearest and PurePosixPath(path).suffix.lower() in places.IMAGE_SUFFIXES
+        named = nearest and PurePosixPath(path).suffix.lower() in places.IMAGE_SUFFIXES
+        by_class = named and not begins_dicom(place.head(index))
         taken[index] = Taken(path, f"{klass}/{PurePosixPath(path).name}" if by_class else _below(path, shared), klass)
     return taken, {}
+
+
+def _classes(paths: Sequence[str], shared: int, settings: Download, notes: list[str]) -> dict[str, tuple[str, bool]]:
+    """Return `layout.classes` of `paths`; a note tells of folders that may be classes, and are none."""
+    classes = layout.classes(paths, settings.meanings)
+    unknown = Counter("" if classes[path][0] else layout.unknown(path, shared) for path in paths)
+    del unknown[""]
+    if unknown and "findings" not in settings.columns:
+        many = f"{sum(unknown.values())} images lie in {len(unknown)} folders whose names are no known findings"
+        notes.append(f'{many}, such as {min(unknown)!r}; if they are, download.findings takes them: {{"FOLDER": FINDING}}')
+    return classes
 
 
 def _by_table(place: places.Place, settings: Download, notes: list[str]) -> tuple[dict[int, Taken], dict[int, Taken]]:
@@ -123,7 +136,7 @@ def _by_table(place: places.Place, settings: Download, notes: list[str]) -> tupl
         raise UserError(f"{where}: none of {len(read.rows)} rows names a radiograph that is there; see download.columns.file")
     masks = {row.mask for row in rows.values() if row.mask} - set(rows)
     shared = layout.common([*rows, *masks])
-    classes = layout.classes(list(rows))
+    classes = _classes(list(rows), shared, settings, notes)
     numbers = {path: number for number, path in reversed(list(enumerate(place.images)))}
     taken = {
         numbers[path]: Taken(path, _below(path, shared), classes[path][0], row, _below(row.mask, shared) if row.mask else "")

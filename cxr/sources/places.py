@@ -36,6 +36,10 @@ class Place(ABC):
         """Return the bytes of the image of this index."""
 
     @abstractmethod
+    def head(self, image: int) -> bytes:
+        """Return the first BEGINNING bytes of the image of this index. Raises UserError when they cannot be read."""
+
+    @abstractmethod
     def chunks(self, image: int, bar: Any) -> Iterator[bytes]:
         """Yield the bytes of the image of this index and move `bar` on. Raises UserError when they cannot be read."""
 
@@ -81,6 +85,9 @@ class _Folder(Place):
         with self._reading(path), (self.source / path).open("rb") as file:
             return file.read(BEGINNING)
 
+    def head(self, image: int) -> bytes:
+        return self._head(self.images[image])
+
     def size(self, image: int) -> int:
         return (self.source / self.images[image]).stat().st_size
 
@@ -124,6 +131,9 @@ class _Zip(Place):
         self._refuse_encrypted(entry)
         with self._reading(entry), self.archive.open(entry) as file:
             return file.read(BEGINNING)
+
+    def head(self, image: int) -> bytes:
+        return self._head(self.entries[image])
 
     def size(self, image: int) -> int:
         return self.entries[image].file_size

@@ -85,11 +85,41 @@ def test_a_folders_hash_is_of_what_sha256sum_prints_and_blind_to_litter(tmp_path
     assert fetch(source, tmp_path / "renamed").sha256 != expected
 
 
-def test_any_class_names_every_suffix_and_windows_separators(tmp_path):
+def test_every_suffix_and_windows_separators(tmp_path):
     names = ["a.jpg", "b.jpeg", "c.png", "d.tif", "e.TIFF", "f.Bmp"]
-    entries = [(f"xrays\\{'odd' if i % 2 else 'even'}\\{name}", name.encode()) for i, name in enumerate(names)]
-    assert fetch(make_zip(tmp_path / "w.zip", entries), tmp_path / "raw").images == {"even": 3, "odd": 3}
-    assert taken(tmp_path / "raw")["odd/b.jpeg"] == b"b.jpeg"
+    entries = [(f"xrays\\{'COVID' if i % 2 else 'mass'}\\{name}", name.encode()) for i, name in enumerate(names)]
+    assert fetch(make_zip(tmp_path / "w.zip", entries), tmp_path / "raw").images == {"COVID": 3, "mass": 3}
+    assert taken(tmp_path / "raw")["COVID/b.jpeg"] == b"b.jpeg"
+
+
+def people(pack, path):
+    names = [f"{who}/{i}.png" for who in ("Mueller Hans", "Schmidt Eva") for i in range(2)]
+    return pack(path, [*((name, name.encode()) for name in names), ("Schmidt Eva/NORMAL/x.png", b"x")])
+
+
+@pytest.mark.parametrize("pack", [make_zip, make_folder])
+def test_names_of_people_do_not_become_findings(tmp_path, pack):
+    fetched = fetch(people(pack, tmp_path / "source"), tmp_path / "raw")
+    assert fetched.images == {"NORMAL": 1, "unknown": 4}
+    assert fetched.notes[0] == (
+        "4 images lie in 2 folders whose names are no known findings, such as 'Mueller Hans'; if they are, "
+        'download.findings takes them: {"FOLDER": FINDING}'
+    )
+    assert "Schmidt" not in str(fetched)
+
+
+def test_folders_that_the_user_lists_are_findings(tmp_path):
+    source = people(make_folder, tmp_path / "source")
+    fetched = fetch(source, tmp_path / "raw", findings={"Mueller Hans": "TB|Mass", "*": "NODULE"})
+    assert fetched.images == {"Mass|TUBERCULOSIS": 2, "NORMAL": 1, "unknown": 2}
+    assert "2 images lie in 1 folders" in fetched.notes[0]
+
+
+def test_dicom_that_is_called_png_is_dicom(tmp_path):
+    for who in ("Doe", "Roe"):
+        dicom(tmp_path / "source" / who / "NORMAL/1.png", PatientID=who, PatientName=who)
+    assert fetch(tmp_path / "source", tmp_path / "raw").images == {"NORMAL": 2}
+    assert sorted(row.name for row in listed(tmp_path / "raw").values()) == ["p00001-0001", "p00002-0001"]
 
 
 @pytest.mark.parametrize("other", ["a.jpeg", "A.JPEG"])  # some file systems hold only one of the latter two
@@ -227,11 +257,11 @@ def test_images_of_no_class_keep_their_path_below_common_folders_and_are_counted
         ("set/train/patient00001/study2/view1_frontal.jpg", b"2"),
         ("set/train/patient00002/study1/view1_frontal.jpg", b"3"),
         ("set/scan.jfif", b"4"),
-        ("set/odd/x.png", b"5"),
+        ("set/COVID/x.png", b"5"),
     ]
     fetched = fetch(pack(tmp_path / "source", entries), tmp_path / "raw")
     assert taken(tmp_path / "raw") == {name.removeprefix("set/"): content for name, content in entries}
-    assert fetched.images == {"odd": 1, "unknown": 4}
+    assert fetched.images == {"COVID": 1, "unknown": 4}
     assert fetched.patients == {"table": 0, "expression": 0, "header": 0, "name": 2, "none": 2}
     assert fetched.notes == [
         "4 of 5 images have no finding: no folder and no table names one",
