@@ -33,21 +33,23 @@ class Described(NamedTuple):
     way: whose.Way
 
 
-def describe(folder: Path, taken: Sequence[Taken], settings: Download) -> list[Described]:
+def describe(folder: Path, taken: Sequence[Taken], settings: Download, notes: list[str]) -> list[Described]:
     """Return the rows of the table for the images `taken`, which lie in `folder`, in the order of their targets.
 
-    Of an image a table knows more than its header, and that more than its folders. Raises UserError for a box that does not
-    lie in its frame.
+    Of an image a table knows more than its header, and that more than its folders. What is to be told goes to `notes`. Raises
+    UserError for a box that does not lie in its frame.
     """
     taken = sorted(taken, key=lambda each: each.target)
     headers = [_header(folder / each.target) for each in taken]
     files = [
-        whose.File(each.origin, each.row.patient if each.row else "", head.patient if head else "", dicom)
+        whose.File(each.origin, each.row.patient if each.row else "", head.patients if head else (), dicom)
         for each, (dicom, head) in zip(taken, headers, strict=True)
     ]
     known = whose.resolve(files, settings.patient)
+    if nobody := sum(bool(head and head.placeholder and not head.patients) for _, head in headers):
+        notes.append(f"{nobody} of {len(taken)} images have a DICOM header with a word such as ANONYMOUS for a patient")
     return [
-        Described(_listed(folder, each, head, patient, name if dicom else each.target, settings), way)
+        Described(_listed(folder, each, head, patient, name or each.target, settings), way)
         for each, (dicom, head), (patient, way, name) in zip(taken, headers, known, strict=True)
     ]
 

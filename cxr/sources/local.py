@@ -67,7 +67,7 @@ def fetch(source: Path, folder: Path, settings: Download) -> Fetched:
             "masks": 0 if settings.table else aside,
             "not_in_table": aside if settings.table else 0,
         }
-    described = describe(folder, kept, settings)
+    described = describe(folder, kept, settings, notes)
     listing.write(folder, [listed for listed, _ in described])
     return _fetched(described, left_out, digest.hexdigest() if source.is_dir() else zips.sha256(source), notes)
 

@@ -94,23 +94,33 @@ def original(path: str) -> str:
     return _unmarked(_NUMBERED, path)
 
 
-def copies(paths: Iterable[str]) -> dict[str, str]:
-    """Return a patient's name, `file` and the original's stem, for each of `paths` that is a copy, and for the original.
+def copies(paths: Iterable[str]) -> dict[str, list[str]]:
+    """Return names for the patient, `file` and the original's stem, for each of `paths` that is a copy, and for the original.
 
     A number in brackets alone makes a copy only where the file without it is there as well: `chest (1)` to `chest (500)` are
-    what Windows makes of files that are renamed at once. Folders do not count, since copies are often kept apart.
+    what Windows makes of files that are renamed at once. Folders do not count, since copies are often kept apart; but files of
+    one folder and one name, such as a DICOM file and its preview, show one patient.
 
     >>> copies(["a/x.png", "b/x (1).png", "y (1).png", "y (2).png", "z_aug0.png", "z_aug1.png"])
-    {'a/x.png': 'file x', 'b/x (1).png': 'file x', 'z_aug0.png': 'file z', 'z_aug1.png': 'file z'}
+    {'a/x.png': ['file x'], 'b/x (1).png': ['file x'], 'z_aug0.png': ['file z'], 'z_aug1.png': ['file z']}
+    >>> copies(["a/y.dcm", "a/y.jpg", "b/y.jpg"])
+    {'a/y.dcm': ['file a/y'], 'a/y.jpg': ['file a/y']}
     """
     groups: dict[str, list[str]] = defaultdict(list)
+    twins: dict[str, list[str]] = defaultdict(list)
     paths = list(dict.fromkeys(paths))
     whole = {stem(path) for path in paths}
     for path in paths:
         group = original(path)
         groups[group if group in whole else _unmarked(None, path)].append(path)
-    several = {group: members for group, members in groups.items() if len({stem(path) for path in members}) > 1}
-    return {path: f"file {group}" for group, members in several.items() for path in members}
+        twins[(PurePosixPath(path).parent / stem(path)).as_posix()].append(path)
+    several = [(group, members) for group, members in groups.items() if len({stem(path) for path in members}) > 1]
+    several += [(twin, members) for twin, members in twins.items() if len(members) > 1]
+    names: dict[str, list[str]] = defaultdict(list)
+    for group, members in several:
+        for path in members:
+            names[path].append(f"file {group}")
+    return dict(names)
 
 
 def _unmarked(numbered: re.Pattern[str] | None, path: str) -> str:

@@ -274,7 +274,7 @@ def test_dicom_is_known_by_its_content_whatever_its_name(tmp_path, zipped):
     names = ["1.2.840.10/1.2.3", "1.2.840.10/1.2.4.dcm", "1.2.840.11/IM000001", "1.2.840.11/photo.txt"]
     people = ["Doe", "Doe", "Roe", "Doe"]
     source = tmp_path / "source"
-    contents = {name: dicom(source / name, PatientID=who) for name, who in zip(names, people, strict=True)}
+    contents = {name: dicom(source / name, PatientID=who, PatientName=who) for name, who in zip(names, people, strict=True)}
     dicom(source / "DICOMDIR")
     for name in ("1.2.840.10/without_preamble.dcm", "1.2.840.12/1.2.5"):
         contents[name] = contents["1.2.840.10/1.2.3"][132:]
@@ -296,7 +296,7 @@ def test_dicom_is_known_by_its_content_whatever_its_name(tmp_path, zipped):
 
 def test_a_header_says_who_and_how_and_nothing_identifying_is_copied(tmp_path):
     dicom(tmp_path / "source/NORMAL/1.2.3", PatientSex="F", PatientAge="058Y", ViewPosition="PA", PixelSpacing=[0.2, 0.2])
-    dicom(tmp_path / "source/NORMAL/1.2.4", PatientID="")
+    dicom(tmp_path / "source/NORMAL/1.2.4", PatientID="", PatientName="")
     (tmp_path / "source/NORMAL/broken.dcm").write_bytes(b"no DICOM")
     fetch(tmp_path / "source", tmp_path / "raw")
     first = listed(tmp_path / "raw")["1.2.3"]
@@ -457,6 +457,14 @@ def test_an_image_with_the_name_of_a_folder_is_named(tmp_path):
 def test_equal_sources_give_equal_bytes(tmp_path):
     for name in ("first", "second"):
         for i in range(3):
-            dicom(tmp_path / name / f"1.2.{i}", PatientID=f"{i % 2}")
+            dicom(tmp_path / name / f"1.2.{i}", PatientID=f"{i % 2}", PatientName="")
         fetch(tmp_path / name, tmp_path / f"raw of {name}")
     assert (tmp_path / "raw of first/table.csv").read_bytes() == (tmp_path / "raw of second/table.csv").read_bytes()
+
+
+def test_headers_that_name_only_placeholders_join_nobody_and_are_told(tmp_path):
+    for i in range(3):
+        dicom(tmp_path / f"source/1.2.{i}", PatientID="ANON" if i else "7", PatientName="Anonymous")
+    fetched = fetch(tmp_path / "source", tmp_path / "raw")
+    assert (fetched.patients["header"], fetched.patients["none"]) == (1, 2)
+    assert fetched.notes[0] == "2 of 3 images have a DICOM header with a word such as ANONYMOUS for a patient"
