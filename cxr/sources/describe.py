@@ -27,17 +27,20 @@ class Taken(NamedTuple):
 
 
 class Described(NamedTuple):
-    """A row of the table, and how its patient is known."""
+    """A row of the table, how its patient is known, and whether one of the rows `missing` is of the same one."""
 
     listed: Listed
     way: whose.Way
+    missed: bool = False
 
 
-def describe(folder: Path, taken: Sequence[Taken], settings: Download, notes: list[str]) -> list[Described]:
+def describe(
+    folder: Path, taken: Sequence[Taken], settings: Download, notes: list[str], missing: Sequence[columns.Row] = ()
+) -> list[Described]:
     """Return the rows of the table for the images `taken`, which lie in `folder`, in the order of their targets.
 
-    Of an image a table knows more than its header, and that more than its folders. What is to be told goes to `notes`. Raises
-    UserError for a box that does not lie in its frame.
+    Of an image a table knows more than its header, and that more than its folders. `missing` are rows of a table whose images
+    are not there. What is to be told goes to `notes`. Raises UserError for a box that does not lie in its frame.
     """
     taken = sorted(taken, key=lambda each: each.target)
     headers = [_header(folder / each.target) for each in taken]
@@ -45,13 +48,26 @@ def describe(folder: Path, taken: Sequence[Taken], settings: Download, notes: li
         whose.File(each.origin, each.row.patient if each.row else "", head.patients if head else (), dicom)
         for each, (dicom, head) in zip(taken, headers, strict=True)
     ]
+    files += [whose.File(row.file.replace("\\", "/"), row.patient) for row in missing]
     known = whose.resolve(files, settings.patient)
+    missed = {patient for patient, _, _ in known[len(taken) :] if patient}
     if nobody := sum(bool(head and head.placeholder and not head.patients) for _, head in headers):
         notes.append(f"{nobody} of {len(taken)} images have a DICOM header with a word such as ANONYMOUS for a patient")
     return [
-        Described(_listed(folder, each, head, patient, name or each.target, settings), way)
-        for each, (dicom, head), (patient, way, name) in zip(taken, headers, known, strict=True)
+        Described(_listed(folder, each, head, patient, name or each.target, settings), way, patient in missed)
+        for each, (dicom, head), (patient, way, name) in zip(taken, headers, known, strict=False)
     ]
+
+
+def without_external(described: Sequence[Described]) -> tuple[list[Described], list[Listed]]:
+    """Return `described` without what must not be used, which comes second.
+
+    A patient is external as a whole. Where the image that makes him so is missing, his others, which are not external
+    themselves, can neither be trained on nor stand for it.
+    """
+    torn = [each.listed for each in described if each.missed and each.listed.split != "external"]
+    gone = {listed.file for listed in torn}
+    return [each for each in described if each.listed.file not in gone], torn
 
 
 def _listed(folder: Path, each: Taken, head: Header | None, patient: str, name: str, settings: Download) -> Listed:

@@ -61,7 +61,7 @@ def test_kaggles_zip_gives_each_image_once_with_its_name_and_bytes(tmp_path):
     fetched = fetch(source, tmp_path / "raw")
     assert taken(tmp_path / "raw") == WANTED
     assert fetched.images == {"NORMAL": 2, "PNEUMONIA": 2}
-    assert fetched.left_out == {"copies": 3, "no_image": 5, "masks": 0, "not_in_table": 0}
+    assert fetched.left_out == {"copies": 3, "no_image": 5, "masks": 0, "not_in_table": 0, "external": 0}
     assert fetched.sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
 
 
@@ -70,7 +70,7 @@ def test_a_folder_gives_what_a_zip_of_it_gives(tmp_path):
     fetched = fetch(source, tmp_path / "raw")
     assert taken(tmp_path / "raw") == WANTED
     assert fetched.images == {"NORMAL": 2, "PNEUMONIA": 2}
-    assert fetched.left_out == {"copies": 3, "no_image": 5, "masks": 0, "not_in_table": 0}
+    assert fetched.left_out == {"copies": 3, "no_image": 5, "masks": 0, "not_in_table": 0, "external": 0}
 
 
 def test_a_folders_hash_is_of_what_sha256sum_prints_and_blind_to_litter(tmp_path):
@@ -349,7 +349,7 @@ def test_a_table_says_which_images_and_what_of_them(tmp_path, pack):
     )
     assert (rows[images[1]].findings, rows[images[1]].split, rows[images[2]].split) == ("NORMAL", "train", "")
     assert fetched.images == {"Effusion|NODULE": 1, "NORMAL": 1, "PNEUMONIA": 1}
-    assert fetched.left_out == {"copies": 0, "no_image": 0, "masks": 0, "not_in_table": 1}
+    assert fetched.left_out == {"copies": 0, "no_image": 0, "masks": 0, "not_in_table": 1, "external": 0}
     assert fetched.patients["table"] == 2
     where = f"{source}: nih/Data_Entry.csv"
     assert fetched.notes == [
@@ -399,7 +399,7 @@ def test_masks_of_a_table_lie_beside_the_radiographs_and_are_none(tmp_path):
         ("images/y.png", "", "NORMAL"),
     ]
     assert (tmp_path / "raw/masks/x.png").read_bytes() == b"masks/x.png"
-    assert fetched.left_out == {"copies": 0, "no_image": 0, "masks": 0, "not_in_table": 0}
+    assert fetched.left_out == {"copies": 0, "no_image": 0, "masks": 0, "not_in_table": 0, "external": 0}
     assert fetched.notes[0].endswith("1 rows name a mask that is not there, the first 'masks/gone.png'")
 
 
@@ -422,7 +422,7 @@ def test_masks_are_left_out_where_no_table_names_them(tmp_path):
         ("t.csv", "f\na.png\n", r"is it one/t\.csv or two/t\.csv\? name its folders as well"),
         ("one/t.csv", "f\nb.png\nc.png\n", r"none of 2 rows names a radiograph that is there; see download\.columns\.file"),
         ("one/t.csv", "g\na.png\n", r"no column 'f', which download\.columns\.file names; there are: g"),
-        ("one/t.csv", "f\na.png\n", r"'a\.png' may be one/a\.png or two/a\.png"),
+        ("one/t.csv", "f\na.png\n", r"none of 1 rows names a radiograph that is there"),
     ],
 )
 @pytest.mark.parametrize("pack", [make_zip, make_folder])
@@ -468,3 +468,42 @@ def test_headers_that_name_only_placeholders_join_nobody_and_are_told(tmp_path):
     fetched = fetch(tmp_path / "source", tmp_path / "raw")
     assert (fetched.patients["header"], fetched.patients["none"]) == (1, 2)
     assert fetched.notes[0] == "2 of 3 images have a DICOM header with a word such as ANONYMOUS for a patient"
+
+
+@pytest.mark.parametrize(
+    ("table", "settings"),
+    [
+        ("f,s,p\na.png,train,1\nb.png,,2\nc.png,val,1\nd.png,external,1\ngone.png,external,1\n", {"patient": "p"}),
+        ("f,s\n00000013_001.png,train\nb.png,\n00000013_002.png,val\n00000013_003.png,external\n00000013_4.png,\n", {}),
+    ],
+)
+def test_who_has_an_external_image_that_is_missing_is_not_trained_on(tmp_path, table, settings):
+    if not settings:
+        table = table.replace("00000013_4.png,", "00000013_004.png,external")
+    names = [line.split(",")[0] for line in table.splitlines()[1:-1]]
+    make_folder(tmp_path / "source", [("t.csv", table.encode()), *((name, name.encode()) for name in names)])
+    columns = {"file": "f", "split": "s", **settings}
+    fetched = fetch(tmp_path / "source", tmp_path / "raw", table="t.csv", columns=columns)
+    assert [(row.file, row.split) for row in listed(tmp_path / "raw").values()] == sorted(
+        [("b.png", ""), (names[3], "external")]
+    )
+    assert sorted(taken(tmp_path / "raw")) == sorted(["b.png", names[3]])
+    assert fetched.left_out["external"] == 2
+
+
+def test_only_patients_whose_external_image_is_missing(tmp_path):
+    entries = [("t.csv", b"f,s,p\na.png,train,1\ngone.png,external,1\n"), ("a.png", b"a")]
+    with pytest.raises(UserError, match="all images are of patients whose external image is missing"):
+        fetch(
+            make_folder(tmp_path / "source", entries),
+            tmp_path / "raw",
+            table="t.csv",
+            columns={"file": "f", "split": "s", "patient": "p"},
+        )
+
+
+def test_rows_that_may_mean_several_files_are_told_and_not_taken(tmp_path):
+    entries = [("t.csv", b"f\na.png\nb.png\n"), ("one/a.png", b"1"), ("two/a.png", b"2"), ("b.png", b"3")]
+    fetched = fetch(make_folder(tmp_path / "source", entries), tmp_path / "raw", table="t.csv", columns={"file": "f"})
+    assert sorted(taken(tmp_path / "raw")) == ["b.png"]
+    assert "1 rows may each mean a radiograph that others may mean as well, the first 'a.png'" in fetched.notes[0]
