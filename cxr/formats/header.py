@@ -165,7 +165,8 @@ def _age(data: Any) -> float | None:
     """Return PatientAge, such as 045Y or 011M (PS3.5, table 6.2-1), or else the time from birth to study, in years."""
     said = _text(data, "PatientAge").upper()
     if said[:-1].isdecimal() and said[-1] in _DAYS:
-        return round(int(said[:-1]) * _DAYS[said[-1]] / _DAYS["Y"], 2)
+        years = round(int(said[:-1]) * _DAYS[said[-1]] / _DAYS["Y"], 2)
+        return years if years <= _OLDEST else None
     born = _date(data, "PatientBirthDate")
     seen = next((date for name in _DATES if (date := _date(data, name))), None)
     if born is None or seen is None:

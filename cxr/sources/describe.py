@@ -7,7 +7,6 @@ from typing import NamedTuple
 from cxr.formats.decode import Unusable
 from cxr.formats.header import Header, header, is_dicom
 from cxr.formats.shape import shape
-from cxr.foundation.errors import UserError
 from cxr.sources import columns, findings, whose
 from cxr.sources.places import DICOM_SUFFIXES
 from cxr.sources.settings import Download
@@ -40,7 +39,7 @@ def describe(
     """Return the rows of the table for the images `taken`, which lie in `folder`, in the order of their targets.
 
     Of an image a table knows more than its header, and that more than its folders. `missing` are rows of a table whose images
-    are not there. What is to be told goes to `notes`. Raises UserError for a box that does not lie in its frame.
+    are not there. What is to be told goes to `notes`.
     """
     taken = sorted(taken, key=lambda each: each.target)
     headers = [_header(folder / each.target) for each in taken]
@@ -53,9 +52,13 @@ def describe(
     missed = {patient for patient, _, _ in known[len(taken) :] if patient}
     if nobody := sum(bool(head and head.placeholder and not head.patients) for _, head in headers):
         notes.append(f"{nobody} of {len(taken)} images have a DICOM header with a word such as ANONYMOUS for a patient")
+    outside: list[str] = []
+    boxes = [BETWEEN.join(_shares(folder / each.target, each.row, outside)) if each.row else "" for each in taken]
+    if outside:
+        notes.append(f"{len(outside)} boxes are left out, such as {outside[0]}; see download.columns.frame")
     return [
-        Described(_listed(folder, each, head, patient, name or each.target, settings), way, patient in missed)
-        for each, (dicom, head), (patient, way, name) in zip(taken, headers, known, strict=False)
+        Described(_listed(each, head, patient, name or each.target, settings)._replace(boxes=shares), way, patient in missed)
+        for each, (_, head), (patient, way, name), shares in zip(taken, headers, known[: len(taken)], boxes, strict=True)
     ]
 
 
@@ -70,7 +73,7 @@ def without_external(described: Sequence[Described]) -> tuple[list[Described], l
     return [each for each in described if each.listed.file not in gone], torn
 
 
-def _listed(folder: Path, each: Taken, head: Header | None, patient: str, name: str, settings: Download) -> Listed:
+def _listed(each: Taken, head: Header | None, patient: str, name: str, settings: Download) -> Listed:
     row = each.row or columns.Row(each.origin)
     found = row.findings if "findings" in settings.columns else findings.of_folder(each.klass, settings.meanings)
     return Listed(
@@ -83,7 +86,6 @@ def _listed(folder: Path, each: Taken, head: Header | None, patient: str, name: 
         age=row.age or (f"{head.age:.4g}" if head and head.age is not None else ""),
         sex=row.sex or (head.sex if head else ""),
         spacing=row.spacing or (f"{head.spacing:.6g}" if head and head.spacing is not None else ""),
-        boxes=BETWEEN.join(_shares(folder / each.target, row)),
         mask=each.mask,
     )
 
@@ -98,8 +100,11 @@ def _header(path: Path) -> tuple[bool, Header | None]:
         return True, None
 
 
-def _shares(path: Path, row: columns.Row) -> Iterable[str]:
-    """Yield the boxes of `row` as the table writes them: the finding, then shares of the image's width and height."""
+def _shares(path: Path, row: columns.Row, outside: list[str]) -> Iterable[str]:
+    """Yield the boxes of `row` as the table writes them: the finding, then shares of the image's width and height.
+
+    Add to `outside` a text on each box that leaves its frame.
+    """
     for box in row.boxes:
         try:
             width, height = box.frame or shape(path)[::-1]
@@ -109,6 +114,7 @@ def _shares(path: Path, row: columns.Row) -> Iterable[str]:
         top, bottom = box.top / height, (box.top + box.height) / height
         if not (-_SLACK <= left < right <= 1 + _SLACK and -_SLACK <= top < bottom <= 1 + _SLACK):
             numbers = f"{box.left:g} {box.top:g} {box.width:g} {box.height:g}"
-            raise UserError(f"the box {numbers} of {row.file} is not in {width}x{height} pixels; see download.columns.frame")
+            outside.append(f"{numbers} of {row.file}, which is not in {width}x{height} pixels")
+            continue
         left, top, right, bottom = max(left, 0), max(top, 0), min(right, 1), min(bottom, 1)
         yield f"{box.finding} {left:.6f} {top:.6f} {right - left:.6f} {bottom - top:.6f}".lstrip()

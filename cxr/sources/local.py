@@ -110,7 +110,9 @@ def _by_folders(place: places.Place, settings: Download, notes: list[str]) -> _C
         klass, nearest = classes[path]
         named = nearest and PurePosixPath(path).suffix.lower() in places.IMAGE_SUFFIXES
         by_class = named and not begins_dicom(place.head(index))
-        taken[index] = Taken(path, f"{klass}/{PurePosixPath(path).name}" if by_class else _below(path, shared), klass)
+        taken[index] = Taken(
+            path, listing.plain(f"{klass}/{PurePosixPath(path).name}") if by_class else _below(path, shared), klass
+        )
     return _Chosen(taken, {}, [])
 
 
@@ -191,6 +193,8 @@ class _Shelf:
     def put(self, image: Taken, chunks: Iterable[bytes]) -> tuple[str, bool]:
         """Write `chunks`, the bytes of `image`, unless they are there; return their SHA-256, and whether they were new."""
         digest = hashlib.sha256()
+        if PurePosixPath(image.target.casefold()).parts[0] == listing.NAME:
+            raise UserError(f"{self.source}: {image.origin} is called as the list of images is, {listing.NAME}; rename it")
         if image.target.casefold() in self.held:
             for chunk in chunks:
                 digest.update(chunk)
@@ -234,7 +238,7 @@ def _fetched(described: Sequence[Described], left_out: dict[str, int], sha256: s
 
 
 def _below(path: str, shared: int) -> str:
-    return "/".join(PurePosixPath(path).parts[shared:])
+    return listing.plain("/".join(PurePosixPath(path).parts[shared:]))
 
 
 def _line(name: str, sha256: str) -> bytes:

@@ -353,7 +353,7 @@ def test_a_table_says_which_images_and_what_of_them(tmp_path, pack):
     assert fetched.patients["table"] == 2
     where = f"{source}: nih/Data_Entry.csv"
     assert fetched.notes == [
-        f"{where}: 1 values of role mean nothing as split, such as 'odd'",
+        f"{where}: 1 values of role mean nothing as split: 1 'odd'",
         f"{where}: 1 rows name a radiograph that is not there, the first '00000015_000.png'",
     ]
 
@@ -378,10 +378,11 @@ def test_boxes_are_shares_of_the_image_itself_where_no_frame_is_given(tmp_path):
     assert rows["wide.png"].boxes == "PNEUMONIA 0.250000 0.500000 0.750000 0.250000"
     assert (rows["whole.png"].boxes, rows["whole.png"].findings) == ("", "NORMAL")
     columns["frame"] = 30
-    with pytest.raises(
-        UserError, match=r"the box 10 10 30 5 of wide\.png is not in 30x30 pixels; see download\.columns\.frame"
-    ):
-        fetch(tmp_path / "source", tmp_path / "other", **settings)
+    fetched = fetch(tmp_path / "source", tmp_path / "other", **settings)
+    assert fetched.notes[0] == (
+        "1 boxes are left out, such as 10 10 30 5 of wide.png, which is not in 30x30 pixels; see download.columns.frame"
+    )
+    assert (listed(tmp_path / "other")["wide.png"].boxes, listed(tmp_path / "other")["1.2.3"].boxes.count("|")) == ("", 1)
 
 
 def test_masks_of_a_table_lie_beside_the_radiographs_and_are_none(tmp_path):
@@ -507,3 +508,29 @@ def test_rows_that_may_mean_several_files_are_told_and_not_taken(tmp_path):
     fetched = fetch(make_folder(tmp_path / "source", entries), tmp_path / "raw", table="t.csv", columns={"file": "f"})
     assert sorted(taken(tmp_path / "raw")) == ["b.png"]
     assert "1 rows may each mean a radiograph that others may mean as well, the first 'a.png'" in fetched.notes[0]
+
+
+@pytest.mark.parametrize("name", ["table.csv", "Table.CSV", "table.csv/x", "table.csv/NORMAL/x"])
+@pytest.mark.parametrize("pack", [make_zip, make_folder])
+def test_what_is_called_as_the_list_is_named(tmp_path, pack, name):
+    source = pack(tmp_path / "source", [(name, bytes(128) + b"DICM"), ("b/x.png", b"1")])
+    with pytest.raises(UserError, match=f"{name} is called as the list of images is"):
+        fetch(source, tmp_path / "raw")
+
+
+def test_folders_that_link_to_each_other_are_walked_once(tmp_path):
+    source = make_folder(tmp_path / "source", [("NORMAL/a.png", b"a"), ("TB/b.png", b"b"), (".store/c.png", b"c")])
+    (source / "NORMAL/to TB").symlink_to("../TB")
+    (source / "TB/to NORMAL").symlink_to("../NORMAL")
+    (source / ".store/loop").symlink_to("../.store")
+    (source / "COVID").symlink_to(".store")
+    fetched = fetch(source, tmp_path / "raw")
+    assert fetched.images == {"COVID": 1, "NORMAL": 1, "TUBERCULOSIS": 1}
+    assert fetched.left_out["copies"] == 0
+
+
+def test_control_characters_do_not_reach_the_table(tmp_path):
+    source = make_folder(tmp_path / "source", [("a\rb\nc.png", b"a"), ("t.csv", b'f,p\n"a\rb\nc.png","1\r2"\n')])
+    fetch(source, tmp_path / "raw", table="t.csv", columns={"file": "f", "patient": "p"})
+    assert [(row.file, row.patient) for row in table.read(tmp_path / "raw")] == [("a b c.png", "1 2")]
+    assert sorted(taken(tmp_path / "raw")) == ["a b c.png"]
