@@ -23,6 +23,7 @@ LEFT_OUT = {
     "no_image": "files that are no images",
     "masks": "masks",
     "not_in_table": "images that the table does not name",
+    "external": "images of external patients whose external image is missing",
 }
 _MOST = 12  # findings that a line names
 

@@ -1,6 +1,7 @@
 """What the header of a DICOM file says of patient and picture (DICOM PS3.3, C.7 and C.8), without its pixels."""
 
 import math
+import re
 import struct
 from collections.abc import Iterator
 from datetime import datetime
@@ -18,12 +19,30 @@ _SHORT = b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split
 _LONG = b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split()
 _MOST = 1 << 20  # bytes: no element before the patient's is longer
 
+VIEWS = frozenset(
+    (
+        *("AP", "PA", "LL", "RL", "LAT", "LATERAL", "LEFT LATERAL", "RIGHT LATERAL", "FRONTAL", "L", "R", "LD", "RD"),
+        *("RLD", "LLD", "LLO", "RLO", "LAO", "RAO", "LPO", "RPO", "AP AXIAL", "LORDOTIC", "XTABLE LATERAL"),
+    )
+)
+"""Of View Position (PS3.3, C.8.1.1 and C.8.7.1), and what public sets write beside them."""
+_POSITIONED = r"(?:AP|PA)(?: (?:SUPINE|ERECT|SEMI ERECT|SEMIERECT|UPRIGHT|SITTING|PORTABLE|HORIZONTAL|LLD|RLD))+"
+
+# What stands for a patient whose number or name was taken away; numbers of zeros alone do, too.
+_PLACEHOLDERS = frozenset(
+    (
+        *("ANON", "ANONYM", "ANONYMIZE", "ANONYMIZED", "ANONYMISE", "ANONYMISED", "ANONYMOUS", "DEIDENTIFIED"),
+        *("NONE", "NULL", "PATIENT", "UNKNOWN"),
+    )
+)
+_NO_BIRTHDAYS = frozenset(("19000101", "00010101", "99991231"))
+
 _DAYS = {"D": 1.0, "W": 7.0, "M": 365.25 / 12, "Y": 365.25}
 _OLDEST = 150  # years
 _DATES = "StudyDate", "AcquisitionDate", "SeriesDate", "ContentDate"
 _SPACINGS = "PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"
 _ELEMENTS = (
-    *("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "PatientAge", "PatientSex"),
+    *("PatientID", "PatientName", "PatientBirthDate", "PatientAge", "PatientSex"),
     *("ViewPosition", "Modality", "EstimatedRadiographicMagnificationFactor", "SpecificCharacterSet"),
     *(*_DATES, *_SPACINGS),
 )
@@ -32,10 +51,12 @@ _ELEMENTS = (
 class Header(NamedTuple):
     """What a DICOM file says of its patient and its picture."""
 
-    patient: str
-    """What tells patients apart within an archive, or "". It can identify a person: compared, and never written anywhere."""
+    patients: tuple[str, ...]
+    """Keys, of which headers of one patient share one or more. They can identify a person: compared, and never written."""
+    placeholder: bool
+    """Whether number or name is a word such as ANONYMOUS, which stands for many people and so is no key."""
     view: str
-    """Such as PA, AP or LL, or ""."""
+    """One of VIEWS, or ""."""
     age: float | None
     """In years."""
     sex: str
@@ -97,9 +118,11 @@ def header(path: Path) -> Header:
     with path.open("rb") as file, as_unusable():
         data = dcmread(file, force=True, stop_before_pixels=True, specific_tags=list(_ELEMENTS))
         sex = _text(data, "PatientSex").upper()[:1]
+        patients, placeholder = _patients(data)
         return Header(
-            patient=_patient(data),
-            view=_text(data, "ViewPosition").upper(),
+            patients=patients,
+            placeholder=placeholder,
+            view=known_view(_text(data, "ViewPosition")),
             age=_age(data),
             sex=sex if sex in {"M", "F", "O"} else "",
             spacing=_spacing(data),
@@ -107,24 +130,48 @@ def header(path: Path) -> Header:
         )
 
 
-def _patient(data: Any) -> str:
-    """Return number and issuer, between which stands what neither can hold; else name and date of birth."""
-    if number := _text(data, "PatientID"):
-        return "\\".join(filter(None, [number, _text(data, "IssuerOfPatientID")]))
+def _patients(data: Any) -> tuple[tuple[str, ...], bool]:
+    """Return the keys: the number, whoever issued it; name with date of birth; the name alone where nothing else is said.
+
+    Also return whether a placeholder stands for number or name. Between name and date stands what neither can hold.
+    """
+    number = _text(data, "PatientID").upper()
     name = "^".join(part.strip() for part in _text(data, "PatientName").upper().split("^")).rstrip("^=")
-    return "\\".join([name, _text(data, "PatientBirthDate")]) if name else ""
+    born = _text(data, "PatientBirthDate")
+    born = "" if born in _NO_BIRTHDAYS or not born.strip("0") else born
+    said = {"number": "" if _is_placeholder(number) else number, "name": "" if _is_placeholder(name) else name}
+    keys = [f"number {said['number']}"] if said["number"] else []
+    if said["name"] and (born or not keys):
+        keys.append(f"name {said['name']}\\{born}")
+    return tuple(keys), bool((number and not said["number"]) or (name and not said["name"]))
+
+
+def _is_placeholder(text: str) -> bool:
+    words = re.findall(r"[^\W_]+", text)
+    return all(word in _PLACEHOLDERS or not word.strip("0") for word in words)
+
+
+def known_view(text: str) -> str:
+    """Return the view in `text`, upper-cased, if it is one of VIEWS or one with the position of the patient, else "".
+
+    >>> known_view("pa"), known_view("AP_supine"), known_view("PA HR MUELLER")
+    ('PA', 'AP SUPINE', '')
+    """
+    view = " ".join(re.split(r"[\s_-]+", text.strip().upper()))
+    return view if view in VIEWS or re.fullmatch(_POSITIONED, view) else ""
 
 
 def _age(data: Any) -> float | None:
     """Return PatientAge, such as 045Y or 011M (PS3.5, table 6.2-1), or else the time from birth to study, in years."""
     said = _text(data, "PatientAge").upper()
     if said[:-1].isdecimal() and said[-1] in _DAYS:
-        return round(int(said[:-1]) * _DAYS[said[-1]] / _DAYS["Y"], 2)
+        years = round(int(said[:-1]) * _DAYS[said[-1]] / _DAYS["Y"], 2)
+        return years if years <= _OLDEST else None
     born = _date(data, "PatientBirthDate")
     seen = next((date for name in _DATES if (date := _date(data, name))), None)
     if born is None or seen is None:
         return None
-    years = round((seen - born).days / _DAYS["Y"], 2)
+    years = round((seen - born).days / _DAYS["Y"])  # a date of birth could be reckoned from more digits
     return years if 0 <= years <= _OLDEST else None
 
 

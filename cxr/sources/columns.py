@@ -9,18 +9,28 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from cxr.formats.header import known_view
 from cxr.foundation.errors import UserError
 from cxr.sources import findings
+from cxr.sources import table as listing
 from cxr.sources.settings import Download
 
-PARTS = ("train", "val", "test", "external")
-"""From the least to the most secluded."""
+_PARTS = {
+    **dict.fromkeys(("train", "training", "trainset", "train set", "training set"), "train"),
+    **dict.fromkeys(("val", "valid", "validate", "validation", "validation set", "val set", "dev"), "val"),
+    **dict.fromkeys(("test", "tests", "testing", "test set", "testset"), "test"),
+    **dict.fromkeys(("external", "external test", "external validation", "external test set"), "external"),
+    **dict.fromkeys(("holdout", "hold out", "held out"), "external"),
+}
 
 # What a column that stands for one finding holds; CheXpert and MIMIC write -1 where a report is uncertain.
 _YES, _NO = {"1", "true", "yes", "y"}, {"", "0", "-1", "false", "no", "n", "nan"}
 _AGE = re.compile(r"(\d+(?:\.\d*)?)\s*([YMWD]?)", re.IGNORECASE)
 _A_YEAR = {"": 1.0, "Y": 1.0, "M": 12.0, "W": 52.18, "D": 365.25}  # units of DICOM's AS (PS3.5, 6.2)
-_OLDEST = 120  # years
+_OLDEST = 150  # years
+_SEXES = {"MALE": "M", "MAN": "M", "FEMALE": "F", "WOMAN": "F", "OTHER": "O", "M": "M", "F": "F", "O": "O"}
+_UNKNOWN_SEXES = frozenset(("U", "N", "UNKNOWN", "NOT KNOWN", "NAN"))  # an answer, though it tells nothing
+_LONGEST = 600  # characters of what a line lists
 
 
 class Box(NamedTuple):
@@ -81,7 +91,7 @@ def merged(one: Row, other: Row, where: str) -> Row:
     return one._replace(
         patient=one.patient or other.patient,
         findings=tuple(dict.fromkeys(one.findings + other.findings)),
-        split=max(one.split, other.split, key=("", *PARTS).index),
+        split=max(one.split, other.split, key=("", *listing.PARTS).index),
         boxes=tuple(dict.fromkeys(one.boxes + other.boxes)),
         **{name: getattr(one, name) or getattr(other, name) for name in ("spacing", "view", "age", "sex", "mask")},
     )
@@ -90,8 +100,8 @@ def merged(one: Row, other: Row, where: str) -> Row:
 class _Reader:
     def __init__(self, present: list[str], where: str, settings: Download) -> None:
         self.present, self.where, self.columns = present, where, settings.columns
-        self.meanings = {str(value): finding for value, finding in settings.findings.items()}
-        self.odd: dict[str, Counter[str]] = {"split": Counter(), "spacing": Counter(), "age": Counter()}
+        self.meanings = settings.meanings
+        self.odd: dict[str, Counter[str]] = {name: Counter() for name in ("split", "spacing", "view", "age", "sex")}
 
     def row(self, cells: Mapping[str, str]) -> Row:
         def cell(name: str) -> str:
@@ -105,9 +115,9 @@ class _Reader:
             findings=found,
             split=self._known("split", cell("split"), _split(cell("split"))),
             spacing=self._known("spacing", cell("spacing"), _spacing(cell("spacing"))),
-            view=cell("view").upper(),
+            view=self._known("view", cell("view"), known_view(cell("view"))),
             age=self._known("age", cell("age"), _age(cell("age"))),
-            sex=cell("sex")[:1].upper() if cell("sex")[:1].upper() in {"M", "F", "O"} else "",
+            sex=self._sex(cell("sex")),
             boxes=tuple(self._boxes(cells, file, found)),
             mask=cell("mask"),
         )
@@ -117,8 +127,13 @@ class _Reader:
         for name, values in self.odd.items():
             if values:
                 told = f"{sum(values.values())} values of {self.columns[name]} mean nothing as {name}"
-                lines.append(f"{self.where}: {told}, such as {next(iter(values))!r}")
+                all_of_them = ", ".join(f"{count} {value!r}" for value, count in sorted(values.items()))
+                listed = textwrap.shorten(all_of_them, _LONGEST, placeholder=" and more")
+                lines.append(f"{self.where}: {told}{f': {listed}' if name == 'split' else f', such as {next(iter(values))!r}'}")
         return lines
+
+    def _sex(self, cell: str) -> str:
+        return "" if cell.upper() in _UNKNOWN_SEXES else self._known("sex", cell, _SEXES.get(cell.upper(), ""))
 
     def _known(self, name: str, cell: str, value: str) -> str:
         """Return `value`, which `cell` means, and remember a cell that means nothing."""
@@ -147,7 +162,9 @@ class _Reader:
         finding = ill[0] if len(ill) == 1 else ""  # of several, the table does not say which is in the box
         texts = [cells[columns]] if isinstance(columns, str) else [" ".join(cells[column] for column in columns)]
         for text in (text for each in texts for text in re.split(r"[|;]", each) if text.strip()):
-            numbers = re.split(r"[\s,]+", text.strip("[]() \t"))
+            numbers = re.split(r"[\s,]+", text.strip("[](), \t"))
+            if all(number.lower() in {"", "nan"} for number in numbers):
+                continue
             try:
                 left, top, width, height = map(float, numbers)
                 if not (width > 0 and height > 0 and math.isfinite(left + top + width + height)):
@@ -161,10 +178,10 @@ class _Reader:
         text = cells[frame] if frame in self.present else str(frame)
         if not text.strip():
             return None
-        numbers = re.findall(r"\d+", text)
-        if len(numbers) not in {1, 2} or not all(int(number) for number in numbers):
+        numbers = [round(float(number)) for number in re.findall(r"\d+(?:\.\d*)?", text)]
+        if len(numbers) not in {1, 2} or not all(numbers):
             raise UserError(f"{self.where}: the frame of {file} is {text!r}; expected a number of pixels, or width and height")
-        return int(numbers[0]), int(numbers[-1])
+        return numbers[0], numbers[-1]
 
 
 def _refuse_missing(present: list[str], where: str, settings: Download) -> None:
@@ -174,12 +191,12 @@ def _refuse_missing(present: list[str], where: str, settings: Download) -> None:
                 raise UserError(f"{where}: two columns are called {column!r}, which download.columns.{name} names; rename one")
             size = name == "frame" and re.fullmatch(r"\d+(\D+\d+)?", str(column))
             if column not in present and not size:
-                listed = textwrap.shorten(", ".join(present), 600, placeholder=" and more")
+                listed = textwrap.shorten(", ".join(present), _LONGEST, placeholder=" and more")
                 raise UserError(f"{where}: no column {column!r}, which download.columns.{name} names; there are: {listed}")
 
 
 def _split(cell: str) -> str:
-    return cell.lower() if cell.lower() in PARTS else ""
+    return _PARTS.get(" ".join(re.split(r"[\s_-]+", cell.casefold())), "")
 
 
 def _spacing(cell: str) -> str:

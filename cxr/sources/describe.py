@@ -7,7 +7,6 @@ from typing import NamedTuple
 from cxr.formats.decode import Unusable
 from cxr.formats.header import Header, header, is_dicom
 from cxr.formats.shape import shape
-from cxr.foundation.errors import UserError
 from cxr.sources import columns, findings, whose
 from cxr.sources.places import DICOM_SUFFIXES
 from cxr.sources.settings import Download
@@ -27,34 +26,56 @@ class Taken(NamedTuple):
 
 
 class Described(NamedTuple):
-    """A row of the table, and how its patient is known."""
+    """A row of the table, how its patient is known, and whether one of the rows `missing` is of the same one."""
 
     listed: Listed
     way: whose.Way
+    missed: bool = False
 
 
-def describe(folder: Path, taken: Sequence[Taken], settings: Download) -> list[Described]:
+def describe(
+    folder: Path, taken: Sequence[Taken], settings: Download, notes: list[str], missing: Sequence[columns.Row] = ()
+) -> list[Described]:
     """Return the rows of the table for the images `taken`, which lie in `folder`, in the order of their targets.
 
-    Of an image a table knows more than its header, and that more than its folders. Raises UserError for a box that does not
-    lie in its frame.
+    Of an image a table knows more than its header, and that more than its folders. `missing` are rows of a table whose images
+    are not there. What is to be told goes to `notes`.
     """
     taken = sorted(taken, key=lambda each: each.target)
     headers = [_header(folder / each.target) for each in taken]
     files = [
-        whose.File(each.origin, each.row.patient if each.row else "", head.patient if head else "", dicom)
+        whose.File(each.origin, each.row.patient if each.row else "", head.patients if head else (), dicom)
         for each, (dicom, head) in zip(taken, headers, strict=True)
     ]
+    files += [whose.File(row.file.replace("\\", "/"), row.patient) for row in missing]
     known = whose.resolve(files, settings.patient)
+    missed = {patient for patient, _, _ in known[len(taken) :] if patient}
+    if nobody := sum(bool(head and head.placeholder and not head.patients) for _, head in headers):
+        notes.append(f"{nobody} of {len(taken)} images have a DICOM header with a word such as ANONYMOUS for a patient")
+    outside: list[str] = []
+    boxes = [BETWEEN.join(_shares(folder / each.target, each.row, outside)) if each.row else "" for each in taken]
+    if outside:
+        notes.append(f"{len(outside)} boxes are left out, such as {outside[0]}; see download.columns.frame")
     return [
-        Described(_listed(folder, each, head, patient, name if dicom else each.target, "findings" in settings.columns), way)
-        for each, (dicom, head), (patient, way, name) in zip(taken, headers, known, strict=True)
+        Described(_listed(each, head, patient, name or each.target, settings)._replace(boxes=shares), way, patient in missed)
+        for each, (_, head), (patient, way, name), shares in zip(taken, headers, known[: len(taken)], boxes, strict=True)
     ]
 
 
-def _listed(folder: Path, each: Taken, head: Header | None, patient: str, name: str, by_table: bool) -> Listed:
+def without_external(described: Sequence[Described]) -> tuple[list[Described], list[Listed]]:
+    """Return `described` without what must not be used, which comes second.
+
+    A patient is external as a whole. Where the image that makes him so is missing, his others, which are not external
+    themselves, can neither be trained on nor stand for it.
+    """
+    torn = [each.listed for each in described if each.missed and each.listed.split != "external"]
+    gone = {listed.file for listed in torn}
+    return [each for each in described if each.listed.file not in gone], torn
+
+
+def _listed(each: Taken, head: Header | None, patient: str, name: str, settings: Download) -> Listed:
     row = each.row or columns.Row(each.origin)
-    found = row.findings if by_table else [findings.spelled(each.klass)] if each.klass else []
+    found = row.findings if "findings" in settings.columns else findings.of_folder(each.klass, settings.meanings)
     return Listed(
         file=each.target,
         name=name,
@@ -65,7 +86,6 @@ def _listed(folder: Path, each: Taken, head: Header | None, patient: str, name: 
         age=row.age or (f"{head.age:.4g}" if head and head.age is not None else ""),
         sex=row.sex or (head.sex if head else ""),
         spacing=row.spacing or (f"{head.spacing:.6g}" if head and head.spacing is not None else ""),
-        boxes=BETWEEN.join(_shares(folder / each.target, row)),
         mask=each.mask,
     )
 
@@ -80,8 +100,11 @@ def _header(path: Path) -> tuple[bool, Header | None]:
         return True, None
 
 
-def _shares(path: Path, row: columns.Row) -> Iterable[str]:
-    """Yield the boxes of `row` as the table writes them: the finding, then shares of the image's width and height."""
+def _shares(path: Path, row: columns.Row, outside: list[str]) -> Iterable[str]:
+    """Yield the boxes of `row` as the table writes them: the finding, then shares of the image's width and height.
+
+    Add to `outside` a text on each box that leaves its frame.
+    """
     for box in row.boxes:
         try:
             width, height = box.frame or shape(path)[::-1]
@@ -91,6 +114,7 @@ def _shares(path: Path, row: columns.Row) -> Iterable[str]:
         top, bottom = box.top / height, (box.top + box.height) / height
         if not (-_SLACK <= left < right <= 1 + _SLACK and -_SLACK <= top < bottom <= 1 + _SLACK):
             numbers = f"{box.left:g} {box.top:g} {box.width:g} {box.height:g}"
-            raise UserError(f"the box {numbers} of {row.file} is not in {width}x{height} pixels; see download.columns.frame")
+            outside.append(f"{numbers} of {row.file}, which is not in {width}x{height} pixels")
+            continue
         left, top, right, bottom = max(left, 0), max(top, 0), min(right, 1), min(bottom, 1)
         yield f"{box.finding} {left:.6f} {top:.6f} {right - left:.6f} {bottom - top:.6f}".lstrip()

@@ -16,11 +16,15 @@ _SPELLINGS = {
     "nodule": "NODULE",
     "nodules": "NODULE",
 }
-# What else public sets find (NIH ChestX-ray14, CheXpert, RSNA, COVID-19 Radiography): kept by the source's name.
+# What else public sets find (NIH ChestX-ray14, CheXpert, RSNA, VinDr, COVID-19 Radiography, COVID-QU-Ex and others of Kaggle):
+# kept by the source's name.
 _OTHERS = re.compile(
-    "abnormal|atelectasis|bacteria|bacterial pneumonia|cardiomegaly|consolidation|covid|covid ?19|edema|effusion|emphysema"
-    "|enlarged cardiomediastinum|fibrosis|fracture|hernia|infiltration|lung lesion|lung opacity|mass|pleural effusion"
-    "|pleural other|pleural thickening|pneumothorax|virus|viral pneumonia"
+    "abnormal|aortic enlargement|asthma|atelectasis|bacteria|bacterial(?: pneumonia)?|bronchiectasis|bronchiolitis|bronchitis"
+    "|calcification|cardiomegaly|clavicle fracture|consolidation|copd|corona ?virus(?: disease)?|(?:non ?)?covid(?: ?19)?|edema"
+    "|effusion|emphysema|enlarged (?:cardiomediastinum|pa)|fibrosis|fracture|hernia|ild|infiltration|lung (?:cancer|cavity|cyst"
+    "|lesion|opacity|tumou?r)|mass|mediastinal shift|no pneumonia|non tb|oedema|other (?:diseases?|lesion)|pleural (?:effusion"
+    "|other|thickening)|pneumoconiosis|pneumothorax|pulmonary fibrosis|rib fracture|sarcoidosis|sars|silicosis|turberculosis"
+    "|viral(?: pneumonia)?|virus"
 )
 _SEPARATORS = re.compile(r"[|;,]")
 _REST = "*"
@@ -52,6 +56,15 @@ def of_cell(cell: str, meanings: Mapping[str, str]) -> list[str]:
     parts = [cell] if cell in meanings else [part.strip() for part in _SEPARATORS.split(cell)]
     meant = [meanings.get(part, meanings.get(_REST, part) if part else "") for part in parts]
     return [spelled(each) for text in meant for each in text.split(BETWEEN) if each.strip()]
+
+
+def of_folder(name: str, meanings: Mapping[str, str]) -> list[str]:
+    """Return the findings that a folder called `name` stands for.
+
+    >>> of_folder("Normal", {}), of_folder("ward", {"ward": "TB|NODULE"}), of_folder("", {"*": "NODULE"})
+    (['NORMAL'], ['TUBERCULOSIS', 'NODULE'], [])
+    """
+    return [spelled(each) for each in meanings.get(name, name).split(BETWEEN) if each.strip()]
 
 
 def joined(findings: Iterable[str]) -> str:

@@ -1,15 +1,11 @@
 """What the folders of a source say of the radiographs in them, and which of its images are no radiographs."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
 
 from cxr.sources import patients
 from cxr.sources.findings import is_known
-from cxr.sources.places import IMAGE_SUFFIXES
-
-MOST_CLASSES = 20
-"""Folders of unknown names that may be classes; public sets tell up to fifteen findings apart."""
 
 # A folder with a name of such words alone, numbers aside, only holds things together: images_001, CXR_png, train.
 _CONTAINER = re.compile(
@@ -43,48 +39,44 @@ def common(paths: Sequence[str]) -> int:
     )
 
 
-def classes(paths: Sequence[str]) -> dict[str, tuple[str, bool]]:
-    """Return `class_of` each of the images `paths`.
-
-    Of DICOM files only names of known findings count, and so with more than MOST_CLASSES others: archives often have a folder
-    for each patient, by name.
-    """
-    shared = common(paths)
-    of_folder = {folder: class_of(path, shared) for folder, path in {_folder(path): path for path in paths}.items()}
-    found = {path: of_folder[_folder(path)] for path in paths}
-    others = {klass for klass, _ in found.values() if klass and not is_known(klass)}
-    return {
-        path: (klass, nearest)
-        if is_known(klass) or (len(others) <= MOST_CLASSES and path.lower().endswith(IMAGE_SUFFIXES))
-        else ("", False)
-        for path, (klass, nearest) in found.items()
-    }
+def classes(paths: Sequence[str], listed: Collection[str] = ()) -> dict[str, tuple[str, bool]]:
+    """Return `class_of` each of the images `paths`."""
+    of_folder = {_folder(path): class_of(path, listed) for path in paths}
+    return {path: of_folder[_folder(path)] for path in paths}
 
 
-def class_of(path: str, shared: int) -> tuple[str, bool]:
+def class_of(path: str, listed: Collection[str] = ()) -> tuple[str, bool]:
     """Return the folder that is the class of the image `path`, empty when there is none, and whether it is the nearest one.
 
-    From the image upwards, past folders that only hold things together (`images`, `train`), the first folder is its class,
-    unless its name is that of a patient, a study, a series or a view, a date, a number or a UID, or it is one of the `shared`
-    topmost folders, which all images lie in: of those and of what lies above a patient, only names of known findings count.
+    From the image upwards, the first folder is its class whose name is that of a known finding, or one of `listed`. No other
+    name counts, since archives often have a folder for each patient, by name.
 
-    >>> class_of("chest_xray/train/NORMAL/IM-0115-0001.jpeg", 1), class_of("COVID/images/a.png", 0)
-    (('NORMAL', True), ('COVID', False))
-    >>> class_of("train/patient00001/study1/view1_frontal.jpg", 0), class_of("set/images_001/00000001_000.png", 1)
-    (('', False), ('', False))
+    >>> class_of("chest_xray/train/NORMAL/IM-0115-0001.jpeg"), class_of("COVID/images/a.png"), class_of("Doe Jane/a.png")
+    (('NORMAL', True), ('COVID', False), ('', False))
+    >>> class_of("ward/a.png", ["ward"])
+    ('ward', True)
     """
     folders = PurePosixPath(path).parts[:-1]
-    above_patient = False
-    for depth in reversed(range(len(folders))):
-        name = folders[depth]
-        if is_known(name):
-            return name, depth == len(folders) - 1
-        if above_patient or depth < shared or _is_container(name):
-            continue
-        if not _names_one(name):
-            return name, depth == len(folders) - 1
-        above_patient = True
+    for name in reversed(folders):
+        if name in listed or is_known(name):
+            return name, name == folders[-1]
     return "", False
+
+
+def unknown(path: str, shared: int) -> str:
+    """Return the folder of the image `path` that may be a class of a name that is not known, empty when there is none.
+
+    It is the first one upwards that does more than hold things together (`images`, `train`), unless its name is that of a
+    patient, a study, a series or a view, a date, a number or a UID, or it is one of the `shared` topmost folders, which all
+    images lie in.
+
+    >>> unknown("odd/images/a.png", 0), unknown("train/patient00001/study1/view1_frontal.jpg", 0), unknown("set/a.png", 1)
+    ('odd', '', '')
+    """
+    for name in reversed(PurePosixPath(path).parts[shared:-1]):
+        if not _is_container(name):
+            return "" if _names_one(name) else name
+    return ""
 
 
 def _is_container(name: str) -> bool:

@@ -4,19 +4,20 @@ import errno
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from cxr.formats.header import begins_dicom
 from cxr.foundation.errors import UserError
 from cxr.sources import columns, layout, places, whose, zips
 from cxr.sources import table as listing
-from cxr.sources.describe import Described, Taken, describe
-from cxr.sources.matching import Index
+from cxr.sources.describe import Described, Taken, describe, without_external
+from cxr.sources.matching import match
 from cxr.sources.settings import Download
 
 UNKNOWN = "unknown"
-LEFT_OUT = ("copies", "no_image", "masks", "not_in_table")
+LEFT_OUT = ("copies", "no_image", "masks", "not_in_table", "external")
 
 
 class Fetched(NamedTuple):
@@ -26,13 +27,21 @@ class Fetched(NamedTuple):
     """Images taken, by their findings as one text; UNKNOWN where nothing says."""
     left_out: dict[str, int]
     """Files not taken, by LEFT_OUT: further copies, with identical bytes, of images taken; files that are no images, macOS
-    litter included; masks; images that the table does not list."""
+    litter included; masks; images that the table does not list; images of patients whose external image is missing."""
     patients: dict[str, int]
     """Patients by the way they are known (`whose.WAYS`); under `none`, images that are each a patient of their own."""
     sha256: str
     """Of the zip; of a folder, of what `sha256sum` prints for its images in the order of their paths."""
     notes: list[str]
     """Lines for the user."""
+
+
+class _Chosen(NamedTuple):
+    """Images that are taken, and masks of them, by their indices in the source; and rows whose images are not there."""
+
+    taken: dict[int, Taken]
+    masks: dict[int, Taken]
+    missing: list[columns.Row]
 
 
 def fetch(source: Path, folder: Path, settings: Download) -> Fetched:
@@ -47,7 +56,8 @@ def fetch(source: Path, folder: Path, settings: Download) -> Fetched:
     with places.opened(source, folder) as place:
         if not place.images:
             raise UserError(f"{source}: no images in it (DICOM, {', '.join(places.IMAGE_SUFFIXES)}); give radiographs")
-        taken, masks = _by_table(place, settings, notes) if settings.table else _by_folders(place)
+        by = _by_table if settings.table else _by_folders
+        taken, masks, missing = by(place, settings, notes)
         everything = dict(sorted({**taken, **masks}.items()))
         place.check(list(everything), folder)
         shelf = _Shelf(source, folder)
@@ -66,8 +76,14 @@ def fetch(source: Path, folder: Path, settings: Download) -> Fetched:
             "masks": 0 if settings.table else aside,
             "not_in_table": aside if settings.table else 0,
         }
-    described = describe(folder, kept, settings)
-    listing.write(folder, [listed for listed, _ in described])
+    external = [row for row in missing if row.split == "external"]
+    described, torn = without_external(describe(folder, kept, settings, notes, external))
+    left_out["external"] = len(torn)
+    for listed in torn:
+        (folder / listed.file).unlink()
+    if not described:
+        raise UserError(f"{source}: all images are of patients whose external image is missing; see download.columns.split")
+    listing.write(folder, [each.listed for each in described])
     return _fetched(described, left_out, digest.hexdigest() if source.is_dir() else zips.sha256(source), notes)
 
 
@@ -82,54 +98,77 @@ def survey(folder: Path) -> Fetched:
     return _fetched(described, dict.fromkeys(LEFT_OUT, 0), digest.hexdigest(), [])
 
 
-def _by_folders(place: places.Place) -> tuple[dict[int, Taken], dict[int, Taken]]:
-    """Return the images of `place` that are no masks, by their indices, with their classes; and no masks."""
+def _by_folders(place: places.Place, settings: Download, notes: list[str]) -> _Chosen:
+    """Return the images of `place` that are no masks, with their classes."""
     chosen = [(index, path) for index, path in enumerate(place.images) if not layout.is_mask(path)]
     if not chosen:
         raise UserError(f"{place.source}: {len(place.images)} masks and no radiographs in it; give radiographs")
     shared = layout.common([path for _, path in chosen])
-    classes = layout.classes([path for _, path in chosen])
+    classes = _classes([path for _, path in chosen], shared, settings, notes)
     taken = {}
     for index, path in chosen:
         klass, nearest = classes[path]
-        by_class = nearest and PurePosixPath(path).suffix.lower() in places.IMAGE_SUFFIXES
-        taken[index] = Taken(path, f"{klass}/{PurePosixPath(path).name}" if by_class else _below(path, shared), klass)
-    return taken, {}
+        named = nearest and PurePosixPath(path).suffix.lower() in places.IMAGE_SUFFIXES
+        by_class = named and not begins_dicom(place.head(index))
+        taken[index] = Taken(
+            path, listing.plain(f"{klass}/{PurePosixPath(path).name}") if by_class else _below(path, shared), klass
+        )
+    return _Chosen(taken, {}, [])
 
 
-def _by_table(place: places.Place, settings: Download, notes: list[str]) -> tuple[dict[int, Taken], dict[int, Taken]]:
-    """Return the images of `place` that its table lists, by their indices, and those that are masks of them."""
+def _classes(paths: Sequence[str], shared: int, settings: Download, notes: list[str]) -> dict[str, tuple[str, bool]]:
+    """Return `layout.classes` of `paths`; a note tells of folders that may be classes, and are none."""
+    classes = layout.classes(paths, settings.meanings)
+    unknown = Counter("" if classes[path][0] else layout.unknown(path, shared) for path in paths)
+    del unknown[""]
+    if unknown and "findings" not in settings.columns:
+        many = f"{sum(unknown.values())} images lie in {len(unknown)} folders whose names are no known findings"
+        notes.append(f'{many}, such as {min(unknown)!r}; if they are, download.findings takes them: {{"FOLDER": FINDING}}')
+    return classes
+
+
+def _by_table(place: places.Place, settings: Download, notes: list[str]) -> _Chosen:
+    """Return the images of `place` that its table lists, their masks, and rows of images that are not there."""
     name = _table_of(place, settings.table)
     where = f"{place.source}: {name}"
     read = columns.read(place.content(name), where, settings)
     notes += read.notes
-    index = Index(place.images, where)
+    files = match(place.images, [row.file for row in read.rows])
+    pictures = match(place.images, [row.mask for row in read.rows if row.mask])
     rows: dict[str, columns.Row] = {}
-    missing: dict[str, list[str]] = {"radiograph": [], "mask": []}
+    missing = []
     for row in read.rows:
-        path = index.find(row.file)
-        if not path:
-            missing["radiograph"].append(row.file)
-            continue
-        mask = index.find(row.mask) if row.mask else ""
-        if mask is None:
-            missing["mask"].append(row.mask)
-        row = row._replace(mask=mask or "")  # noqa: PLW2901
-        rows[path] = columns.merged(rows[path], row, where) if path in rows else row
-    for kind, texts in missing.items():
-        if texts:
-            notes.append(f"{where}: {len(texts)} rows name a {kind} that is not there, the first {texts[0]!r}")
+        if path := files.found.get(row.file):
+            row = row._replace(mask=pictures.found.get(row.mask, ""))  # noqa: PLW2901
+            rows[path] = columns.merged(rows[path], row, where) if path in rows else row
+        else:
+            missing.append(row)
+    notes += _unmatched(where, "radiograph", [row.file for row in missing], files.ambiguous)
+    masks_missing = [row.mask for row in read.rows if row.mask and row.mask not in pictures.found]
+    notes += _unmatched(where, "mask", masks_missing, pictures.ambiguous)
     if not rows:
         raise UserError(f"{where}: none of {len(read.rows)} rows names a radiograph that is there; see download.columns.file")
     masks = {row.mask for row in rows.values() if row.mask} - set(rows)
     shared = layout.common([*rows, *masks])
-    classes = layout.classes(list(rows))
+    classes = _classes(list(rows), shared, settings, notes)
     numbers = {path: number for number, path in reversed(list(enumerate(place.images)))}
     taken = {
         numbers[path]: Taken(path, _below(path, shared), classes[path][0], row, _below(row.mask, shared) if row.mask else "")
         for path, row in rows.items()
     }
-    return taken, {numbers[path]: Taken(path, _below(path, shared)) for path in masks}
+    return _Chosen(taken, {numbers[path]: Taken(path, _below(path, shared)) for path in masks}, missing)
+
+
+def _unmatched(where: str, kind: str, missing: Sequence[str], ambiguous: Collection[str]) -> Iterable[str]:
+    """Yield lines on the texts `missing`, which mean no file, though some, `ambiguous`, may mean several."""
+    ambiguous = set(ambiguous)
+    several = [text for text in missing if text in ambiguous]
+    none = [text for text in missing if text not in ambiguous]
+    if none:
+        yield f"{where}: {len(none)} rows name a {kind} that is not there, the first {none[0]!r}"
+    if several:
+        what = f"{len(several)} rows may each mean a {kind} that others may mean as well"
+        yield f"{where}: {what}, the first {several[0]!r}, and are not taken; name folders as the source does"
 
 
 def _table_of(place: places.Place, name: str) -> str:
@@ -154,6 +193,8 @@ class _Shelf:
     def put(self, image: Taken, chunks: Iterable[bytes]) -> tuple[str, bool]:
         """Write `chunks`, the bytes of `image`, unless they are there; return their SHA-256, and whether they were new."""
         digest = hashlib.sha256()
+        if PurePosixPath(image.target.casefold()).parts[0] == listing.NAME:
+            raise UserError(f"{self.source}: {image.origin} is called as the list of images is, {listing.NAME}; rename it")
         if image.target.casefold() in self.held:
             for chunk in chunks:
                 digest.update(chunk)
@@ -180,12 +221,12 @@ class _Shelf:
 
 
 def _fetched(described: Sequence[Described], left_out: dict[str, int], sha256: str, notes: list[str]) -> Fetched:
-    images = Counter(listed.findings or UNKNOWN for listed, _ in described)
+    images = Counter(listed.findings or UNKNOWN for listed, *_ in described)
     ways: dict[str, whose.Way] = {}
-    for listed, way in described:
+    for listed, way, _ in described:
         if listed.patient:
             ways[listed.patient] = min(way, ways.get(listed.patient, way), key=whose.WAYS.index)
-    nobody = sum(not listed.patient for listed, _ in described)
+    nobody = sum(not listed.patient for listed, *_ in described)
     counts = Counter(ways.values())
     if images[UNKNOWN]:
         notes = [*notes, f"{images[UNKNOWN]} of {len(described)} images have no finding: no folder and no table names one"]
@@ -197,7 +238,7 @@ def _fetched(described: Sequence[Described], left_out: dict[str, int], sha256: s
 
 
 def _below(path: str, shared: int) -> str:
-    return "/".join(PurePosixPath(path).parts[shared:])
+    return listing.plain("/".join(PurePosixPath(path).parts[shared:]))
 
 
 def _line(name: str, sha256: str) -> bytes:

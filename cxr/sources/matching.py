@@ -1,49 +1,106 @@
-"""Which file of a source a table means, though it may leave out folders or the suffix."""
+"""Which files of a source a table means, though it may leave out folders or the suffix, or name more folders."""
 
 import unicodedata
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
-from cxr.foundation.errors import UserError
 from cxr.sources import patients
 
 
-class Index:
-    """The paths of a source's files, found by what a table writes of them."""
+class Matches(NamedTuple):
+    """The paths that texts of a table mean, and the texts that may mean several; all other texts mean none."""
 
-    def __init__(self, paths: Iterable[str], where: str) -> None:
-        self.where = where
-        self.paths = {_composed(path): path for path in paths}
-        self.tails: dict[str, list[str]] = defaultdict(list)
+    found: dict[str, str]
+    ambiguous: list[str]
+
+
+class _Way(NamedTuple):
+    """How texts are shortened: by how many leading folders, and whether by the suffix."""
+
+    cut: int
+    bare: bool
+
+
+def match(paths: Iterable[str], texts: Iterable[str]) -> Matches:
+    """Return which of `paths` each of `texts` means, which are all that a table writes.
+
+    A text means the path that equals it. A text with folders means the path that is, or ends with, what is left of it when
+    some leading folders are cut off: the same number in the whole table, the least with which any text means a path of its
+    own, since a longer match is a surer one; one folder at least is left unless the path has none. Where that fits more, no
+    suffix counts. A text without folders means the one file of that name, or of that name without suffix. Two texts never
+    mean one path but by equality, and none a path of another patient by `patients.patient`. Umlauts count as equal in one
+    character or in two.
+    """
+    written = {text: _plain(text) for text in dict.fromkeys(texts)}
+    index = _Index(paths)
+    exact = {text: index.paths[plain] for text, plain in written.items() if plain in index.paths}
+    rest = {text: plain for text, plain in written.items() if text not in exact and plain}
+    with_folders = {text: plain for text, plain in rest.items() if "/" in plain}
+    way = _best(index, {plain for text, plain in written.items() if "/" in plain}, set(exact.values()))
+    several = {text: index.find(plain, way) for text, plain in with_folders.items()}
+    for text, plain in rest.items():
+        if text not in with_folders:
+            several[text] = index.named(plain)
+    wanted = Counter(found[0] for found in several.values() if len(found) == 1)
+    wanted.update(set(exact.values()))
+    found = {text: paths[0] for text, paths in several.items() if len(paths) == 1 and wanted[paths[0]] == 1}
+    return Matches(exact | found, [text for text, paths in several.items() if paths and text not in found])
+
+
+class _Index:
+    def __init__(self, paths: Iterable[str]) -> None:
+        self.paths = {_plain(path): path for path in paths}
+        self.tails: dict[bool, Mapping[str, list[str]]] = {False: defaultdict(list), True: defaultdict(list)}
         for name, path in sorted(self.paths.items()):
-            parts = PurePosixPath(name).parts
-            bare = patients.stem(name)
-            for i in range(len(parts)):
-                self.tails["/".join(parts[i:])].append(path)
-                if bare != parts[-1]:
-                    self.tails["/".join((*parts[i:-1], bare))].append(path)
+            for bare, tails in self.tails.items():
+                parts = _parts(name, bare)
+                for i in range(len(parts)):
+                    tails["/".join(parts[i:])].append(path)
 
-    def find(self, text: str) -> str | None:
-        """Return the path that `text` means, None when there is none.
+    def find(self, plain: str, way: _Way) -> list[str]:
+        """Return the paths that may be meant by `plain`, a text with folders that equals none."""
+        parts = _parts(plain, way.bare)[way.cut :]
+        found = self.tails[way.bare].get("/".join(parts), [])
+        if len(parts) == 1:  # a name alone, of which other folders may hold one as well, so only a path without folders
+            found = [path for path in found if "/" not in path]
+        who = patients.patient(plain)
+        return [path for path in found if not who or patients.patient(path) in {"", who}]
 
-        In turn: the path itself; the one that ends with `text`, with or without a suffix; the one that ends with the end of
-        `text`, whose own leading folders and, last, own suffix are left out. Raises UserError, beginning with `where`, when
-        that fits several files.
-        """
-        text = _composed(text.strip().replace("\\", "/"))
-        parts = PurePosixPath(text).parts
-        if not parts or text in self.paths:
-            return self.paths.get(text)
-        for last in dict.fromkeys((parts[-1], patients.stem(text))):
-            for i in range(len(parts)):
-                found = self.tails.get("/".join((*parts[i:-1], last)), [])
-                if len(found) > 1:
-                    raise UserError(f"{self.where}: {text!r} may be {found[0]} or {found[1]}; name its folders as well")
-                if found:
-                    return found[0]
-        return None
+    def named(self, plain: str) -> list[str]:
+        """Return the paths that may be meant by `plain`, a text without folders."""
+        return next((found for bare in (False, True) if (found := self.tails[bare].get(_name(plain, bare), []))), [])
 
 
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)  # macOS writes an umlaut in two characters where a table has one
+def _best(index: _Index, plains: Iterable[str], taken: set[str]) -> _Way:
+    """Return the way that cuts least of those by which any of `plains` means a path, with or without suffix as fits more."""
+    plains = list(plains)
+    if any(plain in index.paths for plain in plains):
+        return _Way(0, False)
+
+    def fits(way: _Way) -> int:
+        found = [index.find(plain, way) for plain in plains]
+        wanted = Counter(paths[0] for paths in found if len(paths) == 1)
+        return sum(count == 1 and path not in taken for path, count in wanted.items())
+
+    for cut in range(max((plain.count("/") for plain in plains), default=0) + 1):
+        way = max((_Way(cut, False), _Way(cut, True)), key=fits)
+        if fits(way):
+            return way
+    return _Way(0, False)
+
+
+def _parts(plain: str, bare: bool) -> tuple[str, ...]:
+    *folders, _ = PurePosixPath(plain).parts
+    return *folders, _name(plain, bare)
+
+
+def _name(plain: str, bare: bool) -> str:
+    return patients.stem(plain) if bare else PurePosixPath(plain).name
+
+
+def _plain(text: str) -> str:
+    """Return `text` as a path, composed: macOS writes an umlaut in two characters where a table has one."""
+    path = PurePosixPath(unicodedata.normalize("NFC", text.strip().replace("\\", "/"))).as_posix()
+    return "" if path == "." else path

@@ -40,14 +40,17 @@ _NAME = (
     # Shenzhen and Montgomery; the last digit is the finding.
     _scheme(rf"{_START}(CHN|MCU)CXR_(\d+)_[01](?:_mask)?$", lambda match: f"{match[1].upper()}CXR-{int(match[2])}"),
     _scheme(rf"{_START}(JPC[LN]N\d{{3}})(?:\.IMG)?$", lambda match: match[1].upper()),  # JSRT
-    # One file a patient: VinDr (32 hex digits) and RSNA (a UUID).
-    _scheme(rf"{_START}(?=\d*[a-f])([0-9a-f]{{32}})$", lambda match: match[1].lower()),
-    _scheme(rf"{_START}([0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})$", lambda match: match[1].lower()),
+    # One file a patient: VinDr (32 hex digits) and RSNA (a UUID). Behind other words they are hashes of files.
+    _scheme(r"^(?=\d*[a-f])([0-9a-f]{32})$", lambda match: match[1].lower()),
+    _scheme(r"^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$", lambda match: match[1].lower()),
 )
 
 _NUMBERED = re.compile(r"\s*\(\d+\)$")  # a further download or copy, but also what Windows calls many files renamed at once
-_COPY_WORDS = r"aug(?:mented)?|copy|copie|copia|kopie|flip(?:ped)?|resized?|rot(?:ated)?"
-_MARKED = re.compile(rf"(?:\s+-\s+|[\s_-])(?:{_COPY_WORDS})[\s_-]?\d*(?:x\d+)?$", re.IGNORECASE)
+_COPY_WORDS = r"aug(?:mented)?|copy|copie|copia|kopie|[hv]?flip(?:ped)?|resized?|rot(?:ated)?|zoom(?:ed)?"
+_ROBOFLOW = r"_(?:jpe?g|png|bmp|tiff?|webp)\.rf\.[0-9a-z]+"
+_MARKED = re.compile(rf"(?:(?:\s+-\s+|[\s_-])(?:{_COPY_WORDS})[\s_-]?\d*(?:x\d+)?|{_ROBOFLOW})$", re.IGNORECASE)
+_FURTHER = re.compile(r"[\s_]\d+(?:x\d+)?$")  # of copies in another size, or by macOS; but many names end so
+_BY_MACOS = re.compile(r"(?<=\S) \d+$")
 _COPY_OF = re.compile(r"^copy of ", re.IGNORECASE)
 
 
@@ -63,13 +66,15 @@ def patient(path: str) -> str:
     >>> patient("train/patient00001/study1/view1_frontal.jpg"), patient("00000013_005.png")
     ('patient00001', 'NIH-13')
     """
-    for pattern, name in _ANYWHERE:
+    for pattern, named in _ANYWHERE:
         if match := pattern.search(path):
-            return name(match)
-    stem = original(path)
-    for pattern, name in _NAME:
-        if match := pattern.search(stem):
-            return name(match)
+            return named(match)
+    name, longer = original(path), ""
+    while name != longer:
+        for pattern, named in _NAME:
+            if match := pattern.search(name):
+                return named(match)
+        name, longer = _FURTHER.sub("", name), name
     return ""
 
 
@@ -94,23 +99,38 @@ def original(path: str) -> str:
     return _unmarked(_NUMBERED, path)
 
 
-def copies(paths: Iterable[str]) -> dict[str, str]:
-    """Return a patient's name, `file` and the original's stem, for each of `paths` that is a copy, and for the original.
+def copies(paths: Iterable[str]) -> dict[str, list[str]]:
+    """Return names for the patient, `file` and the original's stem, for each of `paths` that is a copy, and for the original.
 
     A number in brackets alone makes a copy only where the file without it is there as well: `chest (1)` to `chest (500)` are
-    what Windows makes of files that are renamed at once. Folders do not count, since copies are often kept apart.
+    what Windows makes of files that are renamed at once. So does a number behind a blank, as macOS writes it, where the file
+    without it is there in the same folder. Otherwise folders do not count, since
+    copies are often kept apart; but files of one folder and one name, such as a DICOM file and its preview, show one patient.
 
     >>> copies(["a/x.png", "b/x (1).png", "y (1).png", "y (2).png", "z_aug0.png", "z_aug1.png"])
-    {'a/x.png': 'file x', 'b/x (1).png': 'file x', 'z_aug0.png': 'file z', 'z_aug1.png': 'file z'}
+    {'a/x.png': ['file x'], 'b/x (1).png': ['file x'], 'z_aug0.png': ['file z'], 'z_aug1.png': ['file z']}
+    >>> copies(["a/y.dcm", "a/y.jpg", "b/y.jpg"])
+    {'a/y.dcm': ['file a/y'], 'a/y.jpg': ['file a/y']}
     """
     groups: dict[str, list[str]] = defaultdict(list)
+    twins: dict[str, list[str]] = defaultdict(list)
     paths = list(dict.fromkeys(paths))
     whole = {stem(path) for path in paths}
+    bare = {path: (PurePosixPath(path).parent / stem(path)).as_posix() for path in paths}
+    there = set(bare.values())
     for path in paths:
         group = original(path)
+        if (first := _BY_MACOS.sub("", bare[path])) != bare[path] and first in there:
+            group = original(first)
         groups[group if group in whole else _unmarked(None, path)].append(path)
-    several = {group: members for group, members in groups.items() if len({stem(path) for path in members}) > 1}
-    return {path: f"file {group}" for group, members in several.items() for path in members}
+        twins[bare[path]].append(path)
+    several = [(group, members) for group, members in groups.items() if len({stem(path) for path in members}) > 1]
+    several += [(twin, members) for twin, members in twins.items() if len(members) > 1]
+    names: dict[str, list[str]] = defaultdict(list)
+    for group, members in several:
+        for path in members:
+            names[path].append(f"file {group}")
+    return dict(names)
 
 
 def _unmarked(numbered: re.Pattern[str] | None, path: str) -> str:

@@ -5,7 +5,8 @@ import shutil
 import stat
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -34,6 +35,10 @@ class Place(ABC):
     @abstractmethod
     def size(self, image: int) -> int:
         """Return the bytes of the image of this index."""
+
+    @abstractmethod
+    def head(self, image: int) -> bytes:
+        """Return the first BEGINNING bytes of the image of this index. Raises UserError when they cannot be read."""
 
     @abstractmethod
     def chunks(self, image: int, bar: Any) -> Iterator[bytes]:
@@ -81,6 +86,9 @@ class _Folder(Place):
         with self._reading(path), (self.source / path).open("rb") as file:
             return file.read(BEGINNING)
 
+    def head(self, image: int) -> bytes:
+        return self._head(self.images[image])
+
     def size(self, image: int) -> int:
         return (self.source / self.images[image]).stat().st_size
 
@@ -124,6 +132,9 @@ class _Zip(Place):
         self._refuse_encrypted(entry)
         with self._reading(entry), self.archive.open(entry) as file:
             return file.read(BEGINNING)
+
+    def head(self, image: int) -> bytes:
+        return self._head(self.entries[image])
 
     def size(self, image: int) -> int:
         return self.entries[image].file_size
@@ -215,18 +226,33 @@ def _walk(folder: Path) -> Iterator[str]:
     def stop(error: OSError) -> None:
         raise UserError(f"{error.filename}: {error.strerror}")
 
-    # Links are followed, since data sets are often links to a larger disk, but not up to a folder that holds them.
-    for root, folders, names in os.walk(folder, onerror=stop, followlinks=True):
-        here = Path(root)
-        real = here.resolve()
-        folders[:] = [name for name in folders if not real.is_relative_to((here / name).resolve())]
-        for name in names:
-            path = (here / name).relative_to(folder).as_posix()
-            try:
-                path.encode()
-            except UnicodeEncodeError:  # no table can hold it
-                raise UserError(f"{folder}: the name {path!r} is not UTF-8; rename it") from None
-            yield path
+    # Links are followed, since data sets are often links to a larger disk, but each folder is walked once, by its own name
+    # rather than a link's, and what holds the source not at all. What lies in hidden folders counts only by a link.
+    seen: set[tuple[bool, Path]] = set()
+    tops = deque([folder])
+    while tops:
+        for root, folders, names in os.walk(tops.popleft(), onerror=stop):
+            here = Path(root)
+            place = any(part.startswith(".") for part in here.relative_to(folder).parts), here.resolve()
+            folders[:] = sorted(folders)
+            if place in seen:
+                folders.clear()
+                continue
+            seen.add(place)
+            links = [here / name for name in folders if (here / name).is_symlink()]
+            tops.extend(link for link in links if not here.resolve().is_relative_to(link.resolve()))
+            yield from _named(folder, here, names)
+
+
+def _named(folder: Path, here: Path, names: Iterable[str]) -> Iterator[str]:
+    """Yield the paths, below `folder`, of the files `names` in `here`."""
+    for name in names:
+        path = (here / name).relative_to(folder).as_posix()
+        try:
+            path.encode()
+        except UnicodeEncodeError:  # no table can hold it
+            raise UserError(f"{folder}: the name {path!r} is not UTF-8; rename it") from None
+        yield path
 
 
 def _slashes(name: str) -> str:

@@ -37,6 +37,11 @@ class Download:
         except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(f"patient is {_short(self.patient)}, which is no regular expression: {error}") from None
 
+    @property
+    def meanings(self) -> dict[str, str]:
+        """What values of a table, or names of folders, mean."""
+        return {str(value): finding for value, finding in self.findings.items()}
+
     def _check_columns(self) -> None:
         for name, column in self.columns.items():
             if name not in COLUMNS:

@@ -1,7 +1,9 @@
 """What a source knows of its radiographs: `table.csv`, which lies beside them in the folder that download fills."""
 
 import csv
-from collections.abc import Iterable
+import math
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +13,11 @@ from cxr.foundation.files import replacing, whole
 NAME = "table.csv"
 BETWEEN = "|"
 """Between several findings, or several boxes, of one radiograph."""
+PARTS = ("train", "val", "test", "external")
+"""From the least to the most secluded."""
+
+_SIDES = 4  # numbers of a box
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Listed(NamedTuple):
@@ -39,12 +46,17 @@ class Listed(NamedTuple):
     """The path, below the folder, of an image that is not black where something is ill."""
 
 
+def plain(text: str) -> str:
+    """Return `text` with blanks for control characters, such as ends of lines, which not every reader of tables takes."""
+    return _CONTROL.sub(" ", text)
+
+
 def write(folder: Path, rows: Iterable[Listed]) -> None:
-    """Write `rows`, in the order of their files, to the table of `folder`, whole or not at all."""
+    """Write `rows`, in the order of their files and as `plain` texts, to the table of `folder`, whole or not at all."""
     with replacing(folder / NAME) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(Listed._fields)
-        writer.writerows(sorted(rows))
+        writer.writerows([plain(cell) for cell in row] for row in sorted(rows))
 
 
 def read(folder: Path) -> list[Listed]:
@@ -54,7 +66,41 @@ def read(folder: Path) -> list[Listed]:
     """
     path = folder / NAME
     with whole(path), path.open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file, strict=True)
-        if tuple(rows.fieldnames or ()) != Listed._fields:
-            raise UserError(f"{path} does not have the columns {', '.join(Listed._fields)}; run the stage download again")
-        return [Listed(**row) for row in rows]
+        try:
+            rows = list(csv.reader(file, strict=True))
+        except csv.Error as error:
+            raise UserError(f"{path} is damaged ({error}); run the stage download again") from None
+    if not rows or tuple(rows[0]) != Listed._fields:
+        raise UserError(f"{path} does not have the columns {', '.join(Listed._fields)}; run the stage download again")
+    for number, row in enumerate(rows[1:], 1):
+        if problem := _problem(row):
+            raise UserError(f"{path}: row {number} has {problem}; run the stage download again")
+    return [Listed(*row) for row in rows[1:]]
+
+
+def _problem(cells: Sequence[str]) -> str:
+    """Return what is wrong with a row of these `cells`, empty when nothing is."""
+    if len(cells) != len(Listed._fields):
+        return f"{len(cells)} cells"
+    row = Listed(*cells)
+    if not row.file:
+        return "no file"
+    if row.split not in ("", *PARTS):
+        return f"the split {row.split!r}"
+    if row.spacing and not _is_length(row.spacing):
+        return f"the spacing {row.spacing!r}"
+    for box in row.boxes.split(BETWEEN) if row.boxes else []:
+        if len(box.split()) < _SIDES or not all(map(_is_number, box.split()[-_SIDES:])):
+            return f"the box {box!r}"
+    return ""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _is_length(text: str) -> bool:
+    return _is_number(text) and float(text) > 0

@@ -12,21 +12,21 @@ WAYS: tuple[Way, ...] = ("table", "expression", "header", "name", "none")
 """How a patient is known, the surest first."""
 
 
-# Before what files of one patient share. Of the first two, nothing may be written.
-_HEADER, _PRIVATE, _NAME = "header ", "copies ", "name "
+# Before what files of one patient share. Of the first, nothing may be written.
+_HEADER, _NAME = "header ", "name "
 
 
 class File(NamedTuple):
-    """A file, and what may tell whose it is; `patient` is the table's, `header` the identifying key in a DICOM header."""
+    """A file, and what may tell whose it is; `patient` is the table's, `headers` the identifying keys in a DICOM header."""
 
     path: str
     patient: str = ""
-    header: str = ""
+    headers: tuple[str, ...] = ()
     dicom: bool = False
 
 
 class Whose(NamedTuple):
-    """The patient of a file, empty where nothing tells, the way that told, and what tables and pictures call the file."""
+    """The patient of a file, empty where nothing tells, the way that told, and what to call the file instead of its path."""
 
     patient: str
     way: Way
@@ -37,9 +37,9 @@ def resolve(files: Sequence[File], expression: str = "") -> list[Whose]:
     """Return whose each of `files` is; `path` is the one below the source.
 
     The table comes first, then `expression`, searched for in the path (its first group, or the whole match), then the header,
-    then the schemes of `patients`. Files of one header or one scheme's name are of one patient, however that is told of one
-    of them. Patients of headers are numbered from p00001 in the order of their first file. A DICOM file is called by its
-    patient and its number among his files, since its own name could tell whom it shows.
+    then the schemes of `patients`. Files that share a key of their headers, or one scheme's name, are of one patient, however
+    that is told of one of them. Patients of DICOM files are numbered from p00001 in the order of their first file, and their
+    files are called by patient and number, since names of files and folders could tell whom they show.
     """
     said = [_said(file, expression) for file in files]
     keys = _keys(files)
@@ -51,7 +51,8 @@ def resolve(files: Sequence[File], expression: str = "") -> list[Whose]:
             of_groups.setdefault(group_of.get(key, key), (patient, way))
     taken = {patient for patient, _ in said}
     numbers = (number for number in map("p{:05d}".format, range(1, 10**9)) if number not in taken)
-    private = {group_of.get(key, key) for mine in keys for key in mine if key.startswith((_HEADER, _PRIVATE))}
+    private = {group_of.get(key, key) for file, mine in zip(files, keys, strict=True) if file.dicom for key in mine}
+    by_header = {group_of.get(key, key) for mine in keys for key in mine if key.startswith(_HEADER)}
     counts: Counter[str] = Counter()
     result = []
     for file, told, mine in zip(files, said, keys, strict=True):
@@ -59,11 +60,13 @@ def resolve(files: Sequence[File], expression: str = "") -> list[Whose]:
         if not patient and mine:
             group = group_of[mine[0]]
             if group not in of_groups:
-                of_groups[group] = (next(numbers), "header") if group in private else (group.removeprefix(_NAME), "name")
+                known: Way = "header" if group in by_header else "name"
+                of_groups[group] = next(numbers) if group in private else group.removeprefix(_NAME), known
             patient, way = of_groups[group]
         called = patient or "unknown"
-        counts[called] += file.dicom
-        result.append(Whose(patient, way, f"{called}-{counts[called]:04d}" if file.dicom else file.path))
+        hidden = file.dicom or any(group_of.get(key, key) in private for key in mine)
+        counts[called] += hidden
+        result.append(Whose(patient, way, f"{called}-{counts[called]:04d}" if hidden else ""))
     return result
 
 
@@ -83,11 +86,11 @@ def _keys(files: Sequence[File]) -> list[list[str]]:
     copies = patients.copies(file.path for file, patient in zip(files, of_schemes, strict=True) if not patient)
     keys = []
     for file, patient in zip(files, of_schemes, strict=True):
-        mine = [_HEADER + file.header] if file.header else []
+        mine = [_HEADER + header for header in file.headers]
         if patient:
             mine.append(_NAME + patient)
-        elif file.path in copies:
-            mine.append((_PRIVATE if file.dicom else _NAME) + copies[file.path])
+        else:
+            mine += [_NAME + name for name in copies.get(file.path, [])]
         keys.append(mine)
     return keys
 

@@ -85,7 +85,7 @@ def test_nobody_of_a_hospitals_archive_is_on_two_sides(tmp_path):
     for image in range(PATIENTS * IMAGES):
         name = f"1.2.840.113619.{image * 7919 % 1000}"
         save(
-            dataset(values(height=4, width=4), PatientID=f"MRN {image % PATIENTS}", SOPInstanceUID=name),
+            dataset(values(height=4, width=4), PatientID=f"MRN {image % PATIENTS}", PatientName="", SOPInstanceUID=name),
             tmp_path / "archive" / name,
         )
         truth[name] = image % PATIENTS

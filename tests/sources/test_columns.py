@@ -41,17 +41,33 @@ def test_every_column_in_the_projects_words():
         ("spacing", "0.139\\0.14", ""),
         ("spacing", "-1", ""),
         ("spacing", "nan", ""),
-        ("split", "native", ""),
+        ("spacing", "0", ""),
+        ("age", "150", "150"),
+        ("age", "151", ""),
+        ("age", "nan", ""),
         ("split", " external ", "external"),
+        ("split", "Validation", "val"),
+        ("split", "dev", "val"),
+        ("split", "TESTING", "test"),
+        ("split", "trainset", "train"),
+        ("split", "External_Test", "external"),
+        ("split", "external validation", "external"),
+        ("split", "hold-out", "external"),
+        ("view", "PA", "PA"),
+        ("view", "ap supine", "AP SUPINE"),
+        ("view", "AP semi erect", "AP SEMI ERECT"),
+        ("view", "Lateral", "LATERAL"),
+        ("view", "PA HR MUELLER", ""),
         ("sex", "unknown", ""),
         ("sex", "male", "M"),
+        ("sex", "Mueller", ""),
     ],
 )
 def test_values(name, cell, expected):
     settings = by(FILE | {name: "column"})
     table = read(f'f,column\na.png,"{cell}"\n'.encode(), "t.csv", settings)
     assert getattr(table.rows[0], name) == expected
-    if not expected and name != "sex":  # that it is unknown is an answer
+    if not expected and cell != "unknown":  # which is an answer
         assert table.notes == [f"t.csv: 1 values of column mean nothing as {name}, such as {cell!r}"]
     else:
         assert table.notes == []
@@ -89,6 +105,25 @@ def test_a_box_of_several_findings_names_none():
     cells = "f,b,what\na,1 2 3 4,TB;Nodule\nb,1 2 3 4,TB\n"
     several, one = rows(cells, {"boxes": "b", "findings": "what"})
     assert (several.boxes[0].finding, one.boxes[0].finding) == ("", "TUBERCULOSIS")
+
+
+def test_words_of_a_split_that_mean_nothing_are_listed_with_their_counts():
+    settings = by(FILE | {"split": "s"})
+    notes = read(b"f,s\na,native\nb,fold 1\nc,native\nd,test\n", "t.csv", settings).notes
+    assert notes == ["t.csv: 3 values of s mean nothing as split: 1 'fold 1', 2 'native'"]
+
+
+@pytest.mark.parametrize("text", ["nan nan nan nan", "nan", "[]", ", , ,", "NaN;nan"])
+def test_what_is_not_a_number_is_no_box(text):
+    assert rows(f'f,b\na.png,"{text}"\n', {"boxes": "b"})[0].boxes == ()
+    assert rows("f,x,y,w,h\na.png,nan,nan,nan,nan\n", {"boxes": ["x", "y", "w", "h"]})[0].boxes == ()
+
+
+@pytest.mark.parametrize(
+    ("frame", "size"), [("1024.0", (1024, 1024)), ("1024.0 800.0", (1024, 800)), ("1024x800", (1024, 800))]
+)
+def test_a_frame_may_be_written_as_a_decimal(frame, size):
+    assert rows(f"f,b,w\na.png,1 2 3 4,{frame}\n", {"boxes": "b", "frame": "w"})[0].boxes[0].frame == size
 
 
 @pytest.mark.parametrize("text", ["1 2 3", "1 2 3 4 5", "a b c d", "1 2 3 nan", "1 2 0 4", "1 2 3 -4", "1 2 inf 4"])

@@ -61,7 +61,7 @@ def test_kaggles_zip_gives_each_image_once_with_its_name_and_bytes(tmp_path):
     fetched = fetch(source, tmp_path / "raw")
     assert taken(tmp_path / "raw") == WANTED
     assert fetched.images == {"NORMAL": 2, "PNEUMONIA": 2}
-    assert fetched.left_out == {"copies": 3, "no_image": 5, "masks": 0, "not_in_table": 0}
+    assert fetched.left_out == {"copies": 3, "no_image": 5, "masks": 0, "not_in_table": 0, "external": 0}
     assert fetched.sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
 
 
@@ -70,7 +70,7 @@ def test_a_folder_gives_what_a_zip_of_it_gives(tmp_path):
     fetched = fetch(source, tmp_path / "raw")
     assert taken(tmp_path / "raw") == WANTED
     assert fetched.images == {"NORMAL": 2, "PNEUMONIA": 2}
-    assert fetched.left_out == {"copies": 3, "no_image": 5, "masks": 0, "not_in_table": 0}
+    assert fetched.left_out == {"copies": 3, "no_image": 5, "masks": 0, "not_in_table": 0, "external": 0}
 
 
 def test_a_folders_hash_is_of_what_sha256sum_prints_and_blind_to_litter(tmp_path):
@@ -85,11 +85,41 @@ def test_a_folders_hash_is_of_what_sha256sum_prints_and_blind_to_litter(tmp_path
     assert fetch(source, tmp_path / "renamed").sha256 != expected
 
 
-def test_any_class_names_every_suffix_and_windows_separators(tmp_path):
+def test_every_suffix_and_windows_separators(tmp_path):
     names = ["a.jpg", "b.jpeg", "c.png", "d.tif", "e.TIFF", "f.Bmp"]
-    entries = [(f"xrays\\{'odd' if i % 2 else 'even'}\\{name}", name.encode()) for i, name in enumerate(names)]
-    assert fetch(make_zip(tmp_path / "w.zip", entries), tmp_path / "raw").images == {"even": 3, "odd": 3}
-    assert taken(tmp_path / "raw")["odd/b.jpeg"] == b"b.jpeg"
+    entries = [(f"xrays\\{'COVID' if i % 2 else 'mass'}\\{name}", name.encode()) for i, name in enumerate(names)]
+    assert fetch(make_zip(tmp_path / "w.zip", entries), tmp_path / "raw").images == {"COVID": 3, "mass": 3}
+    assert taken(tmp_path / "raw")["COVID/b.jpeg"] == b"b.jpeg"
+
+
+def people(pack, path):
+    names = [f"{who}/{i}.png" for who in ("Mueller Hans", "Schmidt Eva") for i in range(2)]
+    return pack(path, [*((name, name.encode()) for name in names), ("Schmidt Eva/NORMAL/x.png", b"x")])
+
+
+@pytest.mark.parametrize("pack", [make_zip, make_folder])
+def test_names_of_people_do_not_become_findings(tmp_path, pack):
+    fetched = fetch(people(pack, tmp_path / "source"), tmp_path / "raw")
+    assert fetched.images == {"NORMAL": 1, "unknown": 4}
+    assert fetched.notes[0] == (
+        "4 images lie in 2 folders whose names are no known findings, such as 'Mueller Hans'; if they are, "
+        'download.findings takes them: {"FOLDER": FINDING}'
+    )
+    assert "Schmidt" not in str(fetched)
+
+
+def test_folders_that_the_user_lists_are_findings(tmp_path):
+    source = people(make_folder, tmp_path / "source")
+    fetched = fetch(source, tmp_path / "raw", findings={"Mueller Hans": "TB|Mass", "*": "NODULE"})
+    assert fetched.images == {"Mass|TUBERCULOSIS": 2, "NORMAL": 1, "unknown": 2}
+    assert "2 images lie in 1 folders" in fetched.notes[0]
+
+
+def test_dicom_that_is_called_png_is_dicom(tmp_path):
+    for who in ("Doe", "Roe"):
+        dicom(tmp_path / "source" / who / "NORMAL/1.png", PatientID=who, PatientName=who)
+    assert fetch(tmp_path / "source", tmp_path / "raw").images == {"NORMAL": 2}
+    assert sorted(row.name for row in listed(tmp_path / "raw").values()) == ["p00001-0001", "p00002-0001"]
 
 
 @pytest.mark.parametrize("other", ["a.jpeg", "A.JPEG"])  # some file systems hold only one of the latter two
@@ -227,11 +257,11 @@ def test_images_of_no_class_keep_their_path_below_common_folders_and_are_counted
         ("set/train/patient00001/study2/view1_frontal.jpg", b"2"),
         ("set/train/patient00002/study1/view1_frontal.jpg", b"3"),
         ("set/scan.jfif", b"4"),
-        ("set/odd/x.png", b"5"),
+        ("set/COVID/x.png", b"5"),
     ]
     fetched = fetch(pack(tmp_path / "source", entries), tmp_path / "raw")
     assert taken(tmp_path / "raw") == {name.removeprefix("set/"): content for name, content in entries}
-    assert fetched.images == {"odd": 1, "unknown": 4}
+    assert fetched.images == {"COVID": 1, "unknown": 4}
     assert fetched.patients == {"table": 0, "expression": 0, "header": 0, "name": 2, "none": 2}
     assert fetched.notes == [
         "4 of 5 images have no finding: no folder and no table names one",
@@ -244,7 +274,7 @@ def test_dicom_is_known_by_its_content_whatever_its_name(tmp_path, zipped):
     names = ["1.2.840.10/1.2.3", "1.2.840.10/1.2.4.dcm", "1.2.840.11/IM000001", "1.2.840.11/photo.txt"]
     people = ["Doe", "Doe", "Roe", "Doe"]
     source = tmp_path / "source"
-    contents = {name: dicom(source / name, PatientID=who) for name, who in zip(names, people, strict=True)}
+    contents = {name: dicom(source / name, PatientID=who, PatientName=who) for name, who in zip(names, people, strict=True)}
     dicom(source / "DICOMDIR")
     for name in ("1.2.840.10/without_preamble.dcm", "1.2.840.12/1.2.5"):
         contents[name] = contents["1.2.840.10/1.2.3"][132:]
@@ -266,7 +296,7 @@ def test_dicom_is_known_by_its_content_whatever_its_name(tmp_path, zipped):
 
 def test_a_header_says_who_and_how_and_nothing_identifying_is_copied(tmp_path):
     dicom(tmp_path / "source/NORMAL/1.2.3", PatientSex="F", PatientAge="058Y", ViewPosition="PA", PixelSpacing=[0.2, 0.2])
-    dicom(tmp_path / "source/NORMAL/1.2.4", PatientID="")
+    dicom(tmp_path / "source/NORMAL/1.2.4", PatientID="", PatientName="")
     (tmp_path / "source/NORMAL/broken.dcm").write_bytes(b"no DICOM")
     fetch(tmp_path / "source", tmp_path / "raw")
     first = listed(tmp_path / "raw")["1.2.3"]
@@ -319,11 +349,11 @@ def test_a_table_says_which_images_and_what_of_them(tmp_path, pack):
     )
     assert (rows[images[1]].findings, rows[images[1]].split, rows[images[2]].split) == ("NORMAL", "train", "")
     assert fetched.images == {"Effusion|NODULE": 1, "NORMAL": 1, "PNEUMONIA": 1}
-    assert fetched.left_out == {"copies": 0, "no_image": 0, "masks": 0, "not_in_table": 1}
+    assert fetched.left_out == {"copies": 0, "no_image": 0, "masks": 0, "not_in_table": 1, "external": 0}
     assert fetched.patients["table"] == 2
     where = f"{source}: nih/Data_Entry.csv"
     assert fetched.notes == [
-        f"{where}: 1 values of role mean nothing as split, such as 'odd'",
+        f"{where}: 1 values of role mean nothing as split: 1 'odd'",
         f"{where}: 1 rows name a radiograph that is not there, the first '00000015_000.png'",
     ]
 
@@ -348,10 +378,11 @@ def test_boxes_are_shares_of_the_image_itself_where_no_frame_is_given(tmp_path):
     assert rows["wide.png"].boxes == "PNEUMONIA 0.250000 0.500000 0.750000 0.250000"
     assert (rows["whole.png"].boxes, rows["whole.png"].findings) == ("", "NORMAL")
     columns["frame"] = 30
-    with pytest.raises(
-        UserError, match=r"the box 10 10 30 5 of wide\.png is not in 30x30 pixels; see download\.columns\.frame"
-    ):
-        fetch(tmp_path / "source", tmp_path / "other", **settings)
+    fetched = fetch(tmp_path / "source", tmp_path / "other", **settings)
+    assert fetched.notes[0] == (
+        "1 boxes are left out, such as 10 10 30 5 of wide.png, which is not in 30x30 pixels; see download.columns.frame"
+    )
+    assert (listed(tmp_path / "other")["wide.png"].boxes, listed(tmp_path / "other")["1.2.3"].boxes.count("|")) == ("", 1)
 
 
 def test_masks_of_a_table_lie_beside_the_radiographs_and_are_none(tmp_path):
@@ -369,7 +400,7 @@ def test_masks_of_a_table_lie_beside_the_radiographs_and_are_none(tmp_path):
         ("images/y.png", "", "NORMAL"),
     ]
     assert (tmp_path / "raw/masks/x.png").read_bytes() == b"masks/x.png"
-    assert fetched.left_out == {"copies": 0, "no_image": 0, "masks": 0, "not_in_table": 0}
+    assert fetched.left_out == {"copies": 0, "no_image": 0, "masks": 0, "not_in_table": 0, "external": 0}
     assert fetched.notes[0].endswith("1 rows name a mask that is not there, the first 'masks/gone.png'")
 
 
@@ -392,7 +423,7 @@ def test_masks_are_left_out_where_no_table_names_them(tmp_path):
         ("t.csv", "f\na.png\n", r"is it one/t\.csv or two/t\.csv\? name its folders as well"),
         ("one/t.csv", "f\nb.png\nc.png\n", r"none of 2 rows names a radiograph that is there; see download\.columns\.file"),
         ("one/t.csv", "g\na.png\n", r"no column 'f', which download\.columns\.file names; there are: g"),
-        ("one/t.csv", "f\na.png\n", r"'a\.png' may be one/a\.png or two/a\.png"),
+        ("one/t.csv", "f\na.png\n", r"none of 1 rows names a radiograph that is there"),
     ],
 )
 @pytest.mark.parametrize("pack", [make_zip, make_folder])
@@ -427,6 +458,79 @@ def test_an_image_with_the_name_of_a_folder_is_named(tmp_path):
 def test_equal_sources_give_equal_bytes(tmp_path):
     for name in ("first", "second"):
         for i in range(3):
-            dicom(tmp_path / name / f"1.2.{i}", PatientID=f"{i % 2}")
+            dicom(tmp_path / name / f"1.2.{i}", PatientID=f"{i % 2}", PatientName="")
         fetch(tmp_path / name, tmp_path / f"raw of {name}")
     assert (tmp_path / "raw of first/table.csv").read_bytes() == (tmp_path / "raw of second/table.csv").read_bytes()
+
+
+def test_headers_that_name_only_placeholders_join_nobody_and_are_told(tmp_path):
+    for i in range(3):
+        dicom(tmp_path / f"source/1.2.{i}", PatientID="ANON" if i else "7", PatientName="Anonymous")
+    fetched = fetch(tmp_path / "source", tmp_path / "raw")
+    assert (fetched.patients["header"], fetched.patients["none"]) == (1, 2)
+    assert fetched.notes[0] == "2 of 3 images have a DICOM header with a word such as ANONYMOUS for a patient"
+
+
+@pytest.mark.parametrize(
+    ("table", "settings"),
+    [
+        ("f,s,p\na.png,train,1\nb.png,,2\nc.png,val,1\nd.png,external,1\ngone.png,external,1\n", {"patient": "p"}),
+        ("f,s\n00000013_001.png,train\nb.png,\n00000013_002.png,val\n00000013_003.png,external\n00000013_4.png,\n", {}),
+    ],
+)
+def test_who_has_an_external_image_that_is_missing_is_not_trained_on(tmp_path, table, settings):
+    if not settings:
+        table = table.replace("00000013_4.png,", "00000013_004.png,external")
+    names = [line.split(",")[0] for line in table.splitlines()[1:-1]]
+    make_folder(tmp_path / "source", [("t.csv", table.encode()), *((name, name.encode()) for name in names)])
+    columns = {"file": "f", "split": "s", **settings}
+    fetched = fetch(tmp_path / "source", tmp_path / "raw", table="t.csv", columns=columns)
+    assert [(row.file, row.split) for row in listed(tmp_path / "raw").values()] == sorted(
+        [("b.png", ""), (names[3], "external")]
+    )
+    assert sorted(taken(tmp_path / "raw")) == sorted(["b.png", names[3]])
+    assert fetched.left_out["external"] == 2
+
+
+def test_only_patients_whose_external_image_is_missing(tmp_path):
+    entries = [("t.csv", b"f,s,p\na.png,train,1\ngone.png,external,1\n"), ("a.png", b"a")]
+    with pytest.raises(UserError, match="all images are of patients whose external image is missing"):
+        fetch(
+            make_folder(tmp_path / "source", entries),
+            tmp_path / "raw",
+            table="t.csv",
+            columns={"file": "f", "split": "s", "patient": "p"},
+        )
+
+
+def test_rows_that_may_mean_several_files_are_told_and_not_taken(tmp_path):
+    entries = [("t.csv", b"f\na.png\nb.png\n"), ("one/a.png", b"1"), ("two/a.png", b"2"), ("b.png", b"3")]
+    fetched = fetch(make_folder(tmp_path / "source", entries), tmp_path / "raw", table="t.csv", columns={"file": "f"})
+    assert sorted(taken(tmp_path / "raw")) == ["b.png"]
+    assert "1 rows may each mean a radiograph that others may mean as well, the first 'a.png'" in fetched.notes[0]
+
+
+@pytest.mark.parametrize("name", ["table.csv", "Table.CSV", "table.csv/x", "table.csv/NORMAL/x"])
+@pytest.mark.parametrize("pack", [make_zip, make_folder])
+def test_what_is_called_as_the_list_is_named(tmp_path, pack, name):
+    source = pack(tmp_path / "source", [(name, bytes(128) + b"DICM"), ("b/x.png", b"1")])
+    with pytest.raises(UserError, match=f"{name} is called as the list of images is"):
+        fetch(source, tmp_path / "raw")
+
+
+def test_folders_that_link_to_each_other_are_walked_once(tmp_path):
+    source = make_folder(tmp_path / "source", [("NORMAL/a.png", b"a"), ("TB/b.png", b"b"), (".store/c.png", b"c")])
+    (source / "NORMAL/to TB").symlink_to("../TB")
+    (source / "TB/to NORMAL").symlink_to("../NORMAL")
+    (source / ".store/loop").symlink_to("../.store")
+    (source / "COVID").symlink_to(".store")
+    fetched = fetch(source, tmp_path / "raw")
+    assert fetched.images == {"COVID": 1, "NORMAL": 1, "TUBERCULOSIS": 1}
+    assert fetched.left_out["copies"] == 0
+
+
+def test_control_characters_do_not_reach_the_table(tmp_path):
+    source = make_folder(tmp_path / "source", [("a\rb\nc.png", b"a"), ("t.csv", b'f,p\n"a\rb\nc.png","1\r2"\n')])
+    fetch(source, tmp_path / "raw", table="t.csv", columns={"file": "f", "patient": "p"})
+    assert [(row.file, row.patient) for row in table.read(tmp_path / "raw")] == [("a b c.png", "1 2")]
+    assert sorted(taken(tmp_path / "raw")) == ["a b c.png"]

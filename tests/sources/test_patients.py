@@ -1,4 +1,5 @@
 import itertools
+import re
 
 import pytest
 
@@ -55,7 +56,21 @@ SETS = {
     ),
     "phantoms": ("PNEUMONIA/phantom-0013-bacteria-45.jpeg", "NORMAL/phantom-0013-normal-6.jpeg", "phantom-0131-virus-9.jpeg"),
 }
-MARKS = (" (1)", "_aug0", "_resized", "-copy", " - Copy", " - Copy (2)", "_aug12_resized", " copy 2")
+MARKS = (
+    " (1)",
+    "_hflip",
+    "_vflip",
+    "_zoom",
+    "_jpeg.rf.0a1b2c3d4e5f60718293a4b5c6d7e8f9",
+    "_png.rf.1a2b",
+    "_aug0",
+    "_resized",
+    "-copy",
+    " - Copy",
+    " - Copy (2)",
+    "_aug12_resized",
+    " copy 2",
+)
 
 
 def flattened(path):
@@ -66,7 +81,8 @@ def flattened(path):
             path.replace("/", "-"),
             path.removeprefix("CheXpert-v1.0-small/train/").replace("/", "_"),
         ]
-    return [path.rpartition("/")[2], path.replace("/", "_")]
+    name = path.rpartition("/")[2]
+    return [name] if re.match("[0-9a-f]{8}", name) else [name, path.replace("/", "_")]
 
 
 def marked(path, mark):
@@ -128,10 +144,24 @@ def test_names_of_kermanys_patients_and_of_phantoms(name, expected):
         "12345678901234567890123456789012.png",
         "p100000131/a.png",
         "tb0001.png",
+        "scan_0a1b2c3d4e5f60718293a4b5c6d7e8f9.png",  # hashes of files
+        "scan-0004cfab-14fd-4e49-80ba-63a80b6bddd6.png",
+        "scan_jpg.rf.0a1b2c3d4e5f60718293a4b5c6d7e8f9.jpg",
+        "person1_virus_x_512.jpeg",
     ],
 )
 def test_names_of_no_scheme(name):
     assert patient(name) == ""
+
+
+@pytest.mark.parametrize("mark", ["_512", "_512x512", " 2", "_0_1234", "_512 (1)", "_hflip_512"])
+@pytest.mark.parametrize("name", ["person1_virus_6.jpeg", "00000013_005.png", "CHNCXR_0013_0.png", "IM-0115-0001.jpeg"])
+def test_a_number_behind_a_schemes_full_name_is_a_copys(name, mark):
+    assert patient(marked(name, mark)) == patient(name) != ""
+
+
+def test_macos_copies_lie_beside_their_original():
+    assert copies(["6.jpeg", "6 2.jpeg", "7 2.jpeg", "8 2.jpeg", "a/7.jpeg"]) == {"6.jpeg": ["file 6"], "6 2.jpeg": ["file 6"]}
 
 
 def test_a_longer_number_is_another_patient():
@@ -142,7 +172,7 @@ def test_a_longer_number_is_another_patient():
 def test_a_copy_belongs_to_its_original(mark):
     found = copies(["a/scan 7.png", f"b/{marked('scan 7.png', mark)}", "a/scan 8.png"])
     assert len(found) == 2
-    assert len(set(found.values())) == 1
+    assert len({tuple(names) for names in found.values()}) == 1
 
 
 @pytest.mark.parametrize(

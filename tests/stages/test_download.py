@@ -61,7 +61,7 @@ def test_local_writes_images_and_what_the_source_was(tmp_path, capsys, monkeypat
     assert json.loads((tmp_path / "metrics/download.json").read_text()) == {
         "source": "local",
         "images": {"NORMAL": 1, "PNEUMONIA": 1},
-        "left_out": {"copies": 2, "no_image": 1, "masks": 0, "not_in_table": 0},
+        "left_out": {"copies": 2, "no_image": 1, "masks": 0, "not_in_table": 0, "external": 0},
         "patients": {"table": 0, "expression": 0, "header": 0, "name": 2, "none": 0},
         "sha256": hashlib.sha256((tmp_path / "k.zip").read_bytes()).hexdigest(),
     }
