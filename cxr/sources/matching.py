@@ -39,7 +39,7 @@ def match(paths: Iterable[str], texts: Iterable[str]) -> Matches:
     rest = {text: plain for text, plain in written.items() if text not in exact and plain}
     with_folders = {text: plain for text, plain in rest.items() if "/" in plain}
     way = _best(index, {plain for text, plain in written.items() if "/" in plain}, set(exact.values()))
-    several = {text: index.find(plain, way) for text, plain in with_folders.items()}
+    several = {text: _of_one(plain, index.find(plain, way)) for text, plain in with_folders.items()}
     for text, plain in rest.items():
         if text not in with_folders:
             several[text] = index.named(plain)
@@ -55,9 +55,10 @@ class _Index:
         self.tails: dict[bool, Mapping[str, list[str]]] = {False: defaultdict(list), True: defaultdict(list)}
         for name, path in sorted(self.paths.items()):
             for bare, tails in self.tails.items():
-                parts = _parts(name, bare)
-                for i in range(len(parts)):
-                    tails["/".join(parts[i:])].append(path)
+                tail = "/".join(_parts(name, bare))
+                while tail:
+                    tails[tail].append(path)
+                    tail = tail.partition("/")[2]
 
     def find(self, plain: str, way: _Way) -> list[str]:
         """Return the paths that may be meant by `plain`, a text with folders that equals none."""
@@ -65,8 +66,7 @@ class _Index:
         found = self.tails[way.bare].get("/".join(parts), [])
         if len(parts) == 1:  # a name alone, of which other folders may hold one as well, so only a path without folders
             found = [path for path in found if "/" not in path]
-        who = patients.patient(plain)
-        return [path for path in found if not who or patients.patient(path) in {"", who}]
+        return found
 
     def named(self, plain: str) -> list[str]:
         """Return the paths that may be meant by `plain`, a text without folders."""
@@ -91,13 +91,20 @@ def _best(index: _Index, plains: Iterable[str], taken: set[str]) -> _Way:
     return _Way(0, False)
 
 
-def _parts(plain: str, bare: bool) -> tuple[str, ...]:
-    *folders, _ = PurePosixPath(plain).parts
-    return *folders, _name(plain, bare)
+def _of_one(plain: str, paths: list[str]) -> list[str]:
+    """Return those of `paths` that may be of the same patient as `plain`."""
+    if not paths or not (who := patients.patient(plain)):
+        return paths
+    return [path for path in paths if patients.patient(path) in {"", who}]
 
 
-def _name(plain: str, bare: bool) -> str:
-    return patients.stem(plain) if bare else PurePosixPath(plain).name
+def _parts(plain: str, bare: bool) -> list[str]:
+    *folders, name = plain.split("/")
+    return [*folders, _name(name, bare)]
+
+
+def _name(name: str, bare: bool) -> str:
+    return patients.stem(name) if bare else name
 
 
 def _plain(text: str) -> str:

@@ -84,9 +84,9 @@ def stem(path: str) -> str:
     >>> stem("a/1.2.840.113619"), stem("1_IM-0001-4001.dcm.png")
     ('1.2.840.113619', '1_IM-0001-4001')
     """
-    name = PurePosixPath(path).name
-    while (suffix := PurePosixPath(name).suffix) and suffix.lower() in SUFFIXES:
-        name = name.removesuffix(suffix)
+    name = path.rstrip("/").rpartition("/")[2]
+    while (parts := name.rpartition("."))[0] and f".{parts[2].lower()}" in SUFFIXES:
+        name = parts[0]
     return name
 
 

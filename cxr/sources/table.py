@@ -18,6 +18,7 @@ PARTS = ("train", "val", "test", "external")
 
 _SIDES = 4  # numbers of a box
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_PATHS = frozenset(("file", "name", "mask"))
 
 
 class Listed(NamedTuple):
@@ -46,17 +47,22 @@ class Listed(NamedTuple):
     """The path, below the folder, of an image that is not black where something is ill."""
 
 
-def plain(text: str) -> str:
-    """Return `text` with blanks for control characters, such as ends of lines, which not every reader of tables takes."""
-    return _CONTROL.sub(" ", text)
+def plain(path: str) -> str:
+    """Return `path` with blanks for control characters other than ends of lines: csv quotes only those."""
+    return "\n".join(_CONTROL.sub(" ", line) for line in path.split("\n"))
 
 
 def write(folder: Path, rows: Iterable[Listed]) -> None:
-    """Write `rows`, in the order of their files and as `plain` texts, to the table of `folder`, whole or not at all."""
+    """Write `rows`, in the order of their files, to the table of `folder`, whole or not at all.
+
+    Control characters become blanks; ends of lines stay in paths, which are those of files.
+    """
     with replacing(folder / NAME) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(Listed._fields)
-        writer.writerows([plain(cell) for cell in row] for row in sorted(rows))
+        for row in sorted(rows):
+            cells = row._asdict().items()
+            writer.writerow([plain(cell) if name in _PATHS else _CONTROL.sub(" ", cell) for name, cell in cells])
 
 
 def read(folder: Path) -> list[Listed]:

@@ -71,7 +71,7 @@ class Workspace:
         assert json.loads((self.folder / "metrics/download.json").read_text()) == {
             "source": "kaggle",
             "images": {"NORMAL": 2, "PNEUMONIA": 2},
-            "left_out": {"copies": 1, "no_image": 5, "masks": 0, "not_in_table": 0},
+            "left_out": {"copies": 1, "no_image": 5, "masks": 0, "not_in_table": 0, "external": 0},
             "patients": {"table": 0, "expression": 0, "header": 0, "name": 4, "none": 0},
             "sha256": hashlib.sha256(self.archive.read_bytes()).hexdigest(),
         }

