@@ -29,7 +29,8 @@ class CudaGraphed:
             return self.work(*given)
         if self.graph is None:
             self.graph = self._record(given)
-        torch._foreach_copy_(self.given, list(given))
+        for kept, tensor in zip(self.given, given, strict=True):
+            kept.copy_(tensor)
         self.graph.replay()
         return self.results
 

@@ -1,5 +1,6 @@
 """Which device to compute on, in which type to multiply there, and how to keep it busy."""
 
+import os
 from contextlib import AbstractContextManager
 from typing import Literal
 
@@ -7,6 +8,11 @@ import torch
 from torch import Tensor
 
 from cxr.foundation.errors import UserError
+
+# oneDNN, which multiplies, can be told to use less than the processor has. Its guide ("CPU Dispatcher Control") lists the
+# values; these multiply no bfloat16.
+LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+WITHOUT_BFLOAT16 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
 
 
 def choose_device(wish: Literal["auto", "cpu", "cuda"]) -> torch.device:
@@ -22,10 +28,15 @@ def choose_precision(wish: Literal["auto", "float32", "bfloat16"], device: torch
         fast = torch.cuda.is_bf16_supported()
     else:
         has = torch.cpu.get_capabilities()
-        # oneDNN, which multiplies, may be told to use less than there is (ONEDNN_MAX_CPU_ISA).
-        may = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()  # type: ignore[no-untyped-call]
-        fast = bool(may and (has.get("amx_bf16") or has.get("avx512_bf16")))
+        there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        may = there and _limit() not in WITHOUT_BFLOAT16
+        fast = may and bool(has.get("amx_bf16") or has.get("avx512_bf16"))
     return torch.bfloat16 if wish == "bfloat16" or (wish == "auto" and fast) else torch.float32
+
+
+def _limit() -> str:
+    """Return the instructions that oneDNN must not exceed, or an empty string. It too takes either variable and either case."""
+    return next((os.environ[name].upper() for name in LIMITS if os.environ.get(name)), "")
 
 
 def multiplying_in(precision: torch.dtype, device: torch.device) -> torch.autocast:

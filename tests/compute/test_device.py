@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from cxr.compute.cuda_graph import CudaGraphed
-from cxr.compute.device import choose_device, choose_precision, multiplying_in
+from cxr.compute.device import LIMITS, choose_device, choose_precision, multiplying_in
 from cxr.foundation.errors import UserError
 from tests.support.tiny import ROOT
 
@@ -31,18 +31,43 @@ def test_cuda_that_is_not_there_is_refused(monkeypatch):
 @pytest.mark.parametrize("has", ["amx_bf16", "avx512_bf16", None])
 def test_precision_follows_the_hardware_unless_told(monkeypatch, has):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {has: True, "avx2": True})
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
+    for name in LIMITS:
+        monkeypatch.delenv(name, raising=False)
     cpu = torch.device("cpu")
     assert choose_precision("auto", cpu) == (torch.bfloat16 if has else torch.float32)
     assert choose_precision("float32", cpu) == torch.float32
     assert choose_precision("bfloat16", cpu) == torch.bfloat16
 
 
-def test_what_onednn_must_not_use_is_not_chosen():
-    code = "import torch; from cxr.compute.device import *; print(choose_precision('auto', torch.device('cpu')))"
-    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
-    chosen = subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, check=True, capture_output=True, text=True)
-    assert chosen.stdout == "torch.float32\n"
+@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        ("AVX2", torch.float32),
+        ("avx2", torch.float32),
+        ("AVX512_CORE_VNNI", torch.float32),
+        ("AVX512_CORE_BF16", torch.bfloat16),
+        ("AVX512_CORE_AMX", torch.bfloat16),
+        ("DEFAULT", torch.bfloat16),
+        ("", torch.bfloat16),
+    ],
+)
+def test_what_onednn_must_not_use_is_not_chosen(monkeypatch, name, limit, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True, "amx_bf16": True})
+    for other in LIMITS:
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, limit)
+    assert choose_precision("auto", torch.device("cpu")) == expected
+
+
+# oneDNN's own answer, where it is told to use less than any bfloat16 needs; it reads the variables once, so a process each.
+@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize("limit", ["AVX2", "avx2"])
+def test_onednn_takes_the_limits_that_are_read_here(name, limit):
+    code = "import torch; print(torch.ops.mkldnn._is_mkldnn_bf16_supported())"
+    environment = {key: value for key, value in os.environ.items() if key not in LIMITS} | {name: limit}
+    told = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
+    assert told.stdout == "False\n"
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])

@@ -297,7 +297,7 @@ def test_vdsr_alone_restores_in_bfloat16_when_trained_so_on_hardware_that_has_it
     modelfile.write(path, weights, {**description, "precision": trained})
     with monkeypatch.context() as pretended:  # while it chooses; what there is then multiplies
         pretended.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": has})
-        pretended.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: has)
+        pretended.setenv("ONEDNN_MAX_CPU_ISA", "ALL")
         restorers = Restorers(workspace / "models", Degrade(SCALES, (0.0,), 0), torch.device("cpu"))
     bicubic = torch.rand(1, 1, 24, 24, generator=torch.Generator().manual_seed(0))
     restored = restorers.enhanced(bicubic, 2)
