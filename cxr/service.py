@@ -11,11 +11,12 @@ import torch
 
 from cxr.figures.layout import DISCLAIMER, Grey8, save
 from cxr.figures.panels import comparison
-from cxr.formats import dicom
 from cxr.formats.decode import MAX_PIXELS, Grey, opened
 from cxr.formats.depth import few, measured
+from cxr.formats.dicom.derived import DICOM_SUFFIXES, derived, write
+from cxr.formats.dicom.header import is_dicom
+from cxr.formats.dicom.radiograph import read as read_dicom
 from cxr.formats.encode import FORMATS, encode, refuse
-from cxr.formats.header import is_dicom
 from cxr.formats.read import read
 from cxr.foundation.errors import UserError
 from cxr.measures.quality import psnr, ssim
@@ -70,7 +71,7 @@ class Enhanced:
 
 def kind_of(path: Path) -> str:
     """Return what the suffix of `path` says that it is: DICOM, JPEG, PNG, TIFF, or nothing."""
-    return "DICOM" if path.suffix.lower() in dicom.DICOM_SUFFIXES else FORMATS.get(path.suffix.lower(), "")
+    return "DICOM" if path.suffix.lower() in DICOM_SUFFIXES else FORMATS.get(path.suffix.lower(), "")
 
 
 def description(model: Model, scale: int) -> str:
@@ -114,10 +115,10 @@ def enhance_file(
     if is_dicom(source):
         if kind_of(target) not in {"DICOM", ""}:
             raise UserError(f"{target}: {source} keeps its kind; name the result {source.stem}.dcm")
-        radiograph = dicom.read(source, bits, any_modality)
+        radiograph = read_dicom(source, bits, any_modality)
         total = _pixels(source, radiograph.stored.shape, scale)
         values = radiograph.values(enhance_stored(model, radiograph.image(), scale, radiograph.display, tell))
-        dicom.write(target, dicom.derived(radiograph, values, scale, note, f"{model.digest} x{scale}"))
+        write(target, derived(radiograph, values, scale, note, f"{model.digest} x{scale}"))
         remarks = *radiograph.remarks, *few(radiograph.pixels())
         return Enhanced(model, scale, radiograph.levels(), radiograph.levels(values), 1, remarks)
     found = measured(opened(source), source, bits)

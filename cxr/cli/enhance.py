@@ -21,9 +21,9 @@ from cxr.api import Model, enhance_file, load_model
 from cxr.compute.memory import keep_freed_memory
 from cxr.figures.layout import DISCLAIMER
 from cxr.formats.decode import Unusable
-from cxr.formats.dicom import DICOM_SUFFIXES
+from cxr.formats.dicom.derived import DICOM_SUFFIXES
+from cxr.formats.dicom.header import is_dicom
 from cxr.formats.encode import FORMATS
-from cxr.formats.header import is_dicom
 from cxr.foundation.errors import UserError, of_the_disk, one_line_errors
 from cxr.service import description, kind_of, refuse_overwriting
 from cxr.superres.methods import LEAD, NETWORKS, TITLES

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from cxr.formats.decode import Grey, opened
 from cxr.formats.depth import few, in_bits, measured
-from cxr.formats.header import is_dicom
+from cxr.formats.dicom.header import is_dicom
 
 
 class Decoded(NamedTuple):
@@ -27,10 +27,10 @@ def read(path: Path, bits: int | None = None, any_modality: bool = False) -> Dec
     exceed `bits`; OSError when the file cannot be opened.
     """
     if is_dicom(path):
-        from cxr.formats import dicom  # noqa: PLC0415 - who has no DICOM need not wait for pydicom
+        from cxr.formats.dicom import radiograph  # noqa: PLC0415 - who has no DICOM need not wait for pydicom
 
-        radiograph = dicom.read(path, bits, any_modality)
-        pixels = radiograph.pixels()
-        return Decoded(pixels, radiograph.bits, (*radiograph.remarks, *few(pixels)))
-    found = measured(opened(path), path, bits)
-    return Decoded(in_bits(found.levels >> found.shift, found.bits), found.bits, found.remarks)
+        found = radiograph.read(path, bits, any_modality)
+        pixels = found.pixels()
+        return Decoded(pixels, found.bits, (*found.remarks, *few(pixels)))
+    levels = measured(opened(path), path, bits)
+    return Decoded(in_bits(levels.levels >> levels.shift, levels.bits), levels.bits, levels.remarks)

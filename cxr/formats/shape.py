@@ -5,7 +5,7 @@ from pathlib import Path
 from PIL import Image
 
 from cxr.formats.decode import as_unusable
-from cxr.formats.header import is_dicom
+from cxr.formats.dicom.header import is_dicom
 
 _ORIENTATION, _LYING = 274, {5, 6, 7, 8}  # the tag of TIFF 6.0 and Exif, and its values for images that lie on their side
 

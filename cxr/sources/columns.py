@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from cxr.formats.header import known_view
+from cxr.formats.dicom.header import known_view
 from cxr.foundation.errors import UserError
 from cxr.sources import findings
 from cxr.sources import table as listing

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cxr.formats.decode import Unusable
-from cxr.formats.header import Header, header, is_dicom
+from cxr.formats.dicom.header import Header, header, is_dicom
 from cxr.formats.shape import shape
 from cxr.sources import columns, findings, whose
 from cxr.sources.places import DICOM_SUFFIXES

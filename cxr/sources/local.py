@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from cxr.formats.header import begins_dicom
+from cxr.formats.dicom.header import begins_dicom
 from cxr.foundation.errors import UserError
 from cxr.sources import columns, layout, places, whose, zips
 from cxr.sources import table as listing

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from cxr.formats.header import BEGINNING, begins_dicom
+from cxr.formats.dicom.header import BEGINNING, begins_dicom
 from cxr.foundation.errors import UserError, of_the_disk
 from cxr.sources import zips
 

@@ -49,7 +49,7 @@ class Model:
 
 
 class Shown(Protocol):
-    """How stored values are seen, as `cxr.formats.display` knows it."""
+    """How stored values are seen, as `cxr.formats.dicom.display` knows it."""
 
     def shown(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Return what is seen of `values`, 0 black and 1 white."""

@@ -23,15 +23,16 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from cxr.formats import dicom, dicom_decoder
 from cxr.formats.decode import Unusable
+from cxr.formats.dicom import decoder, derived
+from cxr.formats.dicom import radiograph as dicom
 from cxr.superres.model import Model, enhance_stored
 from cxr.superres.networks.vdsr import VDSR
 from tests.support.dicom_files import BY_GDCM, BY_PYDICOM, dataset, save, values
 
 
 def derive(radiograph, stored, scale=2):
-    return dicom.derived(radiograph, stored, scale, "Enhanced x2, by a test", "maker")
+    return derived.derived(radiograph, stored, scale, "Enhanced x2, by a test", "maker")
 
 
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
@@ -44,7 +45,7 @@ def test_stored_values_go_through_unchanged(tmp_path, syntax, bits, signed, phot
     assert np.array_equal(radiograph.stored, stored)
     assert np.array_equal(radiograph.values(radiograph.image()), stored)
     larger = np.kron(stored, np.ones((2, 2), int))
-    dicom.write(tmp_path / "out.dcm", derive(radiograph, larger))
+    derived.write(tmp_path / "out.dcm", derive(radiograph, larger))
     out = dcmread(tmp_path / "out.dcm")
     assert np.array_equal(out.pixel_array, larger)
     for name in ("PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PatientID"):
@@ -61,7 +62,7 @@ def test_big_endian_words_are_turned_wherever_they_are(tmp_path):
     data.save_as(tmp_path / "in.dcm", enforce_file_format=True)
     radiograph = dicom.read(tmp_path / "in.dcm")
     assert np.array_equal(radiograph.stored, values())
-    dicom.write(tmp_path / "out.dcm", derive(radiograph, np.kron(values(), np.ones((2, 2), int))))
+    derived.write(tmp_path / "out.dcm", derive(radiograph, np.kron(values(), np.ones((2, 2), int))))
     out = dcmread(tmp_path / "out.dcm")
     assert out[0x00091001].value == bytes([2, 1, 4, 3])
     assert out.OtherPatientIDsSequence[0][0x00091002].value == bytes([0, 5, 0, 6])
@@ -101,7 +102,7 @@ def test_lossy_images_are_read_as_other_decoders_do_and_called_lossy(tmp_path):
         radiograph = dicom.read(tmp_path / "in.dcm")
         assert np.abs(radiograph.stored - expected).max() == off
         larger = np.kron(radiograph.stored, np.ones((2, 2), int))
-        dicom.write(tmp_path / "out.dcm", derive(radiograph, larger))
+        derived.write(tmp_path / "out.dcm", derive(radiograph, larger))
         out = dcmread(tmp_path / "out.dcm")
         assert out.LossyImageCompression == "01"
         assert np.array_equal(out.pixel_array, larger)
@@ -197,7 +198,7 @@ def test_a_derived_image_says_so(tmp_path):
 )
 def test_what_writers_get_wrong_is_taken_as_it_is_meant(tmp_path, more, spacing, told):
     radiograph = dicom.read(save(dataset(values(), **more), tmp_path / "in.dcm"))
-    dicom.write(tmp_path / "out.dcm", derive(radiograph, np.kron(radiograph.stored, np.ones((2, 2), int))))
+    derived.write(tmp_path / "out.dcm", derive(radiograph, np.kron(radiograph.stored, np.ones((2, 2), int))))
     out = dcmread(tmp_path / "out.dcm")
     assert [str(length) for length in out.PixelSpacing] == spacing
     assert out.SeriesDescription == told
@@ -207,7 +208,7 @@ def test_equal_sources_and_makers_get_equal_uids_and_others_do_not(tmp_path):
     radiograph = dicom.read(save(dataset(values()), tmp_path / "in.dcm"))
     larger = np.kron(radiograph.stored, np.ones((2, 2), int))
     first, again = derive(radiograph, larger), derive(radiograph, larger)
-    other = dicom.derived(radiograph, larger, 2, "", "another")
+    other = derived.derived(radiograph, larger, 2, "", "another")
     assert (first.SOPInstanceUID, first.SeriesInstanceUID) == (again.SOPInstanceUID, again.SeriesInstanceUID)
     assert first.SOPInstanceUID != other.SOPInstanceUID
     assert first.SeriesInstanceUID != other.SeriesInstanceUID
@@ -249,7 +250,7 @@ def test_an_element_that_cannot_be_understood_is_told_when_it_is_needed(tmp_path
         path.write_bytes(broken)
         radiograph = dicom.read(path)
         with pytest.raises(Unusable) as error:
-            dicom.write(tmp_path / "out.dcm", derive(radiograph, np.kron(values(), np.ones((2, 2), int))))
+            derived.write(tmp_path / "out.dcm", derive(radiograph, np.kron(values(), np.ones((2, 2), int))))
         assert "\n" not in str(error.value)
         assert not (tmp_path / "out.dcm").exists()
     assert not recwarn.list
@@ -258,7 +259,7 @@ def test_an_element_that_cannot_be_understood_is_told_when_it_is_needed(tmp_path
 def test_a_decoder_that_crashes_takes_one_file_with_it(tmp_path):
     good = save(dataset(values()), tmp_path / "good.dcm", JPEGLSLossless)
     assert np.array_equal(dicom.read(good).stored, values())
-    process = dicom_decoder._process()
+    process = decoder._process()
     process.kill()  # as GDCM does
     with pytest.raises(Unusable, match="so damaged that decoding them crashes"):
         dicom.read(good)
@@ -275,7 +276,7 @@ def test_a_file_that_makes_gdcm_abort_is_named(tmp_path):
 
 
 def test_nothing_in_the_folder_of_the_radiographs_is_run(tmp_path, monkeypatch):
-    dicom_decoder._process.cache_clear()
+    decoder._process.cache_clear()
     save(dataset(values()), tmp_path / "in.dcm", RLELossless)
     for name in ("gdcm", "pydicom", "json", "numpy"):
         (tmp_path / f"{name}.py").write_text("from pathlib import Path\nPath('run').touch()\nraise SystemExit\n")

@@ -9,8 +9,8 @@ import pytest
 from pydicom import Dataset
 from pydicom.sequence import Sequence
 
-from cxr.formats import dicom
-from cxr.formats.display import Display
+from cxr.formats.dicom import radiograph as dicom
+from cxr.formats.dicom.display import Display
 from cxr.formats.read import read
 from tests.support.dicom_files import JPEGLSLossless, dataset, save, values
 

@@ -6,7 +6,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from cxr.formats.decode import Unusable
-from cxr.formats.header import begins_dicom, header, is_dicom
+from cxr.formats.dicom.header import begins_dicom, header, is_dicom
 from cxr.formats.read import read
 from tests.support.dicom_files import BY_GDCM, BY_PYDICOM, dataset, save, values
 

@@ -14,8 +14,8 @@ from pydicom import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000, UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, RLELossless
 
-from cxr.formats import dicom
 from cxr.formats.decode import Unusable
+from cxr.formats.dicom import radiograph as dicom
 from cxr.formats.read import read
 from cxr.foundation.errors import UserError
 from tests.support import dicom_files

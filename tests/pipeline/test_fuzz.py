@@ -18,8 +18,9 @@ from PIL import Image
 from pydicom.uid import UID
 from ruamel.yaml import YAML
 
-from cxr.formats import dicom
 from cxr.formats.decode import Unusable, decode
+from cxr.formats.dicom import derived
+from cxr.formats.dicom import radiograph as dicom
 from cxr.foundation.errors import UserError
 from cxr.sources.local import fetch
 from cxr.sources.settings import Download
@@ -183,7 +184,7 @@ def test_mutated_dicom_files_are_derived_from_or_set_aside(tmp_path: Path, synta
             try:
                 radiograph = dicom.read(folder / "a.dcm")
                 larger = np.kron(radiograph.values(radiograph.levels()), np.ones((2, 2), int))
-                dicom.write(folder / "out.dcm", dicom.derived(radiograph, larger, 2, "note", "maker"))
+                derived.write(folder / "out.dcm", derived.derived(radiograph, larger, 2, "note", "maker"))
             except Unusable as error:
                 assert "\n" not in error.reason  # noqa: PT017
 

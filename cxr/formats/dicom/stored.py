@@ -22,8 +22,8 @@ from pydicom.uid import (
 )
 
 from cxr.formats.decode import MAX_PIXELS, Unusable
-from cxr.formats.dicom_decoder import LOSSY, decoded, words
-from cxr.formats.display import number
+from cxr.formats.dicom.decoder import LOSSY, decoded, words
+from cxr.formats.dicom.display import number
 
 Values = npt.NDArray[np.int32]
 

@@ -58,7 +58,7 @@ def _process() -> subprocess.Popen[bytes]:
     """Return the process that decodes, which ends with this one."""
     # -P, and this package's place last: nothing in the folder that this process works in is imported, which radiographs of
     # strangers may lie in.
-    code = f"import sys; sys.path.append({str(ROOT)!r}); from cxr.formats.dicom_decoder import main; main()"
+    code = f"import sys; sys.path.append({str(ROOT)!r}); from cxr.formats.dicom.decoder import main; main()"
     started = subprocess.Popen(
         [sys.executable, "-P", "-c", code],
         stdin=subprocess.PIPE,

@@ -1,0 +1,1 @@
+"""DICOM radiographs in, and images derived from them out."""

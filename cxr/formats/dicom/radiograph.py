@@ -1,0 +1,109 @@
+"""DICOM radiographs as they are stored: values, padding, and how they are seen (DICOM PS3.3, PS3.5)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom import Dataset, dcmread
+from pydicom.dataset import FileMetaDataset
+
+from cxr.formats.decode import Grey, Unusable, as_unusable
+from cxr.formats.depth import in_bits, refuse_beyond
+from cxr.formats.dicom.display import Display, Levels, display
+from cxr.formats.dicom.header import is_dicom
+from cxr.formats.dicom.stored import Values, check, found_syntax, limits, padding, refuse_other_modalities, stored_values
+from cxr.foundation.errors import UserError
+
+
+@dataclass(frozen=True)
+class Radiograph:
+    """What a DICOM file holds."""
+
+    data: Dataset
+    stored: Values
+    """Stored values (H, W)."""
+    padding: npt.NDArray[np.bool_]
+    """(H, W): where there is no image, but PixelPaddingValue or what lies between it and PixelPaddingRangeLimit."""
+    display: Display
+    bits: int
+    """BitsStored, or what was asked for instead."""
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the user should know, a line each."""
+        return self.display.remarks
+
+    def levels(self, values: Values | None = None) -> Levels:
+        """Return the image (H, W), or `values` (H * scale, W * scale) in its place, as it is seen, 0 black and 1 white."""
+        shown = self.stored if values is None else values
+        levels = self.display.shown(shown)
+        levels[_enlarged(self.padding, shown)] = 0
+        return levels
+
+    def pixels(self) -> Grey:
+        """Return the image (H, W) as it is seen, 0 black and 2**bits - 1 white: uint8 of up to 8 bits, else uint16."""
+        curve = in_bits(np.rint(self.display.curve * ((1 << self.bits) - 1)), self.bits)
+        pixels: Grey = curve[(self.stored - self.display.least).clip(0, len(curve) - 1)]
+        pixels[self.padding] = 0
+        return pixels
+
+    def image(self) -> npt.NDArray[np.float32]:
+        """Return the stored values (H, W), and for padding that of the image which is seen darkest."""
+        values = self.stored.astype(np.float32)
+        if self.padding.any() and not self.padding.all():
+            seen = self.stored[~self.padding]
+            ends = np.array([[seen.min(), seen.max()]], np.float32)
+            values[self.padding] = ends[0, self.display.shown(ends)[0].argmin()]
+        return values
+
+    def values(self, exact: npt.NDArray[np.float32]) -> Values:
+        """Return `exact` (H * scale, W * scale) as values that can be stored, with the padding in its places.
+
+        Rounded, and clipped to the bits there are; beside padding to the values there are, so that none looks like padding.
+        """
+        least, most = limits(self.data)
+        if self.padding.any() and not self.padding.all():
+            seen = self.stored[~self.padding]
+            least, most = seen.min(), seen.max()
+        values = np.empty(exact.shape, np.int32)
+        for found, row in zip(values, exact, strict=True):  # one by one, since copies take more memory than is there
+            found[:] = row.round().clip(least, most)
+        unseen = _enlarged(self.padding, values)
+        values[unseen] = _enlarged(self.stored, values)[unseen]
+        return values
+
+
+def _enlarged(pixels: npt.NDArray[Any], like: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return `pixels` (H, W), each repeated, in the shape of `like`."""
+    scale = like.shape[0] // pixels.shape[0]
+    return pixels if scale == 1 else pixels.repeat(scale, 0).repeat(scale, 1)
+
+
+def read(path: Path, bits: int | None = None, any_modality: bool = False) -> Radiograph:
+    """Return the radiograph in the DICOM file `path`, which may lack preamble and file meta header.
+
+    MONOCHROME1 and 2 of 8 to 16 bits, one frame, in every transfer syntax that pydicom can decode with the installed packages;
+    of the modalities CR, DX, DR and SC, or, with `any_modality`, of all. `bits` overrides BitsStored.
+    Raises Unusable("no radiograph") for another modality, Unusable("damaged") for everything else that cannot be read;
+    UserError when stored values exceed `bits`; OSError when the file cannot be opened.
+    """
+    if not is_dicom(path):
+        raise Unusable("damaged", "no DICOM file")
+    with path.open("rb") as file, as_unusable(UserError):
+        data = dcmread(file, force=True)
+        if not hasattr(data, "file_meta") or "TransferSyntaxUID" not in data.file_meta:
+            data.file_meta = FileMetaDataset()
+            data.file_meta.TransferSyntaxUID = found_syntax(data)
+        if not any_modality:
+            refuse_other_modalities(data)
+        check(data)
+        stored = stored_values(data, path)
+        unseen = padding(data, stored)
+        seen = stored[~unseen] if unseen.any() else stored
+        low, high = (int(seen.min()), int(seen.max())) if seen.size else (0, 0)
+        if bits is not None:
+            refuse_beyond(path, bits, int(data.BitsStored), max(2 * high, -2 * low - 1) if data.PixelRepresentation else high)
+        shown = display(data, (low, high), bits)
+    return Radiograph(data, stored, unseen, shown, bits or int(data.BitsStored))
