@@ -1,0 +1,68 @@
+"""Text of DICOM elements, which some writers encode otherwise than Specific Character Set says (DICOM PS3.5, 6.1)."""
+
+from typing import Any
+
+from pydicom import Dataset
+from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import BaseTag, Tag
+from pydicom.valuerep import TEXT_VR_DELIMS
+
+from cxr.formats.decode import Unusable
+
+TEXT = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UT"))
+"""The value representations that Specific Character Set applies to."""
+MOST = {"LO": 64, "ST": 1024}
+"""Characters, which no text of fewer bytes exceeds."""
+
+
+def append(data: Dataset, name: str, between: str, text: str) -> None:
+    """Append `between` and `text`, both ASCII, to the LO or ST element `name`, and leave the bytes that it has as they are.
+
+    Every character set that DICOM knows holds ASCII, and is back at it at a value's end. Where both do not fit, the element
+    stays as it is.
+    """
+    tag = Tag(tag_for_keyword(name) or 0)
+    kind = dictionary_VR(tag)
+    before = _bytes(data, tag)
+    value = (before.rstrip(b" \0") + between.encode() if before.strip(b" \0") else b"") + text.encode()
+    if len(value) > MOST[kind]:
+        if before.strip(b" \0"):
+            return
+        value = value[: MOST[kind]]
+    value += b" " * (len(value) % 2)
+    implicit, little = data.original_encoding
+    data[tag] = RawDataElement(tag, kind, len(value), value, 0, bool(implicit), little is not False)
+
+
+def _bytes(data: Dataset, tag: BaseTag) -> bytes:
+    """Return the text of an element as it was read, or as it would be written."""
+    if tag not in data:
+        return b""
+    element: Any = data.get_item(tag)
+    if isinstance(element, RawDataElement):
+        return element.value or b""
+    value = element.value
+    text = value if isinstance(value, str) else "\\".join(value or ())
+    return text.encode(_encodings(data)[0], "strict")
+
+
+def refuse_undecodable(data: Dataset) -> None:
+    """Raise Unusable, with the element's name, for text that is not in the character set that `data` says."""
+    for tag in list(data.keys()):
+        element: Any = data.get_item(tag)
+        if element.VR == "SQ":
+            for item in data[tag].value or ():
+                refuse_undecodable(item)
+        elif isinstance(element, RawDataElement) and element.VR in TEXT and _disagrees(element.value or b"", data):
+            said = data.get("SpecificCharacterSet") or "the default character set"
+            raise Unusable("damaged", f"{data[tag].name} is not in {said}, which the file says; correct either of them")
+
+
+def _disagrees(text: bytes, data: Dataset) -> bool:
+    return "\ufffd" in decode_bytes(text, _encodings(data), TEXT_VR_DELIMS)
+
+
+def _encodings(data: Dataset) -> list[str]:
+    return convert_encodings(data.get("SpecificCharacterSet") or data._character_set or "ISO_IR 6")
