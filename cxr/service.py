@@ -1,7 +1,9 @@
 """One radiograph's file in, one enhanced file out."""
 
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,14 @@ import torch
 
 from cxr.figures.layout import DISCLAIMER, Grey8, save
 from cxr.figures.panels import comparison
-from cxr.formats.decode import MAX_PIXELS, Grey, opened
+from cxr.formats.decode import MAX_PIXELS, Grey, Unusable, as_unusable, opened
 from cxr.formats.depth import few, measured
+from cxr.formats.dicom.deidentify.header import deidentified, refuse_unchecked
+from cxr.formats.dicom.deidentify.key import Key
 from cxr.formats.dicom.derived import DICOM_SUFFIXES, derived, write
+from cxr.formats.dicom.geometry import refuse_unknown
 from cxr.formats.dicom.header import is_dicom
+from cxr.formats.dicom.radiograph import Radiograph
 from cxr.formats.dicom.radiograph import read as read_dicom
 from cxr.formats.encode import FORMATS, encode, refuse
 from cxr.formats.read import read
@@ -25,6 +31,15 @@ from cxr.superres.methods import BICUBIC, TITLES
 from cxr.superres.model import Model, enhance, enhance_stored
 
 MOST_PIXELS = 4 * MAX_PIXELS  # of a result, which takes some twelve bytes a pixel on its way
+
+
+@dataclass(frozen=True)
+class Deidentification:
+    """That a result shall not name its patient in header or file name. The picture itself is left as it is."""
+
+    key: Key
+    pixels_checked: bool = False
+    """Whether somebody has looked that no picture shows a name; else those that may are refused."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +54,12 @@ class Enhanced:
     """(H * scale, W * scale), of the same kind."""
     white: int
     """The level that is shown as white; 0 is black."""
+    path: Path
+    """The file that the result is in."""
     remarks: tuple[str, ...] = ()
     """What the user should know of the file, a line each."""
+    actions: Counter[str] | None = None
+    """How many elements of a de-identified header met which action."""
 
     def in_8_bits(self) -> dict[str, Grey8]:
         """Return by method what a reader sees of bicubic interpolation and of the result: (H * scale, W * scale)."""
@@ -93,16 +112,20 @@ def enhance_file(
     done: Callable[[int, int], object] | None = None,
     bits: int | None = None,
     any_modality: bool = False,
+    deidentify: Deidentification | None = None,
+    now: datetime | None = None,
 ) -> Enhanced:
     """Write the radiograph `source`, enlarged by `scale`, to `target`, whole or not at all; of the same kind and depth.
 
     JPEG, PNG, TIFF and BMP of 8 and 16 bits, and DICOM, of which the result is a derived image; read by content, written by
     suffix. Values keep their range, such as 0 to 4,095. A note in the file says what was done, and that it is for research.
     `bits` overrides the depth that is found, `any_modality` takes DICOM images that are no radiographs. `done` is told the
-    pixels of each finished tile, and of the whole.
+    pixels of each finished tile, and of the whole. `now` is the time that a DICOM result says it was made at.
+    With `deidentify`, a result of DICOM has a header without what can name the patient, and no time; where `target` is a
+    folder, the result is named by its new UID, or of a picture by a hash, and `target` is a folder unless its suffix says else.
     Raises UserError when `target` is `source`, when the result would be of another kind or too large, when values exceed
     `bits`, or when `model` was not trained for `scale`;
-    Unusable when `source` cannot be read; OSError when a file cannot be opened or written.
+    Unusable when `source` cannot be read, or may show the patient's name; OSError when a file cannot be opened or written.
     """
     refuse_overwriting(source, target)
     what = description(model, scale)
@@ -116,22 +139,41 @@ def enhance_file(
         if kind_of(target) not in {"DICOM", ""}:
             raise UserError(f"{target}: {source} keeps its kind; name the result {source.stem}.dcm")
         radiograph = read_dicom(source, bits, any_modality)
+        refuse_unknown(radiograph.data)
         total = _pixels(source, radiograph.stored.shape, scale)
+        shown, actions = radiograph, None
+        if deidentify:
+            shown, actions = _without_names(radiograph, deidentify)
         values = radiograph.values(enhance_stored(model, radiograph.image(), scale, radiograph.display, tell))
-        write(target, derived(radiograph, values, scale, note, f"{model.digest} x{scale}"))
+        made = derived(shown, values, scale, note, f"{model.digest} x{scale}", None if deidentify else now)
+        if deidentify and target.is_dir():
+            target /= f"{made.SOPInstanceUID}.dcm"
+        write(target, made)
         remarks = *radiograph.remarks, *few(radiograph.pixels())
-        return Enhanced(model, scale, radiograph.levels(), radiograph.levels(values), 1, remarks)
+        return Enhanced(model, scale, radiograph.levels(), radiograph.levels(values), 1, target, remarks, actions)
     found = measured(opened(source), source, bits)
     if kind_of(target) == "DICOM":
         name = source.name if source.suffix.lower() in FORMATS else f"{source.stem}.png"
         raise UserError(f"{target}: {source} keeps its kind; name the result {name}")
+    if deidentify and not deidentify.pixels_checked:
+        raise Unusable("no radiograph", "a picture may show the patient's name; look at it, and give --pixels-checked if not")
+    if deidentify and target.is_dir():
+        target /= f"{deidentify.key.name(source.read_bytes())}{source.suffix.lower()}"
     refuse(target)
     total = _pixels(source, found.levels.shape, scale)
     depth = found.bits + found.shift
     levels: Any = found.levels  # of either dtype
     result: Grey = enhance(model, levels, scale, tell, depth)
     encode(target, result, note, depth)
-    return Enhanced(model, scale, found.levels, result, (1 << depth) - 1, found.remarks)
+    return Enhanced(model, scale, found.levels, result, (1 << depth) - 1, target, found.remarks)
+
+
+def _without_names(radiograph: Radiograph, wanted: Deidentification) -> tuple[Radiograph, Counter[str]]:
+    with as_unusable():
+        if not wanted.pixels_checked:
+            refuse_unchecked(radiograph.data)
+        data, actions = deidentified(radiograph.data, wanted.key)
+    return replace(radiograph, data=data), actions
 
 
 def _pixels(source: Path, shape: tuple[int, ...], scale: int) -> int:
