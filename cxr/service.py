@@ -137,7 +137,7 @@ def enhance_file(
 
     if is_dicom(source):
         if kind_of(target) not in {"DICOM", ""}:
-            raise UserError(f"{target}: {source} keeps its kind; name the result {source.stem}.dcm")
+            raise UserError(f"{target}: {source} is DICOM and keeps its kind; name a result that ends in .dcm")
         radiograph = read_dicom(source, bits, any_modality)
         refuse_unknown(radiograph.data)
         total = _pixels(source, radiograph.stored.shape, scale)
@@ -153,8 +153,8 @@ def enhance_file(
         return Enhanced(model, scale, radiograph.levels(), radiograph.levels(values), 1, target, remarks, actions)
     found = measured(opened(source), source, bits)
     if kind_of(target) == "DICOM":
-        name = source.name if source.suffix.lower() in FORMATS else f"{source.stem}.png"
-        raise UserError(f"{target}: {source} keeps its kind; name the result {name}")
+        kind = source.suffix.lower() if source.suffix.lower() in FORMATS else ".png"
+        raise UserError(f"{target}: {source} is no DICOM and keeps its kind; name a result that ends in {kind}")
     if deidentify and not deidentify.pixels_checked:
         raise Unusable("no radiograph", "a picture may show the patient's name; look at it, and give --pixels-checked if not")
     if deidentify and target.is_dir():

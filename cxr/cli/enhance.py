@@ -2,9 +2,11 @@
 
     cxr enhance INPUT... -o OUT [--model srcnn|vdsr|FILE] [--scale 2|3|4] [--denoise]
                       [--bits N] [--any-modality] [--compare] [--reference FILE]
+                      [--anonymise [--key FILE] [--pixels-checked]]
 
 INPUT are JPEG, PNG or TIFF files of 8 or 16 bits, DICOM files, or folders of them. OUT is a folder, or for one file a file;
 results are of the same kind and depth. DICOM is told by its content, whatever its name; of folders, links are followed.
+With --anonymise, headers are de-identified and results in a folder are named by their new UIDs; see docs/security.md.
 """
 
 import argparse
@@ -13,24 +15,22 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from tqdm import tqdm
 
-from cxr.api import Model, enhance_file, load_model
+from cxr.api import Enhanced, Model, enhance_file, load_model
 from cxr.compute.memory import keep_freed_memory
 from cxr.figures.layout import DISCLAIMER
 from cxr.formats.decode import Unusable
+from cxr.formats.dicom.deidentify.key import Key, kept_key
 from cxr.formats.dicom.derived import DICOM_SUFFIXES
 from cxr.formats.dicom.header import is_dicom
 from cxr.formats.encode import FORMATS
 from cxr.foundation.errors import UserError, of_the_disk, one_line_errors
-from cxr.service import description, kind_of, refuse_overwriting
+from cxr.service import Deidentification, description, kind_of, refuse_overwriting
 from cxr.superres.methods import LEAD, NETWORKS, TITLES
-
-WITHDRAWN = (
-    "is withdrawn: it left text that can name the patient. Nothing was written; de-identify the result with a tool made for it"
-)
 
 DEPTHS = range(2, 17)
 IMAGES = b"\xff\xd8\xff", b"\x89PNG\r\n", b"II*\0", b"MM\0*", b"BM"
@@ -40,11 +40,10 @@ IMAGES = b"\xff\xd8\xff", b"\x89PNG\r\n", b"II*\0", b"MM\0*", b"BM"
 def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
     """Enhance what the command line `arguments` name."""
     given = _parsed(arguments, prog)
-    if given.anonymise:
-        raise UserError(f"--anonymise {WITHDRAWN}")
     keep_freed_memory()
     skipped: Counter[str] = Counter()
-    jobs = list(_jobs(given.input, given.output, skipped))
+    deidentify = _deidentification(given)
+    jobs = list(_jobs(given.input, given.output, skipped, named_by_source=deidentify is None))
     if given.reference and len(jobs) != 1:
         raise UserError(f"--reference belongs to one radiograph, but {len(jobs)} are given")
     model = load_model(given.model)
@@ -55,17 +54,25 @@ def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
             f"{given.model} was trained without noise; name a model that was trained with it (degrade.noise in params.yaml)"
         )
     failed: list[str] = []
+    actions: Counter[str] = Counter()
     begun, pixels = time.monotonic(), 0
     with tqdm(total=len(jobs), unit="file", disable=None if len(jobs) > 1 else True) as files:
-        for source, target in jobs:
+        for number, (source, target) in enumerate(jobs, 1):
+            label = f"input {number}" if deidentify else str(source)
+            path: Path | None = None
             try:
-                pixels += _enhance(source, target, model, given, alone=len(jobs) == 1)
+                enhanced = _enhance(source, target, model, given, deidentify, label, alone=len(jobs) == 1)
+                path = enhanced.path
+                pixels += int(enhanced.result.size)
+                actions += enhanced.actions or Counter()
             except (UserError, Unusable) as error:
-                failed.append(str(error) if isinstance(error, UserError) else f"{source}: {error}")
+                failed.append(str(error).replace(str(source), label) if isinstance(error, UserError) else f"{label}: {error}")
             except OSError as error:
                 if of_the_disk(error) and error.filename != str(source):
                     raise
-                failed.append(f"{source}: {error.strerror or error}")
+                failed.append(f"{label}: {error.strerror or error}")
+            if deidentify and sys.stdout.isatty():  # the one line that joins both, for the user's eyes
+                tqdm.write(f"{label} was {source}, " + (f"became {path.name}" if path else "became nothing"))
             files.update()
     seconds = time.monotonic() - begun
     if skipped:
@@ -73,6 +80,8 @@ def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
     done = len(jobs) - len(failed)
     rate = f"{pixels / 1e6:.1f} million pixels in {seconds:.1f} s, {pixels / 1e6 / seconds:.2f} million a second"
     print(f"{done} of {len(jobs)} {description(model, given.scale)}: {rate}. {DISCLAIMER}")
+    if deidentify:
+        print(_told(actions, kept=bool(given.key)))
     if failed:
         raise UserError("\n  ".join(failed if len(failed) == 1 else [f"{len(failed)} files could not be enhanced:", *failed]))
 
@@ -90,24 +99,58 @@ def _parsed(arguments: Sequence[str], prog: str) -> argparse.Namespace:
     parser.add_argument("--any-modality", action="store_true", help="take DICOM images that are not CR, DX, DR or SC as well")
     parser.add_argument("--compare", action="store_true", help="also draw bicubic interpolation and the result side by side")
     parser.add_argument(
-        "--anonymise", action="store_true", help="withdrawn: refuses, because it left text that can name the patient"
+        "--anonymise",
+        "--deidentify",
+        action="store_true",
+        help="de-identify DICOM headers (PS3.15, Basic Profile) and name results by new UIDs; the picture stays as it is",
+    )
+    parser.add_argument(
+        "--key", type=Path, help="with --anonymise: a secret file, made on first use; the same key joins a study's images again"
+    )
+    parser.add_argument(
+        "--pixels-checked", action="store_true", help="with --anonymise: you have looked, and no picture shows a patient's name"
     )
     parser.add_argument("--reference", type=Path, help="what the result should be: prints PSNR and SSIM")
     return parser.parse_args(arguments or ["--help"])
 
 
-def _jobs(inputs: Sequence[Path], output: Path, skipped: Counter[str]) -> Iterator[tuple[Path, Path]]:
+def _deidentification(given: argparse.Namespace) -> Deidentification | None:
+    """Return how to de-identify, if that is wanted. Raises UserError for options that mean nothing without it."""
+    if given.anonymise:
+        return Deidentification(kept_key(given.key) if given.key else Key.new(), given.pixels_checked)
+    for name in ("key", "pixels_checked"):
+        if getattr(given, name):
+            raise UserError(f"--{name.replace('_', '-')} says how to de-identify; give --anonymise, too")
+    return None
+
+
+def _told(actions: Counter[str], kept: bool) -> str:
+    """Return what was done to headers, by counts, and what that does not promise."""
+    counts = ", ".join(f"{count} {what}" for what, count in sorted(actions.items())) or "no DICOM header"
+    key = "" if kept else " Without --key, other runs give other UIDs."
+    return f"De-identified header, elements: {counts}.{key} The pictures are as they were, and can be matched with others."
+
+
+def _jobs(
+    inputs: Sequence[Path], output: Path, skipped: Counter[str], named_by_source: bool = True
+) -> Iterator[tuple[Path, Path]]:
     """Yield each radiograph and where its result goes, and count in `skipped`, by reason, what is none.
 
+    Results that are not named by their sources go into the folder `output`, which is made, unless it is a file.
     Raises UserError when one is missing or two would meet.
     """
     to_file = len(inputs) == 1 and not inputs[0].is_dir() and kind_of(output) and not output.is_dir()
     taken: dict[Path, Path] = {}
+    if not named_by_source and not to_file:
+        output.mkdir(parents=True, exist_ok=True)
     for given in (path for pattern in inputs for path in _named(pattern)):
         found = sorted(_radiographs(given, output, skipped)) if given.is_dir() else [given]
         if not found:
             raise UserError(f"{given} holds no radiograph ({', '.join([*FORMATS, *DICOM_SUFFIXES])})")
         for source in found:
+            if not named_by_source:
+                yield source, output
+                continue
             target = output if to_file else output / (source.relative_to(given) if given.is_dir() else source.name)
             refuse_overwriting(source, target)
             if target in taken:
@@ -166,24 +209,35 @@ def _files(count: int) -> str:
     return f"{count} file{'' if count == 1 else 's'}"
 
 
-def _enhance(source: Path, target: Path, model: Model, given: argparse.Namespace, alone: bool) -> int:
-    """Write the result of `source` to `target`, and what else is wanted; return how many pixels it has."""
+def _enhance(
+    source: Path,
+    target: Path,
+    model: Model,
+    given: argparse.Namespace,
+    deidentify: Deidentification | None,
+    label: str,
+    alone: bool,
+) -> Enhanced:
+    """Write the result of `source`, which messages call `label`, to `target`, and what else is wanted; return it."""
     with tqdm(unit="pixel", unit_scale=True, disable=None if alone else True) as progress:
 
         def advance(pixels: int, total: int) -> None:
             progress.total = total
             progress.update(pixels)
 
-        enhanced = enhance_file(source, target, model, given.scale, advance, given.bits, given.any_modality)
+        now = datetime.now()
+        enhanced = enhance_file(
+            source, target, model, given.scale, advance, given.bits, given.any_modality, deidentify=deidentify, now=now
+        )
     for remark in enhanced.remarks:
-        tqdm.write(f"{source}: {remark}")
+        tqdm.write(f"{label}: {remark}")
     if given.compare:
-        title = f"{source.name} {description(model, given.scale)}"
-        enhanced.compare(target.with_name(f"{target.name}.compare.png"), title)
+        title = f"{enhanced.path.name if deidentify else source.name} {description(model, given.scale)}"
+        enhanced.compare(enhanced.path.with_name(f"{enhanced.path.name}.compare.png"), title)
     if given.reference:
         for method, (psnr, ssim) in enhanced.quality(given.reference).items():
             print(f"{TITLES[method]}: PSNR {psnr:.2f} dB, SSIM {ssim:.4f}")
-    return int(enhanced.result.size)
+    return enhanced
 
 
 def run() -> None:
