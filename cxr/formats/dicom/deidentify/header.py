@@ -142,7 +142,7 @@ def _by_kind(element: DataElement, key: Key, counts: Counter[str]) -> DataElemen
 def _without_value(element: DataElement, counts: Counter[str]) -> DataElement | None:
     if element.keyword in _FALLBACKS and not element.is_empty:
         return _with(element, _FALLBACKS[element.keyword], counts, REPLACED)
-    return _with(element, None, counts, EMPTIED) if element.keyword in _MAY_BE_EMPTY else None
+    return _with(element, None, counts, EMPTIED) if element.is_empty or element.keyword in _MAY_BE_EMPTY else None
 
 
 def _with(element: DataElement, value: Any, counts: Counter[str], what: str) -> DataElement:
@@ -191,9 +191,18 @@ def _items(element: DataElement, key: Key, counts: Counter[str]) -> Iterator[Dat
             yield _lookup_table(item, counts)
         elif "CodeValue" in item or "CodeMeaning" in item:
             if code := _known(item):
-                yield coded(code)
+                yield _with_modifiers(code, item, key, counts)
         elif len(kept := _cleaned(item, key, counts)):
             yield kept
+
+
+def _with_modifiers(code: Code, item: Dataset, key: Key, counts: Counter[str]) -> Dataset:
+    """Return an item for `code`, with the sequences of `item` that modify it, such as of a view."""
+    kept = coded(code)
+    for element in [element for element in item if element.VR == "SQ" and not action(element.tag)]:
+        if modifier := _sequence(element, key, counts):
+            kept.add(modifier)
+    return kept
 
 
 def _lookup_table(item: Dataset, counts: Counter[str]) -> Dataset:
