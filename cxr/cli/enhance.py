@@ -126,9 +126,10 @@ def _deidentification(given: argparse.Namespace) -> Deidentification | None:
 
 def _told(actions: Counter[str], kept: bool) -> str:
     """Return what was done to headers, by counts, and what that does not promise."""
-    counts = ", ".join(f"{count} {what}" for what, count in sorted(actions.items())) or "no DICOM header"
-    key = "" if kept else " Without --key, other runs give other UIDs."
-    return f"De-identified header, elements: {counts}.{key} The pictures are as they were, and can be matched with others."
+    counts = ", ".join(f"{count} {what}" for what, count in sorted(actions.items()))
+    done = f"De-identified header, elements: {counts}" if counts else "There was no DICOM header to de-identify"
+    key = "" if kept else " Without --key, another run gives other UIDs."
+    return f"{done}.{key} Pictures are as they were: they can be matched with others of the same person."
 
 
 def _jobs(
