@@ -1,5 +1,7 @@
 """One radiograph's file in, one enhanced file out."""
 
+import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +11,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cxr.figures.layout import DISCLAIMER, Grey8, save
+from cxr.figures.layout import DISCLAIMER, Grey8, pixels
 from cxr.figures.panels import comparison
-from cxr.formats.decode import MAX_PIXELS, Grey, opened
+from cxr.formats.container import container
+from cxr.formats.decode import MAX_PIXELS, Grey, Unusable, opened
 from cxr.formats.depth import few, measured
 from cxr.formats.dicom.derived import DICOM_SUFFIXES, derived, write
 from cxr.formats.dicom.header import is_dicom
 from cxr.formats.dicom.radiograph import read as read_dicom
-from cxr.formats.encode import FORMATS, encode, refuse
+from cxr.formats.encode import FORMATS, encode, format_of
+from cxr.formats.note import note_in
 from cxr.formats.read import read
 from cxr.foundation.errors import UserError
+from cxr.foundation.files import refuse_special
 from cxr.measures.quality import psnr, ssim
 from cxr.superres.degradation import enlarge
 from cxr.superres.methods import BICUBIC, TITLES
@@ -39,8 +44,12 @@ class Enhanced:
     """(H * scale, W * scale), of the same kind."""
     white: int
     """The level that is shown as white; 0 is black."""
+    note: str
+    """What the file that was written says of itself."""
     remarks: tuple[str, ...] = ()
     """What the user should know of the file, a line each."""
+    truth: Grey8 | None = None
+    """What the result should be, if that was given."""
 
     def in_8_bits(self) -> dict[str, Grey8]:
         """Return by method what a reader sees of bicubic interpolation and of the result: (H * scale, W * scale)."""
@@ -48,24 +57,19 @@ class Enhanced:
         return {BICUBIC: _levels(enlarge(low, self.scale)[0, 0].numpy()), self.model.name: _levels(self.result, self.white)}
 
     def compare(self, path: Path, title: str) -> None:
-        """Draw both side by side, and where they differ, into the PNG `path`."""
+        """Draw both side by side, and where they differ, into the PNG `path`, with the note of the result."""
         bicubic, enhanced = self.in_8_bits().values()
-        save(comparison(bicubic, enhanced, self.model.name, title), path)
+        encode(path, pixels(comparison(bicubic, enhanced, self.model.name, title)), self.note, kind="PNG")
 
-    def quality(self, reference: Path) -> dict[str, tuple[float, float]]:
-        """Return by method the PSNR in dB and the SSIM against the radiograph `reference`.
-
-        Raises UserError when that is of another size; Unusable when it cannot be read.
-        """
-        pixels, bits, _ = read(reference, any_modality=True)
-        truth = _levels(pixels, (1 << bits) - 1)
+    def quality(self) -> dict[str, tuple[float, float]]:
+        """Return by method the PSNR in dB and the SSIM against the reference, or nothing where none was given."""
+        if self.truth is None:
+            return {}
+        truth = torch.from_numpy(self.truth)[None, None]
         found = {}
         for name, image in self.in_8_bits().items():
-            if image.shape != truth.shape:
-                sizes = f"{truth.shape} rows and columns, the result {image.shape}"
-                raise UserError(f"{reference} has {sizes}; give one of equal size")
-            first, second = (torch.from_numpy(each)[None, None] for each in (image, truth))
-            found[name] = psnr(first, second, self.scale).item(), ssim(first, second, self.scale).item()
+            first = torch.from_numpy(image)[None, None]
+            found[name] = psnr(first, truth, self.scale).item(), ssim(first, truth, self.scale).item()
         return found
 
 
@@ -79,10 +83,38 @@ def description(model: Model, scale: int) -> str:
     return f"enhanced x{scale} by {TITLES[model.name]} (model {model.digest})"
 
 
+def note_for(source: Path, model: Model, scale: int, bits: int | None = None) -> str:
+    """Return what a result says of itself: what was done, what it is for, and by a hash from which file and settings it is.
+
+    The hash is of the bytes of `source`, the model and the settings: equal ones give equal notes, and it tells nothing of them.
+    Raises UserError when `source` is a pipe, a socket or a device; OSError when it cannot be read.
+    """
+    refuse_special(source)
+    with source.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    digest.update(f"{model.digest} x{scale} {bits}".encode())
+    what = description(model, scale)
+    origin = f"Made from {digest.hexdigest()[:16]}."
+    return f"{what[0].upper()}{what[1:]}, chest-xray-superres. {DISCLAIMER} {origin}"
+
+
 def refuse_overwriting(source: Path, target: Path) -> None:
-    """Raise UserError when `target` is the file `source`, by whatever name."""
+    """Raise UserError when `target` is the file `source`, by whatever name, or no place for a file."""
+    refuse_special(target)
+    if target.is_dir():
+        raise UserError(f"{target} is a folder; name another output")
     if target.exists() and target.samefile(source):
         raise UserError(f"{source} would be overwritten; name another output")
+
+
+def replaceable(target: Path, note: str) -> bool:
+    """Tell whether nothing is lost when `target` is written anew: it is missing, or a result with this `note`."""
+    if not os.path.lexists(target):
+        return True
+    try:
+        return note in note_in(target)
+    except OSError:  # such as of a link that leads nowhere
+        return False
 
 
 def enhance_file(
@@ -93,53 +125,83 @@ def enhance_file(
     done: Callable[[int, int], object] | None = None,
     bits: int | None = None,
     any_modality: bool = False,
+    overwrite: bool = False,
+    reference: Path | None = None,
 ) -> Enhanced:
     """Write the radiograph `source`, enlarged by `scale`, to `target`, whole or not at all; of the same kind and depth.
 
     JPEG, PNG, TIFF and BMP of 8 and 16 bits, and DICOM, of which the result is a derived image; read by content, written by
-    suffix. Values keep their range, such as 0 to 4,095. A note in the file says what was done, and that it is for research.
+    suffix, or, where that is of no picture, as the source is. Values keep their range, such as 0 to 4,095, and the picture its
+    printed size. A note in the file says what was done, and that it is for research (`note_for`).
     `bits` overrides the depth that is found, `any_modality` takes DICOM images that are no radiographs. `done` is told the
-    pixels of each finished tile, and of the whole.
-    Raises UserError when `target` is `source`, when the result would be of another kind or too large, when values exceed
-    `bits`, or when `model` was not trained for `scale`;
-    Unusable when `source` cannot be read; OSError when a file cannot be opened or written.
+    pixels of each finished tile, and of the whole. `overwrite` allows to replace a file other than such a result with the same
+    note. `reference` is what the result should be; it is read, and its size compared, before anything is written.
+    Raises UserError when `target` is `source` or `reference`, or is there already, when the result would be of another kind or
+    too large, when values exceed `bits`, when `model` was not trained for `scale`, or when `reference` cannot be read or is of
+    another size; Unusable when `source` cannot be read; OSError when a file cannot be opened or written.
     """
-    refuse_overwriting(source, target)
-    what = description(model, scale)
-    note = f"{what[0].upper()}{what[1:]}, chest-xray-superres. {DISCLAIMER}"
+    note = note_for(source, model, scale, bits)
+    truth = None if reference is None else _read_reference(reference)
+    for given in (source, reference):
+        if given is not None:
+            refuse_overwriting(given, target)
+    if not overwrite and not replaceable(target, note):
+        raise UserError(f"{target} is there already, and not the result of this; name another output, or allow to overwrite it")
 
-    def tell(pixels: int) -> None:
+    def tell(finished: int) -> None:
         if done:
-            done(pixels, total)
+            done(finished, total)
 
     if is_dicom(source):
         if kind_of(target) not in {"DICOM", ""}:
             raise UserError(f"{target}: {source} keeps its kind; name the result {source.stem}.dcm")
         radiograph = read_dicom(source, bits, any_modality)
         total = _pixels(source, radiograph.stored.shape, scale)
+        _compare_sizes(radiograph.stored.shape, scale, truth, reference)
         values = radiograph.values(enhance_stored(model, radiograph.image(), scale, radiograph.display, tell))
         write(target, derived(radiograph, values, scale, note, f"{model.digest} x{scale}"))
         remarks = *radiograph.remarks, *few(radiograph.pixels())
-        return Enhanced(model, scale, radiograph.levels(), radiograph.levels(values), 1, remarks)
-    found = measured(opened(source), source, bits)
+        return Enhanced(model, scale, radiograph.levels(), radiograph.levels(values), 1, note, remarks, truth)
+    stored, file = opened(source), container(source)
     if kind_of(target) == "DICOM":
         name = source.name if source.suffix.lower() in FORMATS else f"{source.stem}.png"
         raise UserError(f"{target}: {source} keeps its kind; name the result {name}")
-    refuse(target)
+    kind = format_of(target, file.kind)
+    found = measured(stored, source, bits)
     total = _pixels(source, found.levels.shape, scale)
+    _compare_sizes(found.levels.shape, scale, truth, reference)
     depth = found.bits + found.shift
     levels: Any = found.levels  # of either dtype
     result: Grey = enhance(model, levels, scale, tell, depth)
-    encode(target, result, note, depth)
-    return Enhanced(model, scale, found.levels, result, (1 << depth) - 1, found.remarks)
+    encode(target, result, note, depth, kind, file.density and file.density.times(scale))
+    return Enhanced(model, scale, found.levels, result, (1 << depth) - 1, note, found.remarks, truth)
+
+
+def _read_reference(path: Path) -> Grey8:
+    """Return the radiograph `path` in 8 bits. Raises UserError, by its name, when it cannot be read."""
+    refuse_special(path)
+    try:
+        found, bits, _ = read(path, any_modality=True)
+    except Unusable as error:
+        raise UserError(f"{path}: {error}") from None
+    except (FileNotFoundError, IsADirectoryError):
+        raise UserError(f"{path} is no file; name a reference") from None
+    return _levels(found, (1 << bits) - 1)
+
+
+def _compare_sizes(shape: tuple[int, ...], scale: int, truth: Grey8 | None, reference: Path | None) -> None:
+    """Raise UserError when the result of an image (H, W) is not of the size of `truth`, which `reference` holds."""
+    size = tuple(length * scale for length in shape)
+    if truth is not None and truth.shape != size:
+        raise UserError(f"{reference} has {truth.shape} rows and columns, the result {size}; give one of equal size")
 
 
 def _pixels(source: Path, shape: tuple[int, ...], scale: int) -> int:
     """Return how many pixels the result of an image (H, W) has. Raises UserError when they are too many."""
-    pixels = shape[0] * shape[1] * scale**2
-    if pixels > MOST_PIXELS:
-        raise UserError(f"{source}: would have {pixels:,} pixels, more than {MOST_PIXELS:,}; use a smaller scale")
-    return pixels
+    count = shape[0] * shape[1] * scale**2
+    if count > MOST_PIXELS:
+        raise UserError(f"{source}: would have {count:,} pixels, more than {MOST_PIXELS:,}; use a smaller scale")
+    return count
 
 
 def _shown(image: npt.NDArray[Any], white: int) -> npt.NDArray[np.float32]:

@@ -1,10 +1,11 @@
 """Enlarge radiographs of yours with a trained network. The result is for research, not for diagnosis.
 
     cxr enhance INPUT... -o OUT [--model srcnn|vdsr|FILE] [--scale 2|3|4] [--denoise]
-                      [--bits N] [--any-modality] [--compare] [--reference FILE]
+                      [--bits N] [--any-modality] [--compare] [--reference FILE] [--overwrite]
 
 INPUT are JPEG, PNG or TIFF files of 8 or 16 bits, DICOM files, or folders of them. OUT is a folder, or for one file a file;
-results are of the same kind and depth. DICOM is told by its content, whatever its name; of folders, links are followed.
+results are of the same kind and depth. A file is told by its content, whatever its name; of folders, links are followed.
+No file is replaced without --overwrite, but for results of the same model and settings from the same file, by their note.
 """
 
 import argparse
@@ -18,14 +19,17 @@ from pathlib import Path
 from tqdm import tqdm
 
 from cxr.api import Model, enhance_file, load_model
+from cxr.cli import targets
 from cxr.compute.memory import keep_freed_memory
 from cxr.figures.layout import DISCLAIMER
 from cxr.formats.decode import Unusable
 from cxr.formats.dicom.derived import DICOM_SUFFIXES
 from cxr.formats.dicom.header import is_dicom
-from cxr.formats.encode import FORMATS
+from cxr.formats.encode import FORMATS, format_of, is_picture
+from cxr.foundation.access import private
 from cxr.foundation.errors import UserError, of_the_disk, one_line_errors
-from cxr.service import description, kind_of, refuse_overwriting
+from cxr.foundation.files import refuse_special
+from cxr.service import description, kind_of, note_for
 from cxr.superres.methods import LEAD, NETWORKS, TITLES
 
 WITHDRAWN = (
@@ -47,6 +51,8 @@ def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
     jobs = list(_jobs(given.input, given.output, skipped))
     if given.reference and len(jobs) != 1:
         raise UserError(f"--reference belongs to one radiograph, but {len(jobs)} are given")
+    if given.reference:
+        refuse_special(given.reference)
     model = load_model(given.model)
     if given.scale not in model.networks:
         raise UserError(f"{given.model} was trained for x{', x'.join(map(str, model.networks))}, not for x{given.scale}")
@@ -54,12 +60,17 @@ def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
         raise UserError(
             f"{given.model} was trained without noise; name a model that was trained with it (degrade.noise in params.yaml)"
         )
+    also_read = [path for path in (model.path, given.reference) if path]
+    targets.refuse(
+        jobs, given.compare, also_read, given.overwrite, lambda source: note_for(source, model, given.scale, given.bits)
+    )
     failed: list[str] = []
     begun, pixels = time.monotonic(), 0
     with tqdm(total=len(jobs), unit="file", disable=None if len(jobs) > 1 else True) as files:
         for source, target in jobs:
             try:
-                pixels += _enhance(source, target, model, given, alone=len(jobs) == 1)
+                with private(target):
+                    pixels += _enhance(source, target, model, given, alone=len(jobs) == 1)
             except (UserError, Unusable) as error:
                 failed.append(str(error) if isinstance(error, UserError) else f"{source}: {error}")
             except OSError as error:
@@ -92,6 +103,11 @@ def _parsed(arguments: Sequence[str], prog: str) -> argparse.Namespace:
     parser.add_argument(
         "--anonymise", action="store_true", help="withdrawn: refuses, because it left text that can name the patient"
     )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files that are there already; results of the same model and settings from the same file need no leave",
+    )
     parser.add_argument("--reference", type=Path, help="what the result should be: prints PSNR and SSIM")
     return parser.parse_args(arguments or ["--help"])
 
@@ -99,21 +115,32 @@ def _parsed(arguments: Sequence[str], prog: str) -> argparse.Namespace:
 def _jobs(inputs: Sequence[Path], output: Path, skipped: Counter[str]) -> Iterator[tuple[Path, Path]]:
     """Yield each radiograph and where its result goes, and count in `skipped`, by reason, what is none.
 
-    Raises UserError when one is missing or two would meet.
+    Raises UserError when one is missing or no file, or when `output` cannot take them.
     """
-    to_file = len(inputs) == 1 and not inputs[0].is_dir() and kind_of(output) and not output.is_dir()
-    taken: dict[Path, Path] = {}
+    to_file = _names_file(output)
+    if to_file and (len(inputs) > 1 or inputs[0].is_dir()):
+        raise UserError(
+            f"{output} names one file, but a folder or several radiographs are given; name a folder for the results"
+        )
     for given in (path for pattern in inputs for path in _named(pattern)):
         found = sorted(_radiographs(given, output, skipped)) if given.is_dir() else [given]
         if not found:
             raise UserError(f"{given} holds no radiograph ({', '.join([*FORMATS, *DICOM_SUFFIXES])})")
         for source in found:
-            target = output if to_file else output / (source.relative_to(given) if given.is_dir() else source.name)
-            refuse_overwriting(source, target)
-            if target in taken:
-                raise UserError(f"{taken[target]} and {source} would both become {target}; enhance them one by one")
-            taken[target] = source
-            yield source, target
+            refuse_special(source)
+            yield source, output if to_file else output / (source.relative_to(given) if given.is_dir() else source.name)
+
+
+def _names_file(output: Path) -> bool:
+    """Tell whether `output` names a file, not a folder. Raises UserError when it cannot be written."""
+    refuse_special(output)
+    if output.is_dir():
+        return False
+    if is_picture(output):
+        format_of(output)
+    elif output.exists() and not kind_of(output):
+        raise UserError(f"{output} is a file; name a folder, or a file that ends in {', '.join([*FORMATS, *DICOM_SUFFIXES])}")
+    return bool(kind_of(output))
 
 
 def _named(pattern: Path) -> list[Path]:
@@ -174,15 +201,16 @@ def _enhance(source: Path, target: Path, model: Model, given: argparse.Namespace
             progress.total = total
             progress.update(pixels)
 
-        enhanced = enhance_file(source, target, model, given.scale, advance, given.bits, given.any_modality)
+        enhanced = enhance_file(
+            source, target, model, given.scale, advance, given.bits, given.any_modality, given.overwrite, given.reference
+        )
     for remark in enhanced.remarks:
         tqdm.write(f"{source}: {remark}")
     if given.compare:
         title = f"{source.name} {description(model, given.scale)}"
-        enhanced.compare(target.with_name(f"{target.name}.compare.png"), title)
-    if given.reference:
-        for method, (psnr, ssim) in enhanced.quality(given.reference).items():
-            print(f"{TITLES[method]}: PSNR {psnr:.2f} dB, SSIM {ssim:.4f}")
+        enhanced.compare(targets.comparison_of(target), title)
+    for method, (psnr, ssim) in enhanced.quality().items():
+        print(f"{TITLES[method]}: PSNR {psnr:.2f} dB, SSIM {ssim:.4f}")
     return int(enhanced.result.size)
 
 

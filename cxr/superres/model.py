@@ -51,6 +51,8 @@ class Model:
     device: torch.device
     precision: torch.dtype
     """What it multiplies in."""
+    path: Path | None = None
+    """The file that it was read from."""
 
 
 class Shown(Protocol):
@@ -136,7 +138,9 @@ def load_model(model: str | Path = LEAD, device: torch.device | None = None) -> 
     fast = builder.bfloat16 and said.precision == "bfloat16"
     precision = choose_precision("auto", device) if fast else torch.float32
     running = {scale: builder.forms.restoring(network, device, precision) for scale, network in by_scale.items()}
-    return Model(name, by_scale, running, described, hashlib.sha256(path.read_bytes()).hexdigest()[:12], device, precision)
+    return Model(
+        name, by_scale, running, described, hashlib.sha256(path.read_bytes()).hexdigest()[:12], device, precision, path
+    )
 
 
 def _checked(described: Mapping[str, Any], schema: type[Section], path: Path) -> Section:
