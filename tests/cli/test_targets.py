@@ -345,3 +345,23 @@ def test_an_export_never_overwrites_its_model(link):
     with pytest.raises(UserError, match=r"^model would be overwritten; name another output"):
         export.main(["model", "-o", str(target), "--overwrite"])
     assert Path("model").read_bytes() == before
+
+
+@pytest.mark.parametrize(("shared", "file"), [(False, 0o600), (True, 0o664)])
+def test_who_may_read_what_is_written(shared, file):
+    """Its owner alone, over a file that all could read too; in a folder that is shared on purpose, whom the umask lets."""
+    for name in SOURCES.values():
+        write(Path("in") / name)
+    Path("out").mkdir(mode=0o755)
+    Path("out").chmod(0o2775 if shared else 0o755)
+    before = os.umask(0o002)
+    try:
+        for _ in range(2):
+            run("in", "-o", "out", "--compare")
+            found = {path.name: stat.S_IMODE(path.stat().st_mode) for path in Path("out").iterdir()}
+            assert found == {name + more: file for name in SOURCES.values() for more in ("", ".compare.png")}
+            Path("out/a.png").chmod(0o644)
+        run("in", "-o", "new")
+    finally:
+        assert os.umask(before) == 0o002
+    assert stat.S_IMODE(Path("new").stat().st_mode) == 0o700
