@@ -8,7 +8,7 @@ if __name__ == "__main__":  # before imports that take seconds, in which nobody 
 import sys
 from pathlib import Path
 
-from cxr.foundation import errors, files, params
+from cxr.foundation import access, errors, files, params
 from cxr.foundation.runtime import Runtime
 from cxr.sources import kaggle, local
 from cxr.sources.phantom import scene
@@ -17,6 +17,7 @@ from cxr.sources.settings import Download
 
 PARAMS, DOWNLOADS = Path("params.yaml"), Path("downloads")
 RAW, METRICS = Path("data/raw"), Path("metrics/download.json")
+DVC, SHOWING_PATIENTS = Path(".dvc"), (Path("data"), Path("plots"))
 
 LEFT_OUT = {
     "copies": "further copies",
@@ -29,10 +30,11 @@ _MOST = 12  # findings that a line names
 
 
 def run(workspace: Path) -> None:
-    """Write RAW, with its table, and METRICS of `workspace`."""
+    """Write RAW, with its table, and METRICS of `workspace`, in which its owner alone can read what shows patients."""
     settings = params.read(workspace / PARAMS, "download", Download)
     drawn = params.read(workspace / PARAMS, "phantom", Phantom)
     runtime = params.read(workspace / PARAMS, "runtime", Runtime)
+    _close(workspace)
     source = workspace / settings.path
     if settings.source == "kaggle":
         source = _from_kaggle(workspace / DOWNLOADS, runtime)
@@ -48,6 +50,13 @@ def run(workspace: Path) -> None:
     print(_summary(fetched))
     for note in fetched.notes:
         print(note)
+
+
+def _close(workspace: Path) -> None:
+    """Make what will show patients private before the first radiograph is here, DVC's cache included."""
+    access.close(*(workspace / folder for folder in SHOWING_PATIENTS))
+    if (workspace / DVC).is_dir():
+        access.close(workspace / DVC / "cache")
 
 
 def _summary(fetched: local.Fetched) -> str:

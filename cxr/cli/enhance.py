@@ -1,11 +1,12 @@
 """Enlarge radiographs of yours with a trained network. The result is for research, not for diagnosis.
 
     cxr enhance INPUT... -o OUT [--model srcnn|vdsr|FILE] [--scale 2|3|4] [--denoise]
-                      [--bits N] [--any-modality] [--compare] [--reference FILE]
+                      [--bits N] [--any-modality] [--compare] [--reference FILE] [--overwrite]
                       [--anonymise [--key FILE] [--pixels-checked]]
 
 INPUT are JPEG, PNG or TIFF files of 8 or 16 bits, DICOM files, or folders of them. OUT is a folder, or for one file a file;
-results are of the same kind and depth. DICOM is told by its content, whatever its name; of folders, links are followed.
+results are of the same kind and depth. A file is told by its content, whatever its name; of folders, links are followed.
+No file is replaced without --overwrite, but for results of the same model and settings from the same file, by their note.
 With --anonymise, headers are de-identified and results in a folder are named by their new UIDs; see docs/security.md.
 """
 
@@ -21,15 +22,18 @@ from pathlib import Path
 from tqdm import tqdm
 
 from cxr.api import Enhanced, Model, enhance_file, load_model
+from cxr.cli import targets
 from cxr.compute.memory import keep_freed_memory
 from cxr.figures.layout import DISCLAIMER
 from cxr.formats.decode import Unusable
 from cxr.formats.dicom.deidentify.key import Key, kept_key
 from cxr.formats.dicom.derived import DICOM_SUFFIXES
 from cxr.formats.dicom.header import is_dicom
-from cxr.formats.encode import FORMATS
+from cxr.formats.encode import FORMATS, format_of, is_picture
+from cxr.foundation.access import private
 from cxr.foundation.errors import UserError, of_the_disk, one_line_errors
-from cxr.service import Deidentification, description, kind_of, refuse_overwriting
+from cxr.foundation.files import refuse_special
+from cxr.service import Deidentification, description, kind_of, note_for
 from cxr.superres.methods import LEAD, NETWORKS, TITLES
 
 DEPTHS = range(2, 17)
@@ -46,12 +50,15 @@ def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
     jobs = list(_jobs(given.input, given.output, skipped, named_by_source=deidentify is None))
     if given.reference and len(jobs) != 1:
         raise UserError(f"--reference belongs to one radiograph, but {len(jobs)} are given")
-    model = load_model(given.model)
-    if given.scale not in model.networks:
-        raise UserError(f"{given.model} was trained for x{', x'.join(map(str, model.networks))}, not for x{given.scale}")
-    if given.denoise and not any(model.described["noise"]):
-        raise UserError(
-            f"{given.model} was trained without noise; name a model that was trained with it (degrade.noise in params.yaml)"
+    if given.reference:
+        refuse_special(given.reference)
+    model = _model(given)
+    also_read = [path for path in (model.path, given.reference) if path]
+    if not (deidentify and given.output.is_dir()):  # where results get names that nobody has had
+        key = deidentify.key if deidentify else None
+        targets.refuse(
+            *(jobs, given.compare, also_read, given.overwrite),
+            lambda source: note_for(source, model, given.scale, given.bits, key),
         )
     failed: list[str] = []
     actions: Counter[str] = Counter()
@@ -61,16 +68,13 @@ def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
             label = f"input {number}" if deidentify else str(source)
             path: Path | None = None
             try:
-                enhanced = _enhance(source, target, model, given, deidentify, label, alone=len(jobs) == 1)
+                with private(target / "result" if target.is_dir() else target):
+                    enhanced = _enhance(source, target, model, given, deidentify, label, alone=len(jobs) == 1)
                 path = enhanced.path
                 pixels += int(enhanced.result.size)
                 actions += enhanced.actions or Counter()
-            except (UserError, Unusable) as error:
-                failed.append(str(error).replace(str(source), label) if isinstance(error, UserError) else f"{label}: {error}")
-            except OSError as error:
-                if of_the_disk(error) and error.filename != str(source):
-                    raise
-                failed.append(f"{label}: {error.strerror or error}")
+            except (UserError, Unusable, OSError) as error:
+                failed.append(_reason(error, source, label))
             if deidentify and sys.stdout.isatty():  # the one line that joins both, for the user's eyes
                 tqdm.write(f"{label} was {source}, " + (f"became {path.name}" if path else "became nothing"))
             files.update()
@@ -110,8 +114,25 @@ def _parsed(arguments: Sequence[str], prog: str) -> argparse.Namespace:
     parser.add_argument(
         "--pixels-checked", action="store_true", help="with --anonymise: you have looked, and no picture shows a patient's name"
     )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files that are there already; results of the same model and settings from the same file need no leave",
+    )
     parser.add_argument("--reference", type=Path, help="what the result should be: prints PSNR and SSIM")
     return parser.parse_args(arguments or ["--help"])
+
+
+def _model(given: argparse.Namespace) -> Model:
+    """Return the model that is asked for. Raises UserError when it was not trained for what is wanted."""
+    model = load_model(given.model)
+    if given.scale not in model.networks:
+        raise UserError(f"{given.model} was trained for x{', x'.join(map(str, model.networks))}, not for x{given.scale}")
+    if given.denoise and not any(model.described["noise"]):
+        raise UserError(
+            f"{given.model} was trained without noise; name a model that was trained with it (degrade.noise in params.yaml)"
+        )
+    return model
 
 
 def _deidentification(given: argparse.Namespace) -> Deidentification | None:
@@ -122,6 +143,18 @@ def _deidentification(given: argparse.Namespace) -> Deidentification | None:
         if getattr(given, name):
             raise UserError(f"--{name.replace('_', '-')} says how to de-identify; give --anonymise, too")
     return None
+
+
+def _reason(error: UserError | Unusable | OSError, source: Path, label: str) -> str:
+    """Return why nothing became of `source`, which messages call `label`. Raises `error` when it is one of the disk."""
+    match error:
+        case UserError():
+            return str(error).replace(str(source), label)
+        case OSError() if of_the_disk(error) and error.filename != str(source):
+            raise error
+        case OSError():
+            return f"{label}: {error.strerror or error}"
+    return f"{label}: {error}"
 
 
 def _told(actions: Counter[str], kept: bool) -> str:
@@ -138,26 +171,38 @@ def _jobs(
     """Yield each radiograph and where its result goes, and count in `skipped`, by reason, what is none.
 
     Results that are not named by their sources go into the folder `output`, which is made, unless it is a file.
-    Raises UserError when one is missing or two would meet.
+    Raises UserError when one is missing or no file, or when `output` cannot take them.
     """
-    to_file = len(inputs) == 1 and not inputs[0].is_dir() and kind_of(output) and not output.is_dir()
-    taken: dict[Path, Path] = {}
+    to_file = _names_file(output)
+    if to_file and (len(inputs) > 1 or inputs[0].is_dir()):
+        raise UserError(
+            f"{output} names one file, but a folder or several radiographs are given; name a folder for the results"
+        )
     if not named_by_source and not to_file:
-        output.mkdir(parents=True, exist_ok=True)
+        with private(output / "result"):
+            output.mkdir(parents=True, exist_ok=True)
     for given in (path for pattern in inputs for path in _named(pattern)):
         found = sorted(_radiographs(given, output, skipped)) if given.is_dir() else [given]
         if not found:
             raise UserError(f"{given} holds no radiograph ({', '.join([*FORMATS, *DICOM_SUFFIXES])})")
         for source in found:
-            if not named_by_source:
+            refuse_special(source)
+            if named_by_source and not to_file:
+                yield source, output / (source.relative_to(given) if given.is_dir() else source.name)
+            else:
                 yield source, output
-                continue
-            target = output if to_file else output / (source.relative_to(given) if given.is_dir() else source.name)
-            refuse_overwriting(source, target)
-            if target in taken:
-                raise UserError(f"{taken[target]} and {source} would both become {target}; enhance them one by one")
-            taken[target] = source
-            yield source, target
+
+
+def _names_file(output: Path) -> bool:
+    """Tell whether `output` names a file, not a folder. Raises UserError when it cannot be written."""
+    refuse_special(output)
+    if output.is_dir():
+        return False
+    if is_picture(output):
+        format_of(output)
+    elif output.exists() and not kind_of(output):
+        raise UserError(f"{output} is a file; name a folder, or a file that ends in {', '.join([*FORMATS, *DICOM_SUFFIXES])}")
+    return bool(kind_of(output))
 
 
 def _named(pattern: Path) -> list[Path]:
@@ -226,18 +271,20 @@ def _enhance(
             progress.total = total
             progress.update(pixels)
 
-        now = datetime.now()
         enhanced = enhance_file(
-            source, target, model, given.scale, advance, given.bits, given.any_modality, deidentify=deidentify, now=now
+            *(source, target, model, given.scale, advance, given.bits, given.any_modality),
+            overwrite=given.overwrite,
+            reference=given.reference,
+            deidentify=deidentify,
+            now=datetime.now(),
         )
     for remark in enhanced.remarks:
         tqdm.write(f"{label}: {remark}")
     if given.compare:
         title = f"{enhanced.path.name if deidentify else source.name} {description(model, given.scale)}"
-        enhanced.compare(enhanced.path.with_name(f"{enhanced.path.name}.compare.png"), title)
-    if given.reference:
-        for method, (psnr, ssim) in enhanced.quality(given.reference).items():
-            print(f"{TITLES[method]}: PSNR {psnr:.2f} dB, SSIM {ssim:.4f}")
+        enhanced.compare(targets.comparison_of(enhanced.path), title)
+    for method, (psnr, ssim) in enhanced.quality().items():
+        print(f"{TITLES[method]}: PSNR {psnr:.2f} dB, SSIM {ssim:.4f}")
     return enhanced
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -70,6 +71,20 @@ def write_table(path: Path, table: "pd.DataFrame | Sequence[Mapping[str, Any]]")
     import pandas as pd  # noqa: PLC0415 - only where tables are written
 
     write_text(path, pd.DataFrame(table).to_csv(index=False, lineterminator="\n", float_format="%.12g"))
+
+
+SPECIAL = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+"""By kind of file, what is never opened: to open it can hang, or start something."""
+
+
+def refuse_special(path: Path) -> None:
+    """Raise UserError when `path`, links followed, is one of SPECIAL. What is missing or closed is let through."""
+    try:
+        kind = SPECIAL.get(stat.S_IFMT(path.stat().st_mode))
+    except OSError:  # which whoever opens it tells
+        return
+    if kind:
+        raise UserError(f"{path} is {kind}; name a file")
 
 
 @contextmanager

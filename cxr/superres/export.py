@@ -5,6 +5,7 @@ The graph takes `bicubic`, radiographs enlarged by bicubic interpolation, and re
 """
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from cxr.foundation.errors import UserError
-from cxr.foundation.files import replacing
+from cxr.foundation.files import refuse_special, replacing
 from cxr.superres.model import BUILDERS, Model
 
 OPSET = 17  # of 2022: old enough for every runtime in use
@@ -75,11 +76,19 @@ def graph(model: Model, scale: int) -> onnx.ModelProto:
     return made
 
 
-def write(path: Path, model: Model, scale: int) -> None:
+def write(path: Path, model: Model, scale: int, overwrite: bool = False) -> None:
     """Write the network of `model` for `scale` to `path`, whole or not at all; equal models give equal bytes.
 
-    Raises UserError when it was not trained for `scale`.
+    Raises UserError when it was not trained for `scale`, when `path` is the model's own file or none, and, without
+    `overwrite`, when other bytes are there.
     """
-    made = graph(model, scale)
+    refuse_special(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name another output")
+    if model.path and path.exists() and path.samefile(model.path):
+        raise UserError(f"{model.path} would be overwritten; name another output")
+    made = graph(model, scale).SerializeToString(deterministic=True)
+    if not overwrite and os.path.lexists(path) and (not path.exists() or path.read_bytes() != made):
+        raise UserError(f"{path} is there already, and not this network; --overwrite replaces it")
     with replacing(path) as partial:
-        partial.write_bytes(made.SerializeToString(deterministic=True))
+        partial.write_bytes(made)

@@ -1,10 +1,11 @@
 """A trained network on a whole radiograph of any depth, in tiles when it is large."""
 
 import hashlib
+import reprlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,19 +15,23 @@ from torch import Tensor, nn
 from cxr.compute import modelfile
 from cxr.compute.device import choose_device, choose_precision, repeatable
 from cxr.foundation.errors import UserError
+from cxr.foundation.params import between, convert
 from cxr.foundation.place import PACKAGE, ROOT
+from cxr.superres.architectures.srcnn import Architecture
 from cxr.superres.degradation import enlarge, interpolated
 from cxr.superres.kernels import srcnn, vdsr
 from cxr.superres.kernels.forms import AS_PUBLISHED, Forms
 from cxr.superres.methods import LEAD
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
+from cxr.superres.settings import EACH_ONCE
 from cxr.superres.tiles import tiled
 
 # Where models lie, the first that is there being taken: in a clone what the stages trained, else what is bundled.
 FOLDERS = (ROOT / "models", ROOT / "pretrained") if (ROOT / "dvc.yaml").is_file() else (PACKAGE / "pretrained",)
 
 Levels = TypeVar("Levels", np.uint8, np.uint16, np.float32)
+Section = TypeVar("Section")
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class Model:
     device: torch.device
     precision: torch.dtype
     """What it multiplies in."""
+    path: Path | None = None
+    """The file that it was read from."""
 
 
 class Shown(Protocol):
@@ -64,7 +71,7 @@ class Builder(NamedTuple):
     """How a network is built of what its file says, and how it runs."""
 
     build: Callable[[Mapping[str, Any]], nn.Module]
-    """From the description in the model file."""
+    """From what the model file says by the schema `architecture`, or, without one, from an empty mapping."""
     per_scale: bool
     """Whether there is a network for each scale, named x2, x3, ..., or one for all, named as the method."""
     bfloat16: bool
@@ -73,14 +80,30 @@ class Builder(NamedTuple):
     """Whether its layers make what is to be added to the bicubic image, and not the image itself."""
     forms: Forms = AS_PUBLISHED
     """The forms in which it runs."""
+    architecture: type[Any] | None = None
+    """The dataclass that is the schema of what can be chosen about the network."""
 
 
 BUILDERS = {
     "srcnn": Builder(
-        lambda described: SRCNN(described["mapping"]), per_scale=True, bfloat16=False, residual=False, forms=srcnn.FORMS
+        lambda chosen: SRCNN(chosen["mapping"]),
+        per_scale=True,
+        bfloat16=False,
+        residual=False,
+        forms=srcnn.FORMS,
+        architecture=Architecture,
     ),
     "vdsr": Builder(lambda _: VDSR(), per_scale=False, bfloat16=True, residual=True, forms=vdsr.FORMS),
 }
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a model file must say of every network. What else it says is kept as it is, and decides nothing."""
+
+    scales: Annotated[tuple[Literal[2, 3, 4], ...], EACH_ONCE]
+    noise: Annotated[tuple[Annotated[float, between(0, 64)], ...], EACH_ONCE]
+    precision: Literal["float32", "bfloat16"]
 
 
 def load_model(model: str | Path = LEAD, device: torch.device | None = None) -> Model:
@@ -94,31 +117,45 @@ def load_model(model: str | Path = LEAD, device: torch.device | None = None) -> 
     if str(model) in BUILDERS:
         places = [folder / f"{model}.safetensors" for folder in FOLDERS]
         path = next((place for place in places if place.is_file()), places[0])
-    networks, described = modelfile.read(path)
+    weights, described = modelfile.read(path)
     device = device or choose_device("auto")
-    name = str(described.get("network", "an unnamed network"))
-    if name not in BUILDERS:
-        raise UserError(f"{path} holds {name}, none of {', '.join(BUILDERS)}; train it again")
+    name = described.get("network")
+    if not isinstance(name, str) or name not in BUILDERS:
+        raise UserError(f"{path}: description.network is {reprlib.repr(name)}, none of {', '.join(BUILDERS)}; train it again")
     builder = BUILDERS[name]
-    filled: dict[str, Any] = {}
-    for key, weights in networks.items():
-        filled[key] = builder.build(described)
-        try:
-            filled[key].load_state_dict(weights)
-        except RuntimeError:
-            raise UserError(f"{path} lacks weights {key} that fit; train it again") from None
-        nn.utils.convert_conv2d_weight_memory_format(filled[key].to(device), torch.channels_last)
-    by_scale = {}
-    for scale in described["scales"]:
-        key = f"x{scale}" if builder.per_scale else name
-        if key not in filled:
-            raise UserError(f"{path} lacks weights {key}; train it again")
-        by_scale[int(scale)] = filled[key]
+    said = _checked(described, Described, path)
+    chosen = vars(_checked(described, builder.architecture, path)) if builder.architecture else {}
+    keys = {scale: f"x{scale}" if builder.per_scale else name for scale in said.scales}
+    if missing := sorted({*keys.values()} - weights.keys()):
+        raise UserError(f"{path} lacks weights {missing[0]}; train it again")
+    if unknown := sorted(weights.keys() - {*keys.values()}):
+        raise UserError(f"{path} holds weights {reprlib.repr(unknown[0])}, which its description does not name; train it again")
+    filled = {key: _filled(builder.build(chosen), weights[key], f"{path} lacks weights {key} that fit") for key in weights}
+    for network in filled.values():
+        nn.utils.convert_conv2d_weight_memory_format(network.to(device), torch.channels_last)
+    by_scale = {int(scale): filled[key] for scale, key in keys.items()}
     # Nearly what float32 gives, in a third of its time (docs/results.md).
-    fast = builder.bfloat16 and described["precision"] == "bfloat16"
+    fast = builder.bfloat16 and said.precision == "bfloat16"
     precision = choose_precision("auto", device) if fast else torch.float32
     running = {scale: builder.forms.restoring(network, device, precision) for scale, network in by_scale.items()}
-    return Model(name, by_scale, running, described, hashlib.sha256(path.read_bytes()).hexdigest()[:12], device, precision)
+    return Model(
+        name, by_scale, running, described, hashlib.sha256(path.read_bytes()).hexdigest()[:12], device, precision, path
+    )
+
+
+def _checked(described: Mapping[str, Any], schema: type[Section], path: Path) -> Section:
+    """Return of what the model file `path` says that which `schema` asks for. Raises UserError, with the key, for others."""
+    wanted = {field.name for field in fields(schema)}  # type: ignore[arg-type]
+    return convert({key: value for key, value in described.items() if key in wanted}, schema, f"{path}: description")
+
+
+def _filled(network: nn.Module, weights: modelfile.Weights, otherwise: str) -> nn.Module:
+    """Return `network` with `weights`. Raises UserError, which begins with `otherwise`, when they are not its own."""
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError:
+        raise UserError(f"{otherwise}; train it again") from None
+    return network
 
 
 @torch.inference_mode()

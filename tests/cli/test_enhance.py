@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import cv2
@@ -60,9 +61,8 @@ def test_the_result_is_of_the_same_kind_and_depth(tmp_path, name, bits, model, s
     off = np.abs(found - wanted).max()
     assert off <= (6 if name == "a.jpeg" else 0.51)  # of 255 levels, which a JPEG loses a few of
     digest = load_model(model).digest
-    assert note(tmp_path / "out" / name) == (
-        f"Enhanced x{scale} by {model.upper()} (model {digest}), chest-xray-superres. For research, not for diagnosis."
-    )
+    wanted = f"Enhanced x{scale} by {model.upper()} (model {digest}), chest-xray-superres. For research, not for diagnosis."
+    assert re.fullmatch(f"{re.escape(wanted)} Made from [0-9a-f]{{16}}\\.", note(tmp_path / "out" / name))
 
 
 def test_a_dicom_file_comes_out_as_a_derived_image(tmp_path, capsys):
@@ -271,16 +271,42 @@ def test_links_are_followed_and_what_is_skipped_is_counted(tmp_path, capsys):
     assert set(line.partition(": ")[2].split(", ")) == {"2 hidden", "3 no radiographs", "1 broken links or no files"}
 
 
-def test_a_kind_that_cannot_be_written_is_told_with_those_that_can(tmp_path):
-    Image.fromarray(drawn()).save(tmp_path / "a.bmp")
-    Image.fromarray(drawn()).save(tmp_path / "scan", "PNG")
-    for name, said in (("a.bmp", ".bmp"), ("scan", "a file without suffix")):
-        with pytest.raises(
-            UserError, match=f"cannot be written as {said}; name a result that ends in .jpg, .jpeg, .jfif, .png"
-        ):
-            run(tmp_path / name, "-o", tmp_path / "out")
-        run(tmp_path / name, "-o", tmp_path / "out.png")
-        assert np.asarray(Image.open(tmp_path / "out.png")).shape == (60, 44)
+WRITTEN = "name a result that ends in .jpg, .jpeg, .jpe, .jfif, .png, .tif, .tiff"
+
+
+@pytest.mark.parametrize("name", ["a.bmp", "scan"])
+def test_a_bmp_is_told_with_the_kinds_that_can_be_written_and_enhanced_as_one_of_them(tmp_path, name):
+    Image.fromarray(drawn()).save(tmp_path / name, "BMP")
+    with pytest.raises(UserError, match=f"cannot be written as .?(bmp|BMP), which has no place for the note .*; {WRITTEN}$"):
+        run(tmp_path / name, "-o", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    run(tmp_path / name, "-o", tmp_path / "out.png")
+    assert np.asarray(Image.open(tmp_path / "out.png")).shape == (60, 44)
+
+
+@pytest.mark.parametrize("output", ["out.bmp", "out.webp", "out.gif", "out.PGM"])
+def test_an_output_of_another_kind_is_refused_and_no_folder(tmp_path, output):
+    Image.fromarray(drawn()).save(tmp_path / "a.png")
+    with pytest.raises(UserError, match=f"{output}: cannot be written as {output[3:].lower()}.*; {WRITTEN}$"):
+        run(tmp_path / "a.png", "-o", tmp_path / output)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+@pytest.mark.parametrize("name", ["photo", "1.2.840.7", "photo.jpe", "photo.JFIF"])
+def test_a_name_that_says_nothing_keeps_the_kind_of_its_content(tmp_path, kind, name):
+    Image.fromarray(drawn()).save(tmp_path / name, kind)
+    run(tmp_path / name, "-o", tmp_path / "out")
+    with Image.open(tmp_path / "out" / name) as result:
+        assert (result.format, result.size) == ("JPEG" if "ph" in name and "." in name else kind, (44, 60))
+
+
+def test_one_file_is_no_place_for_several_results(tmp_path):
+    for name in ("a.png", "b.png"):
+        Image.fromarray(drawn()).save(tmp_path / name)
+    for given in ([tmp_path / "a.png", tmp_path / "b.png"], [tmp_path]):
+        with pytest.raises(UserError, match=r"c\.png names one file, but a folder or several radiographs are given"):
+            run(*given, "-o", tmp_path / "c.png")
 
 
 def test_dicom_is_enhanced_as_it_is_seen(tmp_path):

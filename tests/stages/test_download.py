@@ -1,5 +1,6 @@
 import hashlib
 import json
+import stat
 import zipfile
 from pathlib import Path
 
@@ -104,3 +105,26 @@ def test_a_table_is_followed_and_what_it_leaves_open_is_told(tmp_path, capsys):
     metrics = json.loads((tmp_path / "metrics/download.json").read_text())
     assert metrics["left_out"]["not_in_table"] == 1
     assert metrics["patients"]["none"] == 15
+
+
+@pytest.mark.parametrize("before", [None, 0o755, 0o2775])
+def test_the_owner_alone_may_read_what_shows_patients_unless_a_folder_is_shared(tmp_path, monkeypatch, before):
+    monkeypatch.chdir(tmp_path)
+    write_kaggle_zip(workspace(tmp_path, "local") / "k.zip")
+    (tmp_path / ".dvc").mkdir()
+    folders = [tmp_path / name for name in ("data", "plots", ".dvc/cache")]
+    for folder in folders:
+        if before is not None:
+            folder.mkdir()
+            folder.chmod(before)
+    download.run(Path())
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {before if before == 0o2775 else 0o700}
+    shown = [tmp_path / "metrics", tmp_path / "metrics/download.json"]
+    assert all(path.stat().st_mode & stat.S_IROTH for path in shown)  # figures alone
+
+
+def test_no_folder_of_dvc_is_made_where_dvc_is_not(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_kaggle_zip(workspace(tmp_path, "local") / "k.zip")
+    download.run(Path())
+    assert not (tmp_path / ".dvc").exists()
