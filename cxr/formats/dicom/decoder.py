@@ -24,6 +24,7 @@ from cxr.foundation.place import ROOT
 LOSSY = JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
 _START = 60.0  # seconds that the process may take to begin
+_LONGEST = 1 << 16  # bytes of an answer, without the pixels
 _PASSED = (
     *("LANG", "LC_ALL", "LC_CTYPE", "SYSTEMROOT"),
     *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH"),
@@ -137,7 +138,7 @@ def _exchange(process: subprocess.Popen[bytes], request: bytes, shape: tuple[int
     try:
         process.stdin.write(request)
         process.stdin.flush()
-        answer = json.loads(process.stdout.readline())
+        answer = json.loads(process.stdout.readline(_LONGEST))
     except (OSError, ValueError):
         return None
     if answer is not None:
