@@ -36,7 +36,7 @@ coverage: $(VENV)/ready-dev  ## run the tests and list the lines they leave out
 chaos: $(VENV)/ready-dev  ## kill training at random moments and see it come back
 	@$(BIN)/python -m tests.support.chaos
 
-fuzz: $(VENV)/ready-dev  ## try 10,000 parameter files and 16,000 damaged images, zips and DICOM files
+fuzz: $(VENV)/ready-dev  ## try 10,000 parameter files and 20,800 damaged images, zips and DICOM files
 	@FUZZ_TIMES=100 $(BIN)/python -m pytest -n 3 tests/pipeline/test_fuzz.py
 
 mutants: $(VENV)/ready-dev  ## break the code on purpose and see the tests notice

@@ -3,9 +3,10 @@
 import os
 import struct
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
@@ -85,8 +86,7 @@ def opened(path: Path) -> Opened:
     be opened.
     """
     # Opened here, not by Pillow: from a path, Pillow 13 maps uncompressed TIFFs lying on their side with the wrong width.
-    with path.open("rb") as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with path.open("rb") as file, no_warnings():
         if not os.fstat(file.fileno()).st_size:
             raise Unusable("damaged", "the file is empty")
         try:
@@ -200,9 +200,33 @@ def _upright(pixels: Any, orientation: int) -> Grey:
     return upright
 
 
+class _Shared:
+    """A change to this whole process that the first thread to need it makes, and the last takes back.
+
+    Were each to make and take back its own, one that ends in between would bring back what it had found: another's change.
+    """
+
+    def __init__(self, change: Callable[[], AbstractContextManager[None]]) -> None:
+        self._change, self._lock, self._inside = change, threading.Lock(), 0
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            if not self._inside:
+                self._made = self._change()
+                self._made.__enter__()
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if not self._inside:
+                    self._made.__exit__(None, None, None)
+
+
 @contextmanager
-def silence() -> Iterator[None]:
-    """Send what C libraries of this process write to its standard error nowhere."""
+def _nowhere() -> Iterator[None]:
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
@@ -215,13 +239,25 @@ def silence() -> Iterator[None]:
 
 
 @contextmanager
+def _ignored() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+silence = _Shared(_nowhere)
+"""silence(): send what C libraries of this process write to its standard error nowhere. Safe with threads."""
+no_warnings = _Shared(_ignored)
+"""no_warnings(): ignore Python's warnings in this process. Safe with threads, as `warnings.catch_warnings` is not."""
+
+
+@contextmanager
 def as_unusable(let_through: type[Exception] = Unusable) -> Iterator[None]:
     """Raise Unusable("damaged") instead of any other exception than `let_through`: broken bytes lead anywhere.
 
-    In silence, also of what the standard does not allow and files are full of.
+    Without warnings of what the standard does not allow and files are full of.
     """
-    with warnings.catch_warnings(), silence():
-        warnings.simplefilter("ignore")
+    with no_warnings():
         try:
             yield
         except (Unusable, let_through):

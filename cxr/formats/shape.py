@@ -5,6 +5,7 @@ from pathlib import Path
 from PIL import Image
 
 from cxr.formats.decode import as_unusable
+from cxr.formats.dicom.bounded import bounded
 from cxr.formats.dicom.header import is_dicom
 
 _ORIENTATION, _LYING = 274, {5, 6, 7, 8}  # the tag of TIFF 6.0 and Exif, and its values for images that lie on their side
@@ -17,9 +18,8 @@ def shape(path: Path) -> tuple[int, int]:
     """
     with as_unusable():
         if is_dicom(path):
-            from pydicom import dcmread  # noqa: PLC0415 - a source of pictures needs none of it
-
-            data = dcmread(path, stop_before_pixels=True, specific_tags=["Rows", "Columns"], force=True)
+            with path.open("rb") as file:
+                data = bounded(file, stop_before_pixels=True, specific_tags=["Rows", "Columns"])
             return int(data.Rows), int(data.Columns)
         with Image.open(path) as image:
             lying = image.getexif().get(_ORIENTATION) in _LYING

@@ -1,5 +1,10 @@
+import os
 import struct
+import threading
+import time
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import imageio.v3 as iio
@@ -8,7 +13,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from cxr.formats.decode import MAX_PIXELS, Unusable, decode
+from cxr.formats.decode import MAX_PIXELS, Unusable, as_unusable, decode, silence
 
 GREY8 = np.random.default_rng(0).integers(0, 256, (31, 23), np.uint8)
 GREY16 = np.random.default_rng(1).integers(0, 65536, (31, 23), np.uint16)
@@ -286,3 +291,51 @@ def test_levels_that_would_come_out_wrong_are_refused(tmp_path, pixels, options,
 def test_a_file_that_cannot_be_opened_is_no_damaged_image(tmp_path):
     with pytest.raises(FileNotFoundError):
         decode(tmp_path / "missing.jpeg")
+
+
+def test_threads_leave_standard_error_and_warnings_as_they_were(capfd):
+    filters, shown = list(warnings.filters), warnings.showwarning
+    pipes = os.fstat(2)
+
+    def in_and_out(seed):
+        random = np.random.default_rng(seed)
+        for _ in range(50):
+            with silence(), as_unusable():
+                os.write(2, b"noise of a C library\n")
+                warnings.warn("of a broken file", stacklevel=1)
+                time.sleep(random.random() / 1000)
+
+    threads = [threading.Thread(target=in_and_out, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert os.path.samestat(os.fstat(2), pipes)
+    assert (warnings.filters, warnings.showwarning) == (filters, shown)
+    os.write(2, b"a message\n")
+    assert capfd.readouterr() == ("", "a message\n")
+    with pytest.warns(UserWarning, match="afterwards"):
+        warnings.warn("afterwards", stacklevel=1)
+
+
+def test_threads_decode_in_silence_and_stay_apart(tmp_path, capfd):
+    levels = [np.full((64, 64), level, np.uint8) for level in range(32)]
+    for level, image in enumerate(levels):
+        Image.fromarray(image).save(tmp_path / f"{level}.tif", compression="tiff_deflate")
+        content = (tmp_path / f"{level}.tif").read_bytes()
+        (tmp_path / f"{level}_cut.tif").write_bytes(content[:12] + bytes(8) + content[20:])
+
+    def read(name):
+        try:
+            return decode(tmp_path / name)
+        except Unusable:
+            return None
+
+    names = [f"{level}{kind}.tif" for level in range(32) for kind in ("", "_cut")]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(read, names))
+    for level, image in enumerate(levels):
+        assert_grey(found[2 * level], image)
+        assert found[2 * level + 1] is None
+    os.write(2, b"a message\n")
+    assert capfd.readouterr() == ("", "a message\n")

@@ -1,6 +1,4 @@
 import io
-import signal
-from pathlib import Path
 
 import cv2
 import gdcm
@@ -18,13 +16,11 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
-    JPEGLSLossless,
     JPEGLSNearLossless,
-    RLELossless,
 )
 
 from cxr.formats.decode import Unusable
-from cxr.formats.dicom import decoder, derived
+from cxr.formats.dicom import derived
 from cxr.formats.dicom import radiograph as dicom
 from cxr.superres.model import Model, enhance_stored
 from cxr.superres.networks.vdsr import VDSR
@@ -254,44 +250,6 @@ def test_an_element_that_cannot_be_understood_is_told_when_it_is_needed(tmp_path
         assert "\n" not in str(error.value)
         assert not (tmp_path / "out.dcm").exists()
     assert not recwarn.list
-
-
-def test_a_decoder_that_crashes_takes_one_file_with_it(tmp_path):
-    good = save(dataset(values()), tmp_path / "good.dcm", JPEGLSLossless)
-    assert np.array_equal(dicom.read(good).stored, values())
-    process = decoder._process()
-    process.kill()  # as GDCM does
-    with pytest.raises(Unusable, match="so damaged that decoding them crashes"):
-        dicom.read(good)
-    assert process.returncode == -signal.SIGKILL
-    assert np.array_equal(dicom.read(good).stored, values())
-
-
-def test_a_file_that_makes_gdcm_abort_is_named(tmp_path):
-    data = dcmread(save(dataset(values()), tmp_path / "in.dcm", JPEGLSLossless))
-    data.Columns = 60000
-    data.save_as(tmp_path / "in.dcm")
-    with pytest.raises(Unusable, match="so damaged that decoding them crashes"):
-        dicom.read(tmp_path / "in.dcm")
-
-
-def test_nothing_in_the_folder_of_the_radiographs_is_run(tmp_path, monkeypatch):
-    decoder._process.cache_clear()
-    save(dataset(values()), tmp_path / "in.dcm", RLELossless)
-    for name in ("gdcm", "pydicom", "json", "numpy"):
-        (tmp_path / f"{name}.py").write_text("from pathlib import Path\nPath('run').touch()\nraise SystemExit\n")
-    monkeypatch.chdir(tmp_path)
-    assert np.array_equal(dicom.read(Path("in.dcm")).stored, values())
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_file_is_found_from_wherever_it_is_named(tmp_path, monkeypatch):
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        save(dataset(values()), tmp_path / name / f"{name}.dcm", RLELossless)
-    for name in ("a", "b"):  # the decoder's process has started in the first
-        monkeypatch.chdir(tmp_path / name)
-        assert np.array_equal(dicom.read(Path(f"{name}.dcm")).stored, values())
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 5000, bytes(200), b"\x89PNG\r\n"])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cxr.formats.decode import Unusable, as_unusable
+from cxr.formats.dicom.bounded import bounded
 
 PREAMBLE = 128
 """Bytes, after which a DICOM file says so (PS3.10, section 7.1)."""
@@ -111,12 +112,10 @@ def header(path: Path) -> Header:
 
     Raises Unusable("damaged") for what is no DICOM; OSError when the file cannot be opened.
     """
-    from pydicom import dcmread  # noqa: PLC0415 - `is_dicom` is asked of every file, and needs none of it
-
     if not is_dicom(path):
         raise Unusable("damaged", "no DICOM file")
     with path.open("rb") as file, as_unusable():
-        data = dcmread(file, force=True, stop_before_pixels=True, specific_tags=list(_ELEMENTS))
+        data = bounded(file, stop_before_pixels=True, specific_tags=list(_ELEMENTS))
         sex = _text(data, "PatientSex").upper()[:1]
         patients, placeholder = _patients(data)
         return Header(

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 
 from cxr.formats.decode import Grey, Unusable, as_unusable
 from cxr.formats.depth import in_bits, refuse_beyond
+from cxr.formats.dicom.bounded import bounded
 from cxr.formats.dicom.display import Display, Levels, display
 from cxr.formats.dicom.header import is_dicom
 from cxr.formats.dicom.stored import Values, check, found_syntax, limits, padding, refuse_other_modalities, stored_values
@@ -92,7 +93,9 @@ def read(path: Path, bits: int | None = None, any_modality: bool = False) -> Rad
     if not is_dicom(path):
         raise Unusable("damaged", "no DICOM file")
     with path.open("rb") as file, as_unusable(UserError):
-        data = dcmread(file, force=True)
+        data = bounded(file)
+        if not data:
+            raise Unusable("damaged", "no element of it can be read")
         if not hasattr(data, "file_meta") or "TransferSyntaxUID" not in data.file_meta:
             data.file_meta = FileMetaDataset()
             data.file_meta.TransferSyntaxUID = found_syntax(data)

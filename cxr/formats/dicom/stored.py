@@ -22,7 +22,9 @@ from pydicom.uid import (
 )
 
 from cxr.formats.decode import MAX_PIXELS, Unusable
-from cxr.formats.dicom.decoder import LOSSY, decoded, words
+from cxr.formats.dicom.codestream import refuse_other_sizes
+from cxr.formats.dicom.decoder import LOSSY, decoded
+from cxr.formats.dicom.decoding import words
 from cxr.formats.dicom.display import number
 
 Values = npt.NDArray[np.int32]
@@ -101,7 +103,11 @@ def stored_values(data: Dataset, path: Path) -> Values:
     least, most = limits(data)
     if syntax.is_encapsulated and shift and syntax != RLELossless:
         raise Unusable("damaged", f"HighBit {_high_bit(data)} of {bits} bits stored, and compressed; decompress it first")
-    found = decoded(path) if syntax.is_encapsulated else words(data)
+    if syntax.is_encapsulated:
+        refuse_other_sizes(data)
+        found = decoded(path, (int(data.Rows), int(data.Columns)))
+    else:
+        found = words(data)
     if found.shape != (data.Rows, data.Columns):
         raise Unusable("damaged", f"pixels of shape {found.shape}, not of {data.Rows} rows and {data.Columns} columns")
     if syntax in {*LOSSY, JPEG2000}:

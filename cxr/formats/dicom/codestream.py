@@ -1,0 +1,136 @@
+"""The size that compressed pixels say they have, read before a decoder sees them: a header may claim little."""
+
+import struct
+from itertools import pairwise
+from typing import NamedTuple
+
+from pydicom import Dataset
+from pydicom.encaps import get_frame
+from pydicom.uid import (
+    HTJ2K,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    JPEG2000TransferSyntaxes,
+    JPEGLSTransferSyntaxes,
+    JPEGTransferSyntaxes,
+    RLELossless,
+)
+
+JPEG = (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes)
+JPEG_2000 = (*JPEG2000TransferSyntaxes, HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL)
+
+_FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+"""JPEG's markers that begin a frame header (ISO/IEC 10918-1, table B.1), and that of JPEG-LS (ISO/IEC 14495-1, C.1.1)."""
+_WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xD9)}
+_SCAN, _END = 0xDA, 0xD9
+_SIZ = b"\xff\x4f\xff\x51"  # the markers that begin a JPEG 2000 codestream (ISO/IEC 15444-1, A.4.1 and A.5.1)
+_SLACK = 2  # bytes that a padding of a segment of RLE to an even length can look like
+
+
+class Size(NamedTuple):
+    """What a codestream says of its image."""
+
+    rows: int
+    columns: int
+    components: int
+    precision: int
+    """Bits of a sample."""
+
+
+def refuse_other_sizes(data: Dataset) -> None:
+    """Raise ValueError unless the compressed image of `data` is of the Rows and Columns that are given, and of one component.
+
+    Its own size comes from JPEG's and JPEG-LS's frame header, JPEG 2000's SIZ marker, or the lengths of RLE's segments
+    (PS3.5, annex G). Other syntaxes are left to who decodes, who knows none of them.
+    """
+    syntax, claimed = data.file_meta.TransferSyntaxUID, (int(data.Rows), int(data.Columns), int(data.SamplesPerPixel))
+    frame = get_frame(data.PixelData, 0, number_of_frames=1)
+    if syntax == RLELossless:
+        _refuse_other_lengths(frame, claimed[0] * claimed[1], int(data.BitsAllocated) // 8 * claimed[2])
+        return
+    if syntax not in {*JPEG, *JPEG_2000}:
+        return
+    try:
+        found = jpeg(frame) if syntax in JPEG else _jpeg_2000(frame)
+    except (ValueError, IndexError, struct.error, ZeroDivisionError):
+        raise ValueError("compressed pixels that do not say how large they are") from None
+    if found[:3] != (*claimed[:2], 1) or claimed[2] != 1:
+        raise ValueError(
+            f"compressed pixels of {found.rows:,} x {found.columns:,} x {found.components}, "
+            f"where the header says {claimed[0]:,} x {claimed[1]:,} x {claimed[2]}"
+        )
+
+
+def jpeg(frame: bytes) -> Size:
+    """Return what the frame header of a JPEG or JPEG-LS stream says (ISO/IEC 10918-1, B.2.2).
+
+    Raises ValueError, IndexError or struct.error when there is none.
+    """
+    place = frame.index(b"\xff\xd8") + 2
+    while True:
+        place = frame.index(b"\xff", place)  # decoders skip what lies between
+        while frame[place] == 0xFF:
+            place += 1
+        marker = frame[place]
+        place += 1
+        if marker in _FRAMES:
+            precision, rows, columns, components = struct.unpack_from(">BHHB", frame, place + 2)
+            return Size(rows, columns, components, precision)
+        if marker in {_SCAN, _END}:
+            raise ValueError
+        if marker not in _WITHOUT_LENGTH:
+            place += struct.unpack_from(">H", frame, place)[0]
+
+
+def _jpeg_2000(frame: bytes) -> Size:
+    place = 0 if frame.startswith(_SIZ) else _contiguous(frame)
+    if frame[place : place + 4] != _SIZ:
+        raise ValueError
+    right, bottom, left, top, _, _, _, _, components = struct.unpack_from(">8LH", frame, place + 8)
+    depth, across, down = struct.unpack_from(">3B", frame, place + 42)  # of the first component
+    rows, columns = (-(-end // step) + -begin // step for end, begin, step in ((bottom, top, down), (right, left, across)))
+    return Size(rows, columns, components, (depth & 0x7F) + 1)
+
+
+def _contiguous(frame: bytes) -> int:
+    """Return where the codestream begins in a JP2 file (ISO/IEC 15444-1, annex I), which some writers put in a frame."""
+    place = 0
+    while True:
+        length, name = struct.unpack_from(">L4s", frame, place)
+        head = 8
+        if length == 1:
+            (length,), head = struct.unpack_from(">Q", frame, place + 8), 16
+        if name == b"jp2c":
+            return place + head
+        if length < head:
+            raise ValueError
+        place += length
+
+
+def _refuse_other_lengths(frame: bytes, pixels: int, segments: int) -> None:
+    """Raise ValueError unless `frame`, of RLE, has so many `segments`, and each a byte for every one of the `pixels`."""
+    count, *offsets = struct.unpack_from("<16L", frame.ljust(64, b"\0"))
+    if count != segments:
+        raise ValueError(f"compressed pixels of {count:,} segments, where the header says {segments:,}")
+    for begin, end in pairwise([*offsets[:count], len(frame)]):
+        length = _unpacked(frame[begin:end], pixels + _SLACK)
+        if not pixels <= length <= pixels + _SLACK:
+            more = "more than " if length > pixels else ""
+            raise ValueError(f"compressed pixels of {more}{min(length, pixels):,}, where the header says {pixels:,}")
+
+
+def _unpacked(segment: bytes, most: int) -> int:
+    """Return how many bytes a `segment` of RLE becomes (PS3.5, G.3.2), or more than `most` when it is more."""
+    place = length = 0
+    end = len(segment)
+    while place < end and length <= most:
+        run = segment[place]
+        if run < 128:
+            place += run + 2
+            length += run + 1
+        elif run > 128:
+            place += 2
+            length += 257 - run
+        else:
+            place += 1
+    return length
