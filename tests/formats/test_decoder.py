@@ -30,8 +30,8 @@ from pydicom.uid import (
 )
 
 from cxr.formats.decode import Unusable
-from cxr.formats.dicom import decoder, decoding
 from cxr.formats.dicom import radiograph as dicom
+from cxr.formats.dicom.compressed import decoder, decoding
 from cxr.foundation.errors import UserError
 from tests.support.dicom_files import BY_GDCM, dataset, save, values
 from tests.support.tiny import ROOT, ended
@@ -212,7 +212,7 @@ def test_the_process_takes_no_more_memory_and_time_than_the_image_needs(tmp_path
 def test_what_takes_more_memory_is_named(tmp_path, monkeypatch):
     path = save(dataset(values(height=1000, width=1000)), tmp_path / "in.dcm", JPEGLSLossless)
     (tmp_path / "tight.py").write_text(
-        "from cxr.formats.dicom import decoding\ndecoding.memory = lambda pixels: 1 << 20\nmain = decoding.main\n"
+        "from cxr.formats.dicom.compressed import decoding\ndecoding.memory = lambda pixels: 1 << 20\nmain = decoding.main\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(decoder, "decoding", SimpleNamespace(__name__="tight"))
@@ -251,7 +251,8 @@ def test_a_fork_decodes_by_itself_and_leaves_the_parents_process_alone(tmp_path)
     script = f"""
 import os, sys
 from pathlib import Path
-from cxr.formats.dicom import decoder, radiograph
+from cxr.formats.dicom import radiograph
+from cxr.formats.dicom.compressed import decoder
 path = Path({str(save(dataset(values()), tmp_path / "in.dcm", RLELossless))!r})
 radiograph.read(path)
 first = decoder._DECODERS[os.getpid()]._process
@@ -287,7 +288,8 @@ READING = """
 import os, sys
 from pathlib import Path
 import numpy as np
-from cxr.formats.dicom import decoder, derived, radiograph
+from cxr.formats.dicom import derived, radiograph
+from cxr.formats.dicom.compressed import decoder
 folder = Path(sys.argv[1])
 small = radiograph.read(folder / "small.dcm")
 print(decoder._DECODERS[os.getpid()]._process.pid, flush=True)

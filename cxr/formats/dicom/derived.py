@@ -15,8 +15,8 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, gen
 from pydicom.valuerep import VR
 
 from cxr.formats.decode import Unusable, as_unusable
+from cxr.formats.dicom.compressed.lossy import say_lossy
 from cxr.formats.dicom.geometry import enlarge
-from cxr.formats.dicom.lossy import say_lossy
 from cxr.formats.dicom.radiograph import Radiograph
 from cxr.formats.dicom.stored import Values
 from cxr.formats.dicom.text import append, refuse_undecodable

@@ -22,9 +22,9 @@ from pydicom.uid import (
 )
 
 from cxr.formats.decode import MAX_PIXELS, Unusable
-from cxr.formats.dicom.codestream import refuse_other_sizes
-from cxr.formats.dicom.decoder import LOSSY, decoded
-from cxr.formats.dicom.decoding import words
+from cxr.formats.dicom.compressed.codestream import refuse_other_sizes
+from cxr.formats.dicom.compressed.decoder import LOSSY, decoded
+from cxr.formats.dicom.compressed.decoding import words
 from cxr.formats.dicom.display import number
 
 Values = npt.NDArray[np.int32]

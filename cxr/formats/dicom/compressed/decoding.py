@@ -16,7 +16,7 @@ from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import JPEGExtended12Bit, RLELossless
 
-from cxr.formats.dicom import codestream
+from cxr.formats.dicom.compressed import codestream
 
 Stored = npt.NDArray[np.int32]
 

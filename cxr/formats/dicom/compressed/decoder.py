@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
-from cxr.formats.dicom import decoding
-from cxr.formats.dicom.decoding import Stored, memory, seconds
+from cxr.formats.dicom.compressed import decoding
+from cxr.formats.dicom.compressed.decoding import Stored, memory, seconds
 from cxr.foundation import parent
 from cxr.foundation.errors import UserError
 from cxr.foundation.place import ROOT

@@ -4,7 +4,7 @@ from pydicom import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.uid import HTJ2K, JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
-from cxr.formats.dicom.decoder import LOSSY
+from cxr.formats.dicom.compressed.decoder import LOSSY
 
 MAYBE = JPEG2000, HTJ2K
 """Syntaxes that hold images with loss and without."""
