@@ -17,7 +17,6 @@ from cxr.sources.settings import Download
 
 PARAMS, DOWNLOADS = Path("params.yaml"), Path("downloads")
 RAW, METRICS = Path("data/raw"), Path("metrics/download.json")
-DVC, SHOWING_PATIENTS = Path(".dvc"), (Path("data"), Path("plots"))
 
 LEFT_OUT = {
     "copies": "further copies",
@@ -34,7 +33,7 @@ def run(workspace: Path) -> None:
     settings = params.read(workspace / PARAMS, "download", Download)
     drawn = params.read(workspace / PARAMS, "phantom", Phantom)
     runtime = params.read(workspace / PARAMS, "runtime", Runtime)
-    _close(workspace)
+    access.close_workspace(workspace)
     source = workspace / settings.path
     if settings.source == "kaggle":
         source = _from_kaggle(workspace / DOWNLOADS, runtime)
@@ -50,13 +49,6 @@ def run(workspace: Path) -> None:
     print(_summary(fetched))
     for note in fetched.notes:
         print(note)
-
-
-def _close(workspace: Path) -> None:
-    """Make what will show patients private before the first radiograph is here, DVC's cache included."""
-    access.close(*(workspace / folder for folder in SHOWING_PATIENTS))
-    if (workspace / DVC).is_dir():
-        access.close(workspace / DVC / "cache")
 
 
 def _summary(fetched: local.Fetched) -> str:

@@ -12,6 +12,9 @@ from pathlib import Path
 OWNER = 0o700
 OTHERS = 0o077
 
+# What shows patients, below a workspace, and what does where DVC keeps the workspace.
+FOLDERS, DVC, CACHE = ("data", "plots"), ".dvc", "cache"
+
 
 def close(*folders: Path) -> None:
     """Make each of `folders`, if it is missing, and let its owner alone in (mode 0700), unless it is shared.
@@ -24,6 +27,13 @@ def close(*folders: Path) -> None:
         if mode & OTHERS and not mode & stat.S_ISGID:
             with suppress(PermissionError):
                 folder.chmod(mode & ~OTHERS)
+
+
+def close_workspace(workspace: Path) -> None:
+    """`close` what shows patients in `workspace`, and DVC's cache of it where there is a DVC."""
+    close(*(workspace / name for name in FOLDERS))
+    if (workspace / DVC).is_dir():
+        close(workspace / DVC / CACHE)
 
 
 @contextmanager
