@@ -200,9 +200,9 @@ def test_one_key_joins_the_images_of_a_study_and_another_does_not(tmp_path):
         ("BodyPartExamined", "CHEST", "CHEST"),
         ("ImageType", ["ORIGINAL", "PRIMARY", "GEHEIM"], ["ORIGINAL", "PRIMARY"]),
         ("RescaleType", "GEHEIM", "US"),
-        ("KVP", "120", "120"),
+        ("KVP", "120", "120.0"),
         ("SeriesNumber", "7", "7"),
-        ("WindowCenter", ["40", "80"], ["40", "80"]),
+        ("WindowCenter", ["40", "80"], ["40.0", "80.0"]),
         ("PatientOrientation", ["L", "F"], ["L", "F"]),
     ],
 )

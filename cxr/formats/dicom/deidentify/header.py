@@ -1,35 +1,39 @@
 """A DICOM header without what can name a patient (DICOM PS3.15, annex E, Basic Application Level Confidentiality Profile).
 
-Stricter than the profile in what it keeps: of elements that table E.1-1 does not list, numbers, UIDs that DICOM defines,
-known codes, defined terms, and the lookup tables through which the image is seen. No other text of the source stays.
+Stricter than the profile in what it keeps: of elements that table E.1-1 does not list, numbers, codes that PS3.16 knows,
+defined terms, UIDs that DICOM defines, and the lookup tables through which the image is seen. No other text stays.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterator
-from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 
 from pydicom import DataElement, Dataset
-from pydicom.datadict import dictionary_has_tag, dictionary_VM
-from pydicom.sr._concepts_dict import concepts as CONCEPTS
-from pydicom.sr._snomed_dict import mapping as SNOMED
+from pydicom.datadict import dictionary_has_tag
+from pydicom.dataset import FileMetaDataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
-from pydicom.tag import BaseTag
+from pydicom.tag import BaseTag, Tag
+from pydicom.uid import UID
 
 from cxr.formats.decode import Unusable
+from cxr.formats.dicom.deidentify.codes import known_code
 from cxr.formats.dicom.deidentify.key import DEFINED, Key
-from cxr.formats.dicom.deidentify.table import action, terms
+from cxr.formats.dicom.deidentify.table import action
+from cxr.formats.dicom.deidentify.values import IMAGE, as_declared, kept_value, lookup_table
 from cxr.formats.dicom.derived import coded
-from cxr.formats.dicom.stored import CAPTURES
 
 METHOD = "Basic Application Confidentiality Profile, PS3.15 2026c E.1-1"
 REMOVED, EMPTIED, REPLACED, UIDS, KEPT = "removed", "emptied", "replaced by a dummy", "UIDs replaced", "kept"
 
-_BINARY = frozenset(("US", "SS", "UL", "SL", "UV", "SV", "FL", "FD", "AT"))
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+DETECTED = "X-Ray", "Computed Radiography", "CT Image", "MR Image", "Ultrasound"
+"""In the names of classes whose objects come from a detector, and so are not captured from a screen or a film."""
+
+_PATIENT = Tag("PatientName"), Tag("PatientID")
 _TABLES = "ModalityLUTSequence", "VOILUTSequence"
+_INSTANCE = "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"
+_DEEPEST = 16  # sequences within sequences; a radiograph has four or so
 # What every DX image must name: where its own code is unknown, the most general one.
 _GENERAL = {"AnatomicRegionSequence": Code("123037004", "SCT", "Body structure")}
 # Where an unknown term cannot be left out: unspecified, and as a workstation makes it.
@@ -45,8 +49,8 @@ _MAY_BE_EMPTY = frozenset(
         *("AccessionNumber", "AcquisitionContextSequence", "AnatomicRegionSequence", "BodyPartExamined", "ContentDate"),
         *("ContentTime", "ContrastBolusAgent", "DetectorType", "FieldOfViewShape", "FilterType", "InstanceNumber"),
         *("Laterality", "Manufacturer", "PatientBirthDate", "PatientOrientation", "PatientPosition", "PatientSex"),
-        *("PositionReferenceIndicator", "ReferringPhysicianName", "SeriesNumber", "StudyDate", "StudyID", "StudyTime"),
-        *("ViewPosition",),
+        *("PositionReferenceIndicator", "PositionerType", "ReferringPhysicianName", "ScanOptions", "SeriesNumber"),
+        *("StudyDate", "StudyID", "StudyTime", "ViewPosition"),
     )
 )
 _DUMMIES = {
@@ -58,14 +62,14 @@ _DUMMIES = {
     **dict.fromkeys(("DS", "IS", "US", "SS", "UL", "SL", "FL", "FD"), 0),
 }
 """By value representation. What has none is removed."""
-_KINDS = ("ORIGINAL", "DERIVED"), ("PRIMARY", "SECONDARY")  # of Image Type; further values are of a few modalities
 
 
 def refuse_unchecked(data: Dataset) -> None:
     """Raise Unusable when the picture itself may name the patient, which nobody has said that they looked for."""
-    kind = str(data.get("ConversionType") or "")
-    if data.get("SOPClassUID") in CAPTURES or kind or str(data.get("Modality")) == "SC":
-        reason = "it is a secondary capture, which may show the patient's name"
+    kind = UID(str(data.get("SOPClassUID") or "")).name
+    captured = any(str(tag.keyword).startswith(("SecondaryCapture", "DateOfSecondary", "ConversionType")) for tag in data)
+    if captured or str(data.get("Modality")).strip().upper() == "SC" or not any(name in kind for name in DETECTED):
+        reason = "it is a secondary capture or of no detector, and may show the patient's name"
     elif (burned := str(data.get("BurnedInAnnotation") or "").strip().upper()) != "NO":
         reason = f"BurnedInAnnotation is {'YES' if burned == 'YES' else 'not said'}, so the picture may show the patient's name"
     else:
@@ -77,9 +81,20 @@ def deidentified(data: Dataset, key: Key) -> tuple[Dataset, Counter[str]]:
     """Return the header of `data` without what can name a patient, with its pixels, and how many elements met which action.
 
     UIDs and the patient's number are those that `key` gives, so that images of one study, made with one key, stay together.
+    Raises Unusable for a SOP class that DICOM does not define, and for sequences nested deeper than any radiograph's.
     """
+    if str(data.get("SOPClassUID") or "") not in DEFINED:
+        raise Unusable("damaged", "its SOP class is none of DICOM's, so what it holds is not known")
     counts: Counter[str] = Counter()
     result = _cleaned(data, key, counts)
+    pixels = sha256(bytes(data.get("PixelData") or b"")).hexdigest()
+    for name in (name for name in _INSTANCE if not result.get(name)):
+        setattr(result, name, key.uid(f"{name} {pixels}"))
+    if "PixelSpacingCalibrationType" not in result and "PixelSpacingCalibrationDescription" in result:
+        del result.PixelSpacingCalibrationDescription
+    if not (result.get("LossyImageCompressionMethod") and result.get("LossyImageCompressionRatio")):
+        for name in ("LossyImageCompressionMethod", "LossyImageCompressionRatio"):
+            result.pop(name, None)
     result.PatientIdentityRemoved = "YES"
     result.DeidentificationMethod = METHOD
     result.DeidentificationMethodCodeSequence = [coded(codes.DCM.BasicApplicationConfidentialityProfile)]
@@ -87,19 +102,21 @@ def deidentified(data: Dataset, key: Key) -> tuple[Dataset, Counter[str]]:
     result.BurnedInAnnotation = "NO"  # as it says, or as whoever gave --pixels-checked has seen
     if "PixelData" in data:
         result["PixelData"] = data["PixelData"]
-    result.file_meta = data.file_meta
+    result.file_meta = FileMetaDataset()
+    result.file_meta.TransferSyntaxUID = data.file_meta.TransferSyntaxUID
     result.set_original_encoding(data.original_encoding[0], data.original_encoding[1])
     return result, counts
 
 
-def _cleaned(data: Dataset, key: Key, counts: Counter[str]) -> Dataset:
+def _cleaned(data: Dataset, key: Key, counts: Counter[str], depth: int = 0) -> Dataset:
+    if depth > _DEEPEST:
+        raise Unusable("damaged", f"sequences nested more than {_DEEPEST} deep")
     result = Dataset()
-    for tag in list(data.keys()):
-        if tag.group == 0x7FE0:
-            continue
+    for tag in [tag for tag in data.keys() if tag.group != 0x7FE0]:  # noqa: SIM118 - elements are understood one by one
         try:
-            element = data[tag]
-            kept = _element(element, data, key, counts) if _may_be_kept(tag) else None
+            kept = _element(tag, data, key, counts, depth) if _may_be_kept(tag) else None
+        except Unusable:
+            raise
         except Exception:  # broken bytes lead pydicom anywhere
             kept = None
         if kept is None:
@@ -110,32 +127,43 @@ def _cleaned(data: Dataset, key: Key, counts: Counter[str]) -> Dataset:
 
 
 def _may_be_kept(tag: BaseTag) -> bool:
-    return not tag.is_private and tag.element != 0 and tag.group not in {0, 2} and dictionary_has_tag(tag)
+    return not tag.is_private and tag.element != 0 and tag.group not in {0, 2, 4} and dictionary_has_tag(tag)
 
 
-def _element(element: DataElement, data: Dataset, key: Key, counts: Counter[str]) -> DataElement | None:
-    """Return what stays of `element`, or None, and count what was done to it unless it is removed."""
-    if element.keyword in {"PatientID", "PatientName"}:
-        return _with(element, key.patient(str(data.get("PatientID") or "")), counts, REPLACED)
-    match action(element.tag):
-        case "X" | "X/D":
-            return None
-        case "Z" | "Z/D":
-            return _with(element, None, counts, EMPTIED)
-        case "X/Z" | "X/Z/D":
-            return _without_value(element, counts)
-        case "D" if element.VR != "UI":
-            dummy = _DUMMIES.get(element.VR)
-            return None if dummy is None else _with(element, dummy, counts, REPLACED)
-    return _by_kind(element, key, counts)  # U, a choice that holds it, or no row of the table
+def _element(tag: BaseTag, data: Dataset, key: Key, counts: Counter[str], depth: int) -> DataElement | None:
+    """Return what stays of the element `tag`, or None, and count what was done to it unless it is removed."""
+    if tag in _PATIENT:
+        number = _patient(data)  # before it is decoded
+        return _with(as_declared(data[tag]), key.patient(number), counts, REPLACED)
+    element = as_declared(data[tag])
+    told = action(tag)
+    if told in {"X", "X/D"} or (not told and tag.group == 0x28 and element.keyword not in IMAGE):
+        return None
+    if told in {"Z", "Z/D"}:
+        return _with(element, None, counts, EMPTIED)
+    if told in {"X/Z", "X/Z/D"}:
+        return _without_value(element, counts)
+    if told == "D" and element.VR != "UI":
+        return _with(element, _DUMMIES[element.VR], counts, REPLACED) if element.VR in _DUMMIES else None
+    return _by_kind(element, data, key, counts, depth)  # U, a choice that holds it, or no row of the table
 
 
-def _by_kind(element: DataElement, key: Key, counts: Counter[str]) -> DataElement | None:
+def _patient(data: Dataset) -> bytes:
+    """Return the bytes of the patient's number, and of who has issued it: text that is not what it says may not be decoded."""
+    found = []
+    for name in ("PatientID", "IssuerOfPatientID"):
+        element: Any = data.get_item(name) if name in data else None
+        value = element.value if element is not None else None
+        found.append((value if isinstance(value, bytes) else str(value or "").encode("utf-8", "surrogateescape")).strip(b" \0"))
+    return b"\\".join(found) if found[0] else b""
+
+
+def _by_kind(element: DataElement, data: Dataset, key: Key, counts: Counter[str], depth: int) -> DataElement | None:
     if element.VR == "UI":
         return _uid(element, key, counts)
     if element.VR == "SQ":
-        return _sequence(element, key, counts)
-    value = None if element.is_empty else _value(element)
+        return _sequence(element, data, key, counts, depth)
+    value = None if element.is_empty else kept_value(element)
     return _without_value(element, counts) if value is None else _with(element, value, counts, KEPT)
 
 
@@ -150,91 +178,35 @@ def _with(element: DataElement, value: Any, counts: Counter[str], what: str) -> 
     return DataElement(element.tag, element.VR, value)
 
 
-def _uid(element: DataElement, key: Key, counts: Counter[str]) -> DataElement:
+def _uid(element: DataElement, key: Key, counts: Counter[str]) -> DataElement | None:
+    if element.is_empty:
+        return _without_value(element, counts)
     values = [str(value) for value in ([element.value] if element.VM < 2 else element.value) if value]
     known = all(value in DEFINED for value in values)
     return _with(element, [key.uid(value) for value in values], counts, KEPT if known else UIDS)
 
 
-def _value(element: DataElement) -> Any:
-    """Return the value of `element` if it is made of numbers, or of terms that the standard defines for it, else None."""
-    if element.VR in _BINARY:
-        return element.value if _as_many_as_allowed(element) else None
-    values = [str(value).strip() for value in ([element.value] if element.VM < 2 else element.value)]
-    if element.VR in {"DS", "IS"}:
-        fits = all(_NUMBER.fullmatch(value) for value in values) and _as_many_as_allowed(element)
-        return values if fits else None
-    if element.keyword == "ImageType":
-        kind = [value if value in allowed else allowed[0] for value, allowed in zip(values, _KINDS, strict=False)]
-        return kind + [value for value in values[2:3] if value in {"AXIAL", "LOCALIZER"}]
-    known = terms().get(element.keyword, frozenset())
-    return values if all(value in known for value in values) else None
-
-
-def _as_many_as_allowed(element: DataElement) -> bool:
-    allowed = dictionary_VM(element.tag)
-    most = allowed.partition("-")[2] or allowed
-    return not most.isdigit() or int(most) >= element.VM
-
-
-def _sequence(element: DataElement, key: Key, counts: Counter[str]) -> DataElement | None:
-    items = list(_items(element, key, counts))
+def _sequence(element: DataElement, data: Dataset, key: Key, counts: Counter[str], depth: int) -> DataElement | None:
+    if element.keyword in _TABLES:
+        # The first is the one that is seen; another may be anything.
+        items = [lookup_table(element.value[0], data.original_encoding[1] is not False)] if element.value else []
+    else:
+        items = list(_items(element, key, counts, depth))
     if not items and element.value and element.keyword in _GENERAL:
         items = [coded(_GENERAL[element.keyword])]
     return _with(element, items, counts, KEPT) if items else _without_value(element, counts)
 
 
-def _items(element: DataElement, key: Key, counts: Counter[str]) -> Iterator[Dataset]:
-    """Yield what stays of the items: lookup tables, known codes, and others without what can name the patient."""
+def _items(element: DataElement, key: Key, counts: Counter[str], depth: int) -> Iterator[Dataset]:
+    """Yield what stays of the items: known codes with what modifies them, and others without what can name the patient."""
     for item in element.value:
-        if element.keyword in _TABLES:
-            yield _lookup_table(item, counts)
-        elif "CodeValue" in item or "CodeMeaning" in item:
-            if code := _known(item):
-                yield _with_modifiers(code, item, key, counts)
-        elif len(kept := _cleaned(item, key, counts)):
+        if "CodeValue" not in item and "CodeMeaning" not in item:
+            if len(kept := _cleaned(item, key, counts, depth + 1)):
+                yield kept
+        elif code := known_code(item):
+            kept = coded(code)
+            modifiers = [each.tag for each in item if each.VR == "SQ" and not action(each.tag)]
+            for found in (_element(tag, item, key, counts, depth + 1) for tag in modifiers):
+                if found:
+                    kept.add(found)
             yield kept
-
-
-def _with_modifiers(code: Code, item: Dataset, key: Key, counts: Counter[str]) -> Dataset:
-    """Return an item for `code`, with the sequences of `item` that modify it, such as of a view."""
-    kept = coded(code)
-    for element in [element for element in item if element.VR == "SQ" and not action(element.tag)]:
-        if modifier := _sequence(element, key, counts):
-            kept.add(modifier)
-    return kept
-
-
-def _lookup_table(item: Dataset, counts: Counter[str]) -> Dataset:
-    """Return the descriptor and the entries of a modality or VOI LUT (PS3.3, C.11.1 and C.11.2), and its defined type."""
-    kept = Dataset()
-    kept["LUTDescriptor"] = item["LUTDescriptor"]
-    data, count = item["LUTData"], int(item.LUTDescriptor[0]) % (1 << 16) or 1 << 16
-    if isinstance(data.value, bytes):
-        words = len(data.value) >= 2 * count
-        data = DataElement(data.tag, data.VR, data.value[: count * (1 + words)])
-    elif len(data.value) > count:
-        data = DataElement(data.tag, data.VR, list(data.value)[:count])
-    kept["LUTData"] = data
-    if "ModalityLUTType" in item:
-        kind = str(item.ModalityLUTType)
-        kept.ModalityLUTType = kind if kind in terms()["ModalityLUTType"] else "US"  # unspecified
-    counts[KEPT] += len(kept)
-    counts[REMOVED] += len(item) - len(kept)
-    return kept
-
-
-def _known(item: Dataset) -> Code | None:
-    """Return the code of `item`, with the meaning that the dictionary gives it, if it is in there."""
-    scheme, value = str(item.get("CodingSchemeDesignator") or ""), str(item.get("CodeValue") or "")
-    if scheme in {"SRT", "SNM3", "99SDM"}:  # older names, by which SNOMED's codes begin with a letter (PS3.16, 8.1)
-        scheme, value = "SCT", SNOMED["SRT"].get(value, "")
-    meaning = _meanings(scheme).get(value)
-    return Code(value, scheme, meaning) if meaning else None
-
-
-@lru_cache
-def _meanings(scheme: str) -> dict[str, str]:
-    """Return by code value what each code of the coding scheme `scheme` means, as far as PS3.16 knows it."""
-    found: Any = CONCEPTS.get(scheme, {})
-    return {value: str(meaning) for codes_of in found.values() for value, (meaning, _) in codes_of.items()}

@@ -5,6 +5,7 @@ import os
 import secrets
 from hashlib import sha256
 from pathlib import Path
+from uuid import UUID
 
 from pydicom._uid_dict import UID_dictionary
 from pydicom.uid import UID
@@ -28,19 +29,19 @@ class Key:
         return cls(secrets.token_bytes(BYTES))
 
     def uid(self, uid: str) -> UID:
-        """Return what stands for `uid`: 2.25 and 128 bits (PS3.5, B.2), or for one that DICOM itself defines, that one."""
-        return UID(uid) if uid in DEFINED else UID(f"2.25.{int(self._digest('uid', uid)[:32], 16)}")
+        """Return what stands for `uid`: a UUID below 2.25 (PS3.5, B.2), or for one that DICOM itself defines, that one."""
+        return UID(uid) if uid in DEFINED else UID(f"2.25.{UUID(self._digest('uid', uid.encode())[:32], version=4).int}")
 
-    def patient(self, number: str) -> str:
+    def patient(self, number: bytes) -> str:
         """Return what stands for the patient of this number: 16 hexadecimal digits, or "" for no number."""
-        return self._digest("patient", number)[:16] if number.strip() else ""
+        return self._digest("patient", number)[:16] if number else ""
 
     def name(self, content: bytes) -> str:
         """Return a name for a file of this content: 32 hexadecimal digits."""
-        return self._digest("file", sha256(content).hexdigest())[:32]
+        return self._digest("file", sha256(content).digest())[:32]
 
-    def _digest(self, kind: str, text: str) -> str:
-        return hmac.new(self._secret, f"{kind} {text.strip()}".encode("utf-8", "surrogateescape"), sha256).hexdigest()
+    def _digest(self, kind: str, content: bytes) -> str:
+        return hmac.new(self._secret, kind.encode() + b" " + content, sha256).hexdigest()
 
 
 def kept_key(path: Path) -> Key:

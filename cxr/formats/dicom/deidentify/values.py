@@ -1,0 +1,114 @@
+"""What may stay of the values of elements that table E.1-1 does not list: numbers, terms, and lookup tables.
+
+The data dictionary (PS3.6) decides what an element may hold, not the value representation that it is written with.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from pydicom import DataElement, Dataset
+from pydicom.datadict import dictionary_VM, dictionary_VR
+from pydicom.valuerep import DSfloat
+
+from cxr.formats.dicom.deidentify.table import terms
+
+BINARY = frozenset(("US", "SS", "UL", "SL", "UV", "SV", "FL", "FD"))
+WRITTEN = frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"))
+LONGEST = {"DS": 16, "IS": 12}  # characters (PS3.5, 6.2)
+
+# Of group 0028, whose other elements are of colour, of several frames, retired, or text.
+IMAGE = frozenset(
+    (
+        *("SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "PixelSpacing"),
+        *("PixelAspectRatio", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue"),
+        *("PixelPaddingRangeLimit", "QualityControlImage", "BurnedInAnnotation", "RecognizableVisualFeatures"),
+        *("PixelSpacingCalibrationType", "PixelSpacingCalibrationDescription", "PixelIntensityRelationship"),
+        *("PixelIntensityRelationshipSign", "WindowCenter", "WindowWidth", "RescaleIntercept", "RescaleSlope", "RescaleType"),
+        *("VOILUTFunction", "LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"),
+        *("ModalityLUTSequence", "VOILUTSequence"),
+    )
+)
+# Image Type, value by value (PS3.3, C.7.6.1.1.2); the third is of CT, MR and others.
+IMAGE_TYPE = ("ORIGINAL", "DERIVED"), ("PRIMARY", "SECONDARY"), ("AXIAL", "LOCALIZER", "OTHER", "SINGLE PLANE")
+
+
+def as_declared(element: DataElement) -> DataElement:
+    """Return `element` with the value representation of the dictionary, without its value where that cannot be one of it."""
+    declared = dictionary_VR(element.tag).split(" or ")
+    if element.VR in declared:
+        return element
+    readable = element.VR in WRITTEN and declared[0] in {"CS", "DS", "IS", "UI"}
+    return DataElement(element.tag, declared[0], _texts(element) if readable and not element.is_empty else None)
+
+
+def kept_value(element: DataElement) -> Any:
+    """Return what stays of the value of `element`: numbers, written anew, or terms of the standard; else None."""
+    if element.VR in BINARY:
+        return element.value if _few_and_finite(element) else None
+    if element.VR in LONGEST:
+        return _numbers(_texts(element), element.VR, _most(element)) or None
+    if element.VR != "CS" and element.keyword not in terms():
+        return None
+    values = [value.upper() for value in _texts(element)]
+    if element.keyword == "ImageType":
+        kinds = [value if value in allowed else allowed[0] for value, allowed in zip(values, IMAGE_TYPE[:2], strict=False)]
+        return kinds + [value for value in values[2:3] if value in IMAGE_TYPE[2]]
+    known = terms().get(element.keyword, frozenset())
+    return values if all(value in known for value in values) else None
+
+
+def lookup_table(item: Dataset, little_endian: bool) -> Dataset:
+    """Return the modality or VOI LUT of `item` (PS3.3, C.11.1 and C.11.2): three numbers, as many entries, and a defined type.
+
+    Entries are written in words of 16 bits. Raises ValueError, KeyError or TypeError where they are no table.
+    """
+    count, first, bits = (int(value) for value in item.LUTDescriptor)
+    entries, number = item.LUTData, count % (1 << 16) or 1 << 16
+    order = "<" if little_endian else ">"
+    if isinstance(entries, bytes):
+        words = len(entries) >= 2 * number
+        values = np.frombuffer(entries, f"{order}u2" if words else "u1")
+    else:
+        values = np.asarray(entries, np.int64) % (1 << 16)
+    if values.size < number:
+        raise ValueError("fewer entries than its descriptor says")
+    kept = Dataset()
+    kind, highest = ("SS", 1 << 15) if first < 0 else ("US", 1 << 16)
+    kept.add_new("LUTDescriptor", kind, [number if number < highest else number - (1 << 16), first, bits])
+    kept.add_new("LUTData", "OW", values[:number].astype(f"{order}u2").tobytes())
+    if "ModalityLUTType" in item:
+        kind = str(item.ModalityLUTType)
+        kept.ModalityLUTType = kind if kind in terms()["ModalityLUTType"] else "US"  # unspecified
+    return kept
+
+
+def _texts(element: DataElement) -> list[str]:
+    values = [element.value] if element.VM < 2 else list(element.value)
+    return [str(value).strip(" \0") for value in values]
+
+
+def _numbers(texts: list[str], kind: str, most: int) -> list[Any]:
+    """Return the numbers at the beginning of `texts`, which viewers take the first of, as values of `kind`, DS or IS."""
+    found: list[Any] = []
+    for text in texts[:most]:
+        try:
+            number = float(text)
+        except ValueError:
+            break
+        if not math.isfinite(number) or len(text) > LONGEST[kind] or (kind == "IS" and abs(number) >= 1 << 31):
+            break
+        found.append(DSfloat(number, auto_format=True) if kind == "DS" else int(number))
+    return found
+
+
+def _few_and_finite(element: DataElement) -> bool:
+    """Tell whether there are as many numbers as the dictionary allows; where it allows any, text could be among them."""
+    values = np.atleast_1d(np.asarray(element.value, np.float64))
+    return values.size <= _most(element, without_end=0) and bool(np.isfinite(values).all())
+
+
+def _most(element: DataElement, without_end: int = 1 << 10) -> int:
+    allowed = dictionary_VM(element.tag)
+    most = allowed.rpartition("-")[2]
+    return int(most) if most.isdigit() else without_end
