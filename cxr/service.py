@@ -20,6 +20,7 @@ from cxr.formats.decode import MAX_PIXELS, Grey, Unusable, as_unusable, opened
 from cxr.formats.depth import few, measured
 from cxr.formats.dicom.deidentify.header import deidentified, refuse_unchecked
 from cxr.formats.dicom.deidentify.key import Key
+from cxr.formats.dicom.deidentify.look import refuse_other_look
 from cxr.formats.dicom.derived import DICOM_SUFFIXES, derived, write
 from cxr.formats.dicom.geometry import refuse_unknown
 from cxr.formats.dicom.header import is_dicom
@@ -35,6 +36,7 @@ from cxr.superres.degradation import enlarge
 from cxr.superres.methods import BICUBIC, TITLES
 from cxr.superres.model import Model, enhance, enhance_stored
 
+MOST_ROWS = 65_535  # and columns: what DICOM and JPEG can say
 MOST_PIXELS = 4 * MAX_PIXELS  # of a result, which takes some twelve bytes a pixel on its way
 
 
@@ -188,7 +190,8 @@ def enhance_file(
         if kind_of(target) not in {"DICOM", ""}:
             raise UserError(f"{target}: {source} is DICOM and keeps its kind; name a result that ends in .dcm")
         radiograph = read_dicom(source, bits, any_modality)
-        refuse_unknown(radiograph.data)
+        with as_unusable():
+            refuse_unknown(radiograph.data)
         total = _pixels(source, radiograph.stored.shape, scale)
         _compare_sizes(radiograph.stored.shape, scale, truth, reference)
         shown, actions = radiograph, None
@@ -228,6 +231,7 @@ def _without_names(radiograph: Radiograph, wanted: Deidentification) -> tuple[Ra
         if not wanted.pixels_checked:
             refuse_unchecked(radiograph.data)
         data, actions = deidentified(radiograph.data, wanted.key)
+        refuse_other_look(radiograph, data)
     return replace(radiograph, data=data), actions
 
 
@@ -253,6 +257,9 @@ def _compare_sizes(shape: tuple[int, ...], scale: int, truth: Grey8 | None, refe
 def _pixels(source: Path, shape: tuple[int, ...], scale: int) -> int:
     """Return how many pixels the result of an image (H, W) has. Raises UserError when they are too many."""
     count = shape[0] * shape[1] * scale**2
+    if max(shape) * scale > MOST_ROWS:
+        most = f"{max(shape) * scale:,} rows or columns, more than {MOST_ROWS:,}"
+        raise UserError(f"{source}: would have {most}; use a smaller scale")
     if count > MOST_PIXELS:
         raise UserError(f"{source}: would have {count:,} pixels, more than {MOST_PIXELS:,}; use a smaller scale")
     return count

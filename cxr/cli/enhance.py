@@ -154,6 +154,8 @@ def _reason(error: UserError | Unusable | OSError, source: Path, label: str) -> 
             raise error
         case OSError():
             return f"{label}: {error.strerror or error}"
+        case Unusable(quotes=True) if label != str(source):  # whose reason may hold what the label hides
+            return f"{label}: {error.kind}; without --anonymise, the reason is told"
     return f"{label}: {error}"
 
 

@@ -1,5 +1,6 @@
 """Any radiograph file as an array of grey levels."""
 
+import logging
 import os
 import struct
 import sys
@@ -46,9 +47,10 @@ _UPRIGHT: dict[int, Callable[[Any], Any]] = {
 class Unusable(Exception):  # noqa: N818 - a property of the file, no fault of the program
     """A file that cannot become a ground-truth image: `kind` for tables, `reason` in one line."""
 
-    def __init__(self, kind: Kind, reason: str) -> None:
+    def __init__(self, kind: Kind, reason: str, quotes: bool = False) -> None:
         super().__init__(kind, reason)
         self.kind, self.reason = kind, reason
+        self.quotes = quotes  # whether the reason may quote the file, as those of libraries do
 
     def __str__(self) -> str:
         return self.reason
@@ -106,7 +108,7 @@ def opened(path: Path) -> Opened:
             raise Unusable("damaged", f"more than {MAX_PIXELS:,} pixels") from None
         except Exception as error:
             # Broken bytes lead decoders astray anywhere: OSError, SyntaxError, KeyError, struct.error, ...
-            raise Unusable("damaged", " ".join(str(error).split()) or type(error).__name__) from error
+            raise Unusable("damaged", _reason(error), quotes=True) from error
 
 
 def _grey(image: Any, file: IO[bytes]) -> tuple[Grey, bool]:
@@ -200,6 +202,11 @@ def _upright(pixels: Any, orientation: int) -> Grey:
     return upright
 
 
+def _reason(error: Exception) -> str:
+    """Return what `error` says in one line, without the traceback that pydicom adds."""
+    return " ".join(str(error).partition("Traceback")[0].split()) or type(error).__name__
+
+
 class _Shared:
     """A change to this whole process that the first thread to need it makes, and the last takes back.
 
@@ -240,15 +247,21 @@ def _nowhere() -> Iterator[None]:
 
 @contextmanager
 def _ignored() -> Iterator[None]:
+    log = logging.getLogger("pydicom")  # which writes values of elements to whatever handlers an application has
+    before = log.disabled
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        log.disabled = True
+        try:
+            yield
+        finally:
+            log.disabled = before
 
 
 silence = _Shared(_nowhere)
 """silence(): send what C libraries of this process write to its standard error nowhere. Safe with threads."""
 no_warnings = _Shared(_ignored)
-"""no_warnings(): ignore Python's warnings in this process. Safe with threads, as `warnings.catch_warnings` is not."""
+"""no_warnings(): ignore Python's and pydicom's warnings in this process. Safe with threads, as `catch_warnings` is not."""
 
 
 @contextmanager
@@ -263,4 +276,4 @@ def as_unusable(let_through: type[Exception] = Unusable) -> Iterator[None]:
         except (Unusable, let_through):
             raise
         except Exception as error:
-            raise Unusable("damaged", " ".join(str(error).split()) or type(error).__name__) from error
+            raise Unusable("damaged", _reason(error), quotes=True) from error

@@ -271,7 +271,7 @@ assert first.poll() is None
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_the_process_knows_no_credentials(tmp_path, monkeypatch):
-    for secret in ("KAGGLE_KEY", "KAGGLE_USERNAME", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "HOME", "ANYTHING"):
+    for secret in ("KAGGLE_KEY", "KAGGLE_USERNAME", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "ANYTHING"):
         monkeypatch.setenv(secret, "swordfish")
     monkeypatch.setattr(decoder, "_DECODERS", {})
     path = save(dataset(values()), tmp_path / "in.dcm", RLELossless)
@@ -281,6 +281,7 @@ def test_the_process_knows_no_credentials(tmp_path, monkeypatch):
     assert {entry.partition(b"=")[0].decode() for entry in environment.split(b"\0") if entry} <= {
         *decoder._PASSED,
         "OPENBLAS_NUM_THREADS",
+        "PYTHONUSERBASE",
     }
 
 

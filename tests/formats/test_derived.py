@@ -120,8 +120,9 @@ def test_loss_is_told_of_jpeg_2000_that_has_some(tmp_path):
 
 @pytest.mark.parametrize("syntax", [JPEG2000, JPEG2000Lossless])
 def test_and_not_of_jpeg_2000_that_has_none(tmp_path, syntax):
-    out = made(save(dataset(values()), tmp_path / "in.dcm", syntax))
-    assert out.get("LossyImageCompression", "00") == "00"
+    out = made(save(dataset(values(), LossyImageCompression="00"), tmp_path / "in.dcm", syntax))
+    assert out.LossyImageCompression == "00"
+    assert "LossyImageCompressionRatio" not in out
 
 
 def test_loss_of_before_stays_told(tmp_path):

@@ -1,7 +1,8 @@
 """Images derived from DICOM radiographs (DICOM PS3.3, C.7.6.1.1)."""
 
+import re
 from copy import deepcopy
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from hashlib import sha256
 from pathlib import Path
 
@@ -31,11 +32,15 @@ SERIES_AFTER = 9000
 # What describes the source's pixels or signs its bytes, and is not true of the result.
 OUTDATED = (
     *("SmallestImagePixelValue", "LargestImagePixelValue", "PixelDataProviderURL"),
-    *("DigitalSignaturesSequence", "MACParametersSequence", "DataSetTrailingPadding"),
+    *("DigitalSignaturesSequence", "MACParametersSequence", "DataSetTrailingPadding", "InstanceCreatorUID"),
+    *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "EncapsulatedPixelDataValueTotalLength"),
+    *("InstanceCreationDate", "InstanceCreationTime", "SeriesDate", "SeriesTime"),  # of the series that was
 )
 ICON = "IconImageSequence"
 WORDS = {"OW": np.uint16, "OL": np.uint32, "OF": np.uint32, "OD": np.uint64, "OV": np.uint64}
 """Value representations that pydicom leaves as bytes, in the order that they have in the file."""
+DEEPEST = 32
+"""Sequences within sequences; a structured report has ten or so."""
 KINDS = frozenset(str(kind) for kind in VR)
 OVERLAYS, CURVES = range(0x6000, 0x6100), range(0x5000, 0x5100)  # groups
 
@@ -60,7 +65,7 @@ def derived(
         if tag.group in OVERLAYS or tag.group in CURVES or keyword_for_tag(tag) in OUTDATED:
             del data[tag]
         elif (kind := data.get_item(tag).VR) is not None and kind not in KINDS:
-            raise Unusable("damaged", f"{tag} has the value representation {kind!r}, which is none")
+            raise Unusable("damaged", f"{tag} has the value representation {kind!r}, which is none", quotes=True)
     _drop_icons(data)
     enlarge(data, scale)
     data.Rows, data.Columns = values.shape
@@ -88,7 +93,12 @@ def write(path: Path, data: Dataset) -> None:
     """
     data.preamble = bytes(128)  # a source's may hold another file's header, or a name
     with replacing(path) as partial, as_unusable(OSError):
-        data.save_as(partial, enforce_file_format=True)
+        try:
+            data.save_as(partial, enforce_file_format=True)
+        except OSError as error:
+            if error.errno is None:  # pydicom's own, for a value that does not fit its element
+                raise ValueError(str(error)) from error
+            raise
 
 
 def _say_derived(data: Dataset, source: Dataset, description: str, now: datetime | None) -> None:
@@ -106,21 +116,37 @@ def _say_derived(data: Dataset, source: Dataset, description: str, now: datetime
     equipment.Manufacturer, equipment.ManufacturerModelName = NAME, NAME
     equipment.ContributionDescription = description[-1024:]
     equipment.PurposeOfReferenceCodeSequence = [coded(codes.DCM.ModifyingEquipment)]
+    for name in (name for name in ("ContentDate", "ContentTime") if name in data):
+        data[name].value = None  # of the content that was
     if now is not None:
-        data.InstanceCreationDate = data.ContentDate = data.SeriesDate = date = now.strftime("%Y%m%d")
-        data.InstanceCreationTime = data.ContentTime = data.SeriesTime = time = now.strftime("%H%M%S")
+        moment = now.astimezone(_zone(data))
+        data.InstanceCreationDate = data.ContentDate = data.SeriesDate = date = moment.strftime("%Y%m%d")
+        data.InstanceCreationTime = data.ContentTime = data.SeriesTime = time = moment.strftime("%H%M%S")
         equipment.ContributionDateTime = date + time
     data.ContributingEquipmentSequence = [*(data.get("ContributingEquipmentSequence") or []), equipment]
 
 
-def _drop_icons(data: Dataset) -> None:
-    """Remove the small pictures of what was, which may be compressed, wherever they are."""
+def _zone(data: Dataset) -> timezone | None:
+    """Return the time zone that all times of `data` are in, such as +0100 (PS3.3, C.12.1.1.8), None for this machine's."""
+    said = re.fullmatch(r"([+-])(\d\d)([0-5]\d)", str(data.get("TimezoneOffsetFromUTC") or "").strip())
+    if not said or int(said[2]) > 14:
+        return None
+    return timezone((1 if said[1] == "+" else -1) * timedelta(hours=int(said[2]), minutes=int(said[3])))
+
+
+def _drop_icons(data: Dataset, depth: int = 0) -> None:
+    """Remove the small pictures of what was, which may be compressed, wherever they are.
+
+    Raises Unusable where sequences are nested so deep that pydicom takes minutes to write them.
+    """
+    if depth > DEEPEST:
+        raise Unusable("damaged", f"sequences nested more than {DEEPEST} deep")
     if ICON in data:
         del data[ICON]
     for tag in list(data.keys()):
         if data.get_item(tag).VR == "SQ" or (dictionary_has_tag(tag) and dictionary_VR(tag) == "SQ"):
             for item in data[tag].value or ():
-                _drop_icons(item)
+                _drop_icons(item, depth + 1)
 
 
 def _turn_little_endian(data: Dataset) -> None:

@@ -3,7 +3,9 @@
 from typing import Any
 
 import numpy as np
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
+from pydicom.datadict import dictionary_VR
+from pydicom.tag import Tag
 from pydicom.valuerep import DSfloat
 
 from cxr.formats.decode import Unusable
@@ -17,6 +19,10 @@ PLACES = (
     *(f"{kind}{edge}Edge" for kind in ("Shutter", "Collimator") for edge in ("UpperHorizontal", "LowerHorizontal")),
     *("CenterOfCircularShutter", "RadiusOfCircularShutter", "VerticesOfThePolygonalShutter"),
     *("CenterOfCircularCollimator", "RadiusOfCircularCollimator", "VerticesOfThePolygonalCollimator"),
+    *(f"ExposureControlSensingRegion{edge}Edge" for edge in ("LeftVertical", "RightVertical")),
+    *(f"ExposureControlSensingRegion{edge}Edge" for edge in ("UpperHorizontal", "LowerHorizontal")),
+    *("CenterOfCircularExposureControlSensingRegion", "RadiusOfCircularExposureControlSensingRegion"),
+    "VerticesOfThePolygonalExposureControlSensingRegion",
 )
 
 # Of the regions of an ultrasound image (PS3.3, C.8.5.5): lengths a pixel, and places.
@@ -24,21 +30,26 @@ REGIONS = "SequenceOfUltrasoundRegions"
 REGION_LENGTHS = "PhysicalDeltaX", "PhysicalDeltaY"
 REGION_PLACES = (
     *("RegionLocationMinX0", "RegionLocationMinY0", "RegionLocationMaxX1", "RegionLocationMaxY1"),
-    *("ReferencePixelX0", "ReferencePixelY0"),
+    *("ReferencePixelX0", "ReferencePixelY0", "TMLinePositionX0", "TMLinePositionY0", "TMLinePositionX1", "TMLinePositionY1"),
+    *("DopplerSampleVolumeXPosition", "DopplerSampleVolumeYPosition"),
 )
 
-MODALITIES = frozenset(("CR", "DX", "DR", "SC", "MG", "IO", "PX", "RG", "RF", "XA", "OT", "CT", "MR", "US"))
+MODALITIES = frozenset(("CR", "DX", "DR", "SC", "MG", "IO", "PX", "RG", "OT", "CT", "MR", "US"))
 """Those whose lengths and places are known here. Others hold some in elements of their own, and are refused."""
 
 # What places other than those above are in: they would be wrong, and a program would draw or measure by them.
-REFUSED = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "DisplayedAreaSelectionSequence"
+REFUSED = (
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "DisplayedAreaSelectionSequence"),
+    *("ImagePlanePixelSpacing", "MaskSubtractionSequence"),
+)
 
 
 def refuse_unknown(data: Dataset) -> None:
     """Raise Unusable for an image whose lengths and places are in elements that `enlarge` does not know."""
     modality = str(data.get("Modality") or "").strip().upper()
     if modality and modality not in MODALITIES:
-        raise Unusable("no radiograph", f"of modality {modality[:16]}, whose geometry cannot be told of an enlarged image")
+        reason = f"of modality {modality[:16]}, whose geometry cannot be told of an enlarged image"
+        raise Unusable("no radiograph", reason, quotes=True)
     for name in REFUSED:
         if name in data:
             raise Unusable("no radiograph", f"with {name}, whose geometry cannot be told of an enlarged image")
@@ -47,11 +58,17 @@ def refuse_unknown(data: Dataset) -> None:
 def enlarge(data: Dataset, scale: int) -> None:
     """Let lengths and places be those of an image of `scale` times as many rows and columns."""
     _move_corner(data, scale)
-    for name in (name for name in SPACINGS if data.get(name)):
-        lengths = np.atleast_1d(np.asarray(data[name].value, float))  # of which some writers give one for both
-        data[name].value = [
-            DSfloat(length / scale, auto_format=True) for length in np.broadcast_to(lengths, max(2, len(lengths)))
-        ]
+    for name in (name for name in SPACINGS if name in data):
+        if lengths := _numbers(data, name):  # of which some writers give one for both
+            data[name] = DataElement(
+                Tag(name), "DS", [_decimal(length / scale) for length in (lengths * 2)[: max(2, len(lengths))]]
+            )
+    if "BITMAP" in str(data.get("ShutterShape") or "").upper():  # which is in an overlay, and overlays are left out
+        kinds = [str(kind) for kind in np.atleast_1d(np.asarray(data.ShutterShape)) if str(kind).strip().upper() != "BITMAP"]
+        for name in ("ShutterShape", "ShutterOverlayGroup"):
+            data.pop(name, None)
+        if kinds:
+            data.ShutterShape = kinds
     for name in PLACES:
         _multiply(data, name, scale)
     for region in data.get(REGIONS) or ():
@@ -62,18 +79,33 @@ def enlarge(data: Dataset, scale: int) -> None:
 
 
 def _multiply(data: Dataset, name: str, factor: float) -> None:
-    value: Any = data.get(name)
-    if value is None or value == "":
+    if name not in data or not (numbers := _numbers(data, name)):
         return
-    data[name].value = value * factor if isinstance(value, (int, float)) else [place * factor for place in value]
+    whole = dictionary_VR(Tag(name)) in {"IS", "UL", "SL"}
+    values = [round(number * factor) if whole else number * factor for number in numbers]
+    data[name] = DataElement(Tag(name), dictionary_VR(Tag(name)), values if len(values) > 1 else values[0])
+
+
+def _numbers(data: Dataset, name: str) -> list[float]:
+    """Return the numbers in an element, whatever value representation it was written with. Raises ValueError for text."""
+    value: Any = data[name].value
+    texts = value.split("\\") if isinstance(value, str) else np.atleast_1d(np.asarray(value, object)).tolist()
+    return [float(each) for each in texts if each is not None and str(each).strip() != ""]
+
+
+def _decimal(number: float) -> DSfloat:
+    return DSfloat(number, auto_format=True)
 
 
 def _move_corner(data: Dataset, scale: int) -> None:
     """Let ImagePositionPatient, the centre of the first pixel (PS3.3, C.7.6.2.1.1), be that of the first new one."""
-    place, axes, spacing = (data.get(name) for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"))
+    names = "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"
+    if not all(name in data for name in names):
+        return
+    place, axes, spacing = (_numbers(data, name) for name in names)
     if not place or not axes or not spacing:
         return
-    down, along = np.broadcast_to(np.atleast_1d(np.asarray(spacing, float)), 2)
+    down, along = (spacing * 2)[:2]
     directions = np.asarray(axes, float).reshape(2, 3)  # along a row, down a column
     moved = np.asarray(place, float) - (1 - 1 / scale) / 2 * (along * directions[0] + down * directions[1])
-    data.ImagePositionPatient = [DSfloat(each, auto_format=True) for each in moved]
+    data.ImagePositionPatient = [_decimal(each) for each in moved]

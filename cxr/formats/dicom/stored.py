@@ -21,7 +21,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from cxr.formats.decode import MAX_PIXELS, Unusable
+from cxr.formats.decode import MAX_PIXELS, Kind, Unusable
 from cxr.formats.dicom.compressed.codestream import refuse_other_sizes
 from cxr.formats.dicom.compressed.decoder import LOSSY, decoded
 from cxr.formats.dicom.compressed.decoding import words
@@ -68,7 +68,7 @@ def refuse_other_modalities(data: Dataset) -> None:
     if modality in MODALITIES or kind in RADIOGRAPHS or (kind in CAPTURES and modality in UNSAID):
         return
     found = f"of modality {modality[:16]}" if modality else "of no modality"
-    raise Unusable("no radiograph", f"{found}, not {', '.join(MODALITIES)}; enhance.py --any-modality takes it")
+    raise Unusable("no radiograph", f"{found}, not {', '.join(MODALITIES)}; enhance.py --any-modality takes it", quotes=True)
 
 
 def check(data: Dataset) -> None:
@@ -79,16 +79,19 @@ def check(data: Dataset) -> None:
         raise Unusable("damaged", f"more than {MAX_PIXELS:,} pixels")
     photometric = data.get("PhotometricInterpretation", "no photometric interpretation")
     if photometric not in {"MONOCHROME1", "MONOCHROME2"}:
-        raise Unusable("no radiograph" if photometric in COLOURS else "damaged", f"{photometric}, not MONOCHROME1 or 2")
+        kind: Kind = "no radiograph" if photometric in COLOURS else "damaged"
+        raise Unusable(kind, f"{photometric}, not MONOCHROME1 or 2", quotes=True)
     for name in ("BitsAllocated", "BitsStored"):
         if not data.get(name):
             raise Unusable("damaged", f"no {name}")
     if int(data.get("NumberOfFrames") or 1) != 1:
-        raise Unusable("damaged", f"{data.NumberOfFrames} frames; save each by itself")
+        raise Unusable("damaged", f"{data.NumberOfFrames} frames; save each by itself", quotes=True)
     if not 8 <= data.BitsStored <= 16:
-        raise Unusable("damaged", f"{data.BitsStored} bits a pixel, not 8 to 16")
+        raise Unusable("damaged", f"{data.BitsStored} bits a pixel, not 8 to 16", quotes=True)
     if not data.BitsStored <= _high_bit(data) + 1 <= data.BitsAllocated:
-        raise Unusable("damaged", f"HighBit {_high_bit(data)} with {data.BitsStored} of {data.BitsAllocated} bits stored")
+        raise Unusable(
+            "damaged", f"HighBit {_high_bit(data)} with {data.BitsStored} of {data.BitsAllocated} bits stored", quotes=True
+        )
     data.PixelRepresentation, data.SamplesPerPixel = data.get("PixelRepresentation") or 0, data.get("SamplesPerPixel") or 1
 
 

@@ -57,7 +57,8 @@ def refuse_undecodable(data: Dataset) -> None:
                 refuse_undecodable(item)
         elif isinstance(element, RawDataElement) and element.VR in TEXT and _disagrees(element.value or b"", data):
             said = data.get("SpecificCharacterSet") or "the default character set"
-            raise Unusable("damaged", f"{data[tag].name} is not in {said}, which the file says; correct either of them")
+            reason = f"{data[tag].name} is not in {said}, which the file says; correct either of them"
+            raise Unusable("damaged", reason, quotes=True)
 
 
 def _disagrees(text: bytes, data: Dataset) -> bool:

@@ -83,13 +83,18 @@ def jpeg(frame: bytes) -> Size:
 
 
 def _jpeg_2000(frame: bytes) -> Size:
-    place = 0 if frame.startswith(_SIZ) else _contiguous(frame)
+    place = jpeg_2000_begins(frame)
     if frame[place : place + 4] != _SIZ:
         raise ValueError
     right, bottom, left, top, _, _, _, _, components = struct.unpack_from(">8LH", frame, place + 8)
     depth, across, down = struct.unpack_from(">3B", frame, place + 42)  # of the first component
     rows, columns = (-(-end // step) + -begin // step for end, begin, step in ((bottom, top, down), (right, left, across)))
     return Size(rows, columns, components, (depth & 0x7F) + 1)
+
+
+def jpeg_2000_begins(frame: bytes) -> int:
+    """Return where the codestream begins in `frame`. Raises ValueError or struct.error when there is none."""
+    return 0 if frame.startswith(_SIZ) else _contiguous(frame)
 
 
 def _contiguous(frame: bytes) -> int:

@@ -4,6 +4,7 @@ import atexit
 import io
 import json
 import os
+import site
 import subprocess
 import sys
 import threading
@@ -103,7 +104,11 @@ class _Decoder:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={name: os.environ[name] for name in _PASSED if name in os.environ} | {"OPENBLAS_NUM_THREADS": "1"},
+                env={name: os.environ[name] for name in _PASSED if name in os.environ}
+                | {
+                    "OPENBLAS_NUM_THREADS": "1",
+                    "PYTHONUSERBASE": site.getuserbase(),  # for which Python would ask the system, without a home
+                },
                 start_new_session=True,  # so that Ctrl-C, which is for this process, does not look like a crash
             )
             assert process.stdout is not None

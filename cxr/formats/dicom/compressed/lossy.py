@@ -1,9 +1,13 @@
 """Whether an image has lost something to compression, and by what (DICOM PS3.3, C.7.6.1.1.5)."""
 
+import struct
+
 from pydicom import Dataset
 from pydicom.encaps import generate_frames
+from pydicom.multival import MultiValue
 from pydicom.uid import HTJ2K, JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
+from cxr.formats.dicom.compressed import codestream
 from cxr.formats.dicom.compressed.decoder import LOSSY
 
 MAYBE = JPEG2000, HTJ2K
@@ -18,23 +22,32 @@ METHODS = {
 }
 """By syntax, the defined terms of Lossy Image Compression Method."""
 
-_START, _CODING, _TRANSFORM, _REVERSIBLE = b"\xff\x4f", b"\xff\x52", 13, 1  # ISO/IEC 15444-1, A.4.1 and A.6.1
+_CODING, _TILE, _TRANSFORM, _REVERSIBLE = 0xFF52, 0xFF90, 11, 1  # ISO/IEC 15444-1, A.2, A.4.2 and A.6.1
 
 
 def say_lossy(data: Dataset, source: Dataset) -> None:
-    """Let `data` say so when `source` was compressed with loss, now or ever before: what is lost stays lost."""
+    """Let `data` say so when `source` was compressed with loss, now or ever before: what is lost stays lost.
+
+    A loss that the source does not tell of is added to those that it does, with its method and ratio.
+    """
     syntax = source.file_meta.TransferSyntaxUID
-    if syntax in LOSSY or (syntax in MAYBE and _loses(_frame(source))):
-        data.LossyImageCompression = "01"
+    if syntax not in LOSSY and not (syntax in MAYBE and _may_lose(source)):
+        return
+    methods, ratios = _listed(source, "LossyImageCompressionMethod"), _listed(source, "LossyImageCompressionRatio")
+    if len(methods) != len(ratios):  # which of them belongs to which cannot be told
+        methods, ratios = [], []
+    if methods[-1:] != [METHODS[syntax]]:
         pixels = source.Rows * source.Columns * int(source.BitsAllocated) // 8
-        _add(data, "LossyImageCompressionMethod", METHODS[syntax])
-        _add(data, "LossyImageCompressionRatio", f"{pixels / max(1, len(_frame(source))):.4g}")
+        methods.append(METHODS[syntax])
+        ratios.append(f"{pixels / max(1, len(_frame(source))):.4g}")
+    data.LossyImageCompression = "01"
+    data.LossyImageCompressionMethod, data.LossyImageCompressionRatio = methods, ratios
 
 
-def _add(data: Dataset, name: str, value: str) -> None:
-    """Add one value, unless the source told of this compression itself."""
-    if not data.get(name):
-        setattr(data, name, value)
+def _listed(data: Dataset, name: str) -> list[str]:
+    value = data.get(name)
+    values = value if isinstance(value, (list, MultiValue)) else [value]
+    return [str(each).strip() for each in values if each not in {None, ""}]
 
 
 def _frame(data: Dataset) -> bytes:
@@ -42,8 +55,24 @@ def _frame(data: Dataset) -> bytes:
     return frame
 
 
-def _loses(codestream: bytes) -> bool:
-    """Tell whether a JPEG 2000 `codestream` was written by the irreversible transformation; one that does not say counts so."""
-    begin = codestream.find(_START)
-    place = codestream.find(_CODING, begin + 2) if begin >= 0 else -1
-    return bool(place < 0 or codestream[place + _TRANSFORM] != _REVERSIBLE)
+def _may_lose(data: Dataset) -> bool:
+    """Tell whether JPEG 2000 may have lost something.
+
+    It has by the irreversible transformation; by the other it has where it was cut short, which the codestream does not say:
+    only the header does, and one that says nothing counts as with loss.
+    """
+    said = str(data.get("LossyImageCompression") or "").strip()
+    return said != "00" or not _reversible(_frame(data))
+
+
+def _reversible(frame: bytes) -> bool:
+    """Tell whether the main header of a JPEG 2000 codestream names the reversible transformation."""
+    place = codestream.jpeg_2000_begins(frame) + 2  # behind its first marker
+    while place + 4 <= len(frame):
+        marker, length = struct.unpack_from(">HH", frame, place)
+        if marker == _CODING:
+            return frame[place + 2 + _TRANSFORM] == _REVERSIBLE
+        if marker == _TILE:
+            return False
+        place += 2 + length
+    return False
