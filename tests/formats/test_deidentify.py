@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.datadict import DicomDictionary, dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 from pydicom.uid import (
@@ -31,6 +32,7 @@ from cxr.formats.decode import Unusable, as_unusable
 from cxr.formats.dicom import radiograph as dicom
 from cxr.formats.dicom.deidentify.header import deidentified, refuse_unchecked
 from cxr.formats.dicom.deidentify.key import Key, kept_key
+from cxr.formats.dicom.deidentify.look import refuse_other_look
 from cxr.formats.dicom.deidentify.table import action, profile
 from cxr.formats.dicom.derived import derived, write
 from cxr.foundation.errors import UserError
@@ -292,6 +294,124 @@ def phantoms(tmp_path_factory):
             data.ConversionType, data.SecondaryCaptureDeviceManufacturer = "DI", "GEHEIM"
         made[kind] = data
     return made
+
+
+def raw(data, path, *elements):
+    """Write `data` with `elements` beside its own: tag, value representation and bytes, right or wrong."""
+    for tag, kind, value in elements:
+        data[tag] = RawDataElement(Tag(tag), kind, len(value), value, 0, False, True)
+    data.set_original_encoding(False, True, data.get("SpecificCharacterSet"))
+    data.save_as(path, enforce_file_format=True)
+    return path
+
+
+TEXT = b"GEHEIMGEHEIM"
+
+
+@pytest.mark.parametrize(
+    ("tag", "kind", "value"),
+    [
+        (0x00181020, "US", TEXT),  # software versions, LO
+        (0x00180022, "US", TEXT),  # scan options, CS
+        (0x00080070, "FD", TEXT + b"GEHE"),  # manufacturer, LO
+        (0x00080070, "DS", b"19491207"),
+        (0x00281050, "US", TEXT),  # window centre, DS
+        (0x00283006, "US", TEXT),  # entries of a table outside of one
+        (0x00281200, "US", TEXT),  # entries of a retired one
+        (0x00280009, "AT", TEXT),  # frame increment pointer
+        (0x0020000D, "DS", b"1.194912"),  # study instance UID
+        (0x00281199, "DS", b"1.194912"),
+        (0x00180060, "DS", b"0049170194912012345678"),  # more digits than fit
+        (0x00180015, "UT", TEXT),  # body part examined, CS
+        (0x00280030, "LO", b"0.2\\GEHEIM"),  # pixel spacing, DS
+    ],
+)
+def test_the_dictionary_decides_what_an_element_may_hold(tmp_path, tag, kind, value):
+    path = raw(dataset(values()), tmp_path / "in.dcm", (tag, kind, value))
+    found, _ = without_reading(path)
+    write(tmp_path / "out.dcm", with_pixels(found))
+    assert not [mark for mark in (b"GEHEIM", b"194912") if mark in (tmp_path / "out.dcm").read_bytes()]
+
+
+def without_reading(path):
+    with as_unusable():
+        return deidentified(dcmread(path), KEY)
+
+
+def with_pixels(data):
+    data.file_meta.MediaStorageSOPClassUID, data.file_meta.MediaStorageSOPInstanceUID = data.SOPClassUID, data.SOPInstanceUID
+    return data
+
+
+@pytest.mark.parametrize("sequence", ["ModalityLUTSequence", "VOILUTSequence"])
+@pytest.mark.parametrize(
+    ("descriptor", "entries", "second"),
+    [
+        ([4, 0, 16], bytes(8) + TEXT, False),  # longer than it says
+        ([4, 0, 8], bytes(4) + TEXT, False),  # of bytes or of words: the text would be entries
+        ([4, 0, 16], bytes(8), True),
+    ],
+)
+def test_a_lookup_table_holds_its_entries_and_nothing_else(tmp_path, sequence, descriptor, entries, second):
+    items = []
+    for content in (entries, TEXT) if second else (entries,):
+        item = Dataset()
+        item.LUTDescriptor, item.LUTExplanation = descriptor, "GEHEIM"
+        item.add_new(0x00283006, "OW", content)
+        items.append(item)
+    clean, _ = without_reading(save(dataset(values(), **{sequence: items}), tmp_path / "in.dcm"))
+    write(tmp_path / "out.dcm", with_pixels(clean))
+    assert b"GEHEIM" not in (tmp_path / "out.dcm").read_bytes()
+    if descriptor[2] == 16:
+        (kept,) = clean[sequence].value
+        assert (list(kept.LUTDescriptor), kept.LUTData) == (descriptor, bytes(8))
+
+
+def test_what_the_key_does_not_hide_is_in_no_uid(tmp_path):
+    made = []
+    for number, patient in enumerate(("4711", "9999")):
+        data = dataset(values() // (number + 1), PatientID=patient)
+        for name in ("SeriesInstanceUID", "StudyInstanceUID"):
+            setattr(data, name, "")
+        for key in (KEY, Key(b"k" * 32)):
+            written(save(data, tmp_path / "in.dcm"), tmp_path / "out.dcm", key)
+            made.append(dcmread(tmp_path / "out.dcm"))
+    for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+        assert len({data[name].value for data in made}) == 4
+
+
+@pytest.mark.parametrize("other", [{"PatientID": b"M\xf6ller7"}, {"IssuerOfPatientID": b"B"}])
+def test_patients_whose_numbers_differ_in_bytes_or_issuer_stay_two(tmp_path, other):
+    names = []
+    for change in ({}, other):
+        said = {"PatientID": b"M\xfcller7", "IssuerOfPatientID": b"A", **change}
+        data = dataset(values(), SpecificCharacterSet="ISO_IR 192")
+        elements = [(tag_for_keyword(name), "LO", value) for name, value in said.items()]
+        names.append(without_reading(raw(data, tmp_path / "in.dcm", *elements))[0].PatientID)
+    assert names[0] != names[1]
+
+
+@pytest.mark.parametrize(
+    ("elements", "refused"),
+    [
+        ([(0x00281050, "LO", b"1000"), (0x00281051, "LO", b"500 ")], False),
+        ([(0x00281050, "DS", b"1000\\"), (0x00281051, "DS", b"500\\nan")], False),
+        ([(0x20500020, "CS", b"inverse ")], False),
+        ([(0x00281050, "DS", b"1000.0000000000000000"), (0x00281051, "DS", b"500 ")], True),
+        ([(0x00280120, "LO", b"0 ")], True),
+    ],
+)
+def test_a_picture_looks_as_before_or_is_refused(tmp_path, elements, refused):
+    path = raw(dataset(values()), tmp_path / "in.dcm", *elements)
+    whole = dicom.read(path)
+    found, _ = without(path)
+    if refused:
+        with pytest.raises(Unusable, match="would show it otherwise"):
+            refuse_other_look(whole, found.data)
+        return
+    refuse_other_look(whole, found.data)
+    written(path, tmp_path / "out.dcm")
+    assert np.array_equal(dicom.read(tmp_path / "out.dcm").levels()[::2, ::2], whole.levels())
 
 
 @pytest.mark.skipif(not shutil.which("dciodvfy"), reason="dicom3tools are missing")

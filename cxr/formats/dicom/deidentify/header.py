@@ -48,7 +48,15 @@ _MAY_BE_EMPTY = frozenset(
     (
         *("AccessionNumber", "AcquisitionContextSequence", "AnatomicRegionSequence", "BodyPartExamined", "ContentDate"),
         *("ContentTime", "ContrastBolusAgent", "DetectorType", "FieldOfViewShape", "FilterType", "InstanceNumber"),
-        *("Laterality", "Manufacturer", "PatientBirthDate", "PatientOrientation", "PatientPosition", "PatientSex"),
+        *(
+            "Laterality",
+            "MRAcquisitionType",
+            "Manufacturer",
+            "PatientBirthDate",
+            "PatientOrientation",
+            "PatientPosition",
+            "PatientSex",
+        ),
         *("PositionReferenceIndicator", "PositionerType", "ReferringPhysicianName", "ScanOptions", "SeriesNumber"),
         *("StudyDate", "StudyID", "StudyTime", "ViewPosition"),
     )

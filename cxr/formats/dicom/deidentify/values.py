@@ -68,6 +68,8 @@ def lookup_table(item: Dataset, little_endian: bool) -> Dataset:
     order = "<" if little_endian else ">"
     if isinstance(entries, bytes):
         words = len(entries) >= 2 * number
+        if bits <= 8 and len(entries) not in {number, number + number % 2, 2 * number}:
+            raise ValueError("more entries than its descriptor says, of 8 bits or of 16")
         values = np.frombuffer(entries, f"{order}u2" if words else "u1")
     else:
         values = np.asarray(entries, np.int64) % (1 << 16)
