@@ -305,9 +305,10 @@ def test_a_bad_zip_is_refused_and_writes_nothing(tmp_path, kind):
     before = snapshot(tmp_path.parent)
     refused(workspace, download, "source.zip", reason)
     assert not (workspace / "data/raw").exists()
+    assert not list((workspace / "plots").iterdir())  # which is made for its owner alone
     after = snapshot(tmp_path.parent)
     assert {path for path in after if after[path] != before.get(path)} <= {
-        str(path.relative_to(tmp_path.parent)) for path in (workspace, workspace / "data")
+        str(path.relative_to(tmp_path.parent)) for path in (workspace, workspace / "data", workspace / "plots")
     }
 
 
