@@ -18,7 +18,7 @@ setup: $(VENV)/ready  ## make .venv; with TORCH_INDEX=URL torch comes from there
 demo: setup  ## run the whole pipeline on phantoms, in the folder demo/
 	@$(BIN)/python -m tools.demo
 
-test: $(VENV)/ready-dev  ## run the tests, about 10 minutes on two cores
+test: $(VENV)/ready-dev  ## run the tests, about 15 minutes on two cores
 	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
 quick: $(VENV)/ready-dev  ## run the fast tests, within a minute
