@@ -63,15 +63,22 @@ def save(data, path, syntax=ExplicitVRLittleEndian):
         data.compress(RLELossless, generate_instance_uid=False)
     data.save_as(path, enforce_file_format=True)
     if syntax in BY_GDCM:
-        reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
-        reader.SetFileName(str(path))
-        assert reader.Read()
-        change.SetTransferSyntax(gdcm.TransferSyntax(BY_GDCM[syntax]))
-        change.SetInput(reader.GetImage())
-        assert change.Change()
-        writer.SetFile(reader.GetFile())
-        writer.SetImage(change.GetOutput())
-        writer.SetFileName(str(path))
-        assert writer.Write()
+        compress(path, BY_GDCM[syntax])
         assert dcmread(path).file_meta.TransferSyntaxUID == syntax
     return path
+
+
+def compress(path, syntax, codec=None):
+    """Let GDCM write the file `path` anew in its transfer syntax `syntax`, by its `codec` where one is given."""
+    reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+    reader.SetFileName(str(path))
+    assert reader.Read()
+    change.SetTransferSyntax(gdcm.TransferSyntax(syntax))
+    if codec is not None:
+        change.SetUserCodec(codec)
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    writer.SetFileName(str(path))
+    assert writer.Write()
