@@ -1,6 +1,6 @@
 """Time every stage on a CUDA GPU, and say how much of the GPU both trainings use: as whole stages, and once they run.
 
-    python -m benchmarks.cuda FOLDER [--images N] [--srcnn-steps N] [--vdsr-steps N] [--batch N]
+    python -m benchmarks.cuda FOLDER [--images N] [--srcnn-steps N] [--vdsr-steps N] [--edsr-steps N] [--batch N]
 
 Runs the pipeline's own stages, without DVC, on phantoms of 512 pixels in the empty FOLDER. Needs a CUDA GPU and, for 3,000
 phantoms, some 3 GB of disk.
@@ -22,10 +22,10 @@ from cxr.dataset import packed
 from cxr.foundation import params
 from cxr.foundation.errors import UserError, one_line_errors
 from cxr.superres.training.settings import Training
-from stages import download, errormaps, evaluate, preprocess, split, train_srcnn, train_vdsr
+from stages import download, errormaps, evaluate, preprocess, split, train_edsr, train_srcnn, train_vdsr
 
 PARAMS = Path("params.yaml")
-STAGES = download, preprocess, split, train_srcnn, train_vdsr, evaluate, errormaps
+STAGES = download, preprocess, split, train_srcnn, train_vdsr, train_edsr, evaluate, errormaps
 
 
 def run(folder: Path, changes: dict[str, dict[str, Any]]) -> dict[str, float]:
@@ -101,6 +101,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=3000)
     parser.add_argument("--srcnn-steps", type=int, default=1000)
     parser.add_argument("--vdsr-steps", type=int, default=2000)
+    parser.add_argument("--edsr-steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=256)
     arguments = parser.parse_args()
     if not torch.cuda.is_available():
@@ -114,6 +115,7 @@ def main() -> None:
             "phantom": {"images": arguments.images, "size": 512},
             "train_srcnn": {"steps": arguments.srcnn_steps, "batch": arguments.batch},
             "train_vdsr": {"steps": arguments.vdsr_steps, "batch": arguments.batch},
+            "train_edsr": {"steps": arguments.edsr_steps},
             "runtime": {"device": "cuda"},
         },
     )

@@ -137,8 +137,9 @@ def evaluate(images: Path, restorers: Restorers | None, device: torch.device) ->
         found: dict[str, list[tuple[float, float]]] = {}
         for truth_file, low_file in set5(images, scale):
             truth = crop_to_multiple(_batch(luma(truth_file), device), scale)
-            bicubic = enlarge(_batch(luma(low_file), device).float() / 255, scale)
-            restored = {"bicubic": bicubic, **(restorers.enhanced(bicubic, scale) if restorers else {})}
+            low = _batch(luma(low_file), device).float() / 255
+            bicubic = enlarge(low, scale)
+            restored = {"bicubic": bicubic, **(restorers.enhanced(low, bicubic, scale) if restorers else {})}
             for model, image in restored.items():
                 measured = (measure(to_levels(image), truth, scale).item() for measure in (psnr, ssim))
                 found.setdefault(model, []).append((next(measured), next(measured)))
@@ -173,7 +174,7 @@ def main() -> None:
         prepare(arguments.folder, arguments.images, arguments, device)
         train_srcnn.run(arguments.folder)
         train_vdsr.run(arguments.folder)
-        restorers = Restorers((arguments.folder / train_vdsr.MODEL).parent, degrade, device)
+        restorers = Restorers((arguments.folder / train_vdsr.MODEL).parent, degrade, device, ["srcnn", "vdsr"])
     evaluate(arguments.images, restorers, device)
 
 

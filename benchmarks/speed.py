@@ -264,7 +264,7 @@ def our_steps(name: str, images: Images) -> tuple[Callable[[], object], Callable
 
 def start_training(
     name: str, images: Frames, batch: int, patch: int, device: torch.device
-) -> tuple[Run, Callable[[], tuple[Tensor, Tensor]]]:
+) -> tuple[Run, Callable[[], tuple[Tensor, ...]]]:
     """Return a training run as our stages start it, but for batch and patch, and the function that draws its next batch."""
     network = SRCNN() if name == "srcnn" else VDSR()
     if isinstance(network, SRCNN):
@@ -300,7 +300,7 @@ def our_evaluation(images: Images, folder: Path) -> Callable[[], Round]:
     nets = {f"x{scale}": SRCNN().state_dict() for scale in SCALES}
     modelfile.write(folder / "srcnn.safetensors", nets, {"network": "srcnn", "mapping": 5, **described})
     modelfile.write(folder / "vdsr.safetensors", {"vdsr": VDSR().state_dict()}, {"network": "vdsr", **described})
-    restorers = Restorers(folder, degrade, torch.device("cpu"))
+    restorers = Restorers(folder, degrade, torch.device("cpu"), ["srcnn", "vdsr"])
     turns = cycle(Frames.of(images))
 
     def evaluate() -> None:

@@ -9,10 +9,12 @@
 ((60, 40), dtype('uint16'))
 
 Of 12 bits in uint16, `enhance(model, radiograph, bits=12)` takes 4,095 for white; `enhance_file` finds the depth itself.
+Of a large one, `enhance_part(model, radiograph, 2, slice(0, 256), slice(0, 256))` makes only that part.
 The result is for research, not for diagnosis.
 """
 
 from cxr.service import Enhanced, enhance_file
-from cxr.superres.model import Model, enhance, load_model
+from cxr.superres.enhance import enhance, enhance_part
+from cxr.superres.model import Model, load_model
 
-__all__ = ["Enhanced", "Model", "enhance", "enhance_file", "load_model"]
+__all__ = ["Enhanced", "Model", "enhance", "enhance_file", "enhance_part", "load_model"]

@@ -33,8 +33,9 @@ from cxr.foundation.errors import UserError
 from cxr.foundation.files import refuse_special
 from cxr.measures.quality import psnr, ssim
 from cxr.superres.degradation import enlarge
+from cxr.superres.enhance import enhance, enhance_stored
 from cxr.superres.methods import BICUBIC, TITLES
-from cxr.superres.model import Model, enhance, enhance_stored
+from cxr.superres.model import Model
 
 MOST_ROWS = 65_535  # and columns: what DICOM and JPEG can say
 MOST_PIXELS = 4 * MAX_PIXELS  # of a result, which takes some twelve bytes a pixel on its way

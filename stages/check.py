@@ -14,7 +14,7 @@ from cxr.foundation import errors, files, params
 from cxr.foundation.runtime import Runtime
 from cxr.sources.phantom.settings import Phantom
 from cxr.sources.settings import Download
-from cxr.superres.architectures.srcnn import Architecture
+from cxr.superres.architectures import edsr, srcnn
 from cxr.superres.evaluation.settings import ErrorMaps
 from cxr.superres.settings import Degrade
 from cxr.superres.training.settings import Augment, Training
@@ -29,9 +29,11 @@ SECTIONS: dict[str, type[Any]] = {
     "split": Split,
     "degrade": Degrade,
     "augment": Augment,
-    "srcnn": Architecture,
+    "srcnn": srcnn.Architecture,
+    "edsr": edsr.Architecture,
     "train_srcnn": Training,
     "train_vdsr": Training,
+    "train_edsr": Training,
     "errormaps": ErrorMaps,
     "diagnose": Diagnose,
     "runtime": Runtime,

@@ -41,9 +41,9 @@ def run(workspace: Path) -> None:
     files.write_table(workspace / GAINS, gains_by_image(per_image))
     # In a list, which metrics diff leaves out.
     made = [{**provenance.made_with("evaluate"), "device": device.type, "precision": restorers.precisions()}]
-    files.write_json(workspace / STATISTICS, {**summary(per_image), "made_with": made})
+    files.write_json(workspace / STATISTICS, {**summary(per_image), "costs": restorers.costs(), "made_with": made})
     files.write_json(workspace / METRICS, {**in_the_mean, "test_set": packed.digest(data.images, data.rows("test"))[:12]})
-    print(table(per_image))
+    print(table(per_image), restorers.cost_table(), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Enlarge radiographs of yours with a trained network. The result is for research, not for diagnosis.
 
-    cxr enhance INPUT... -o OUT [--model srcnn|vdsr|FILE] [--scale 2|3|4] [--denoise]
+    cxr enhance INPUT... -o OUT [--model srcnn|vdsr|edsr|FILE] [--scale 2|3|4] [--denoise]
                       [--bits N] [--any-modality] [--compare] [--reference FILE] [--overwrite]
                       [--anonymise [--key FILE] [--pixels-checked]]
 

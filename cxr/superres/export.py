@@ -1,26 +1,29 @@
 """Trained networks as ONNX, for programs without torch.
 
-The graph takes `bicubic`, radiographs enlarged by bicubic interpolation, and returns `enhanced`: both float32 (N, 1, H, W) in
-[0, 1], of any size.
+The graph takes `bicubic`, radiographs enlarged by bicubic interpolation, or, of a post-upsampling network, `low`, those that
+are to be enlarged. It returns `enhanced`. All are float32 (N, 1, H, W) in [0, 1], of any size.
 """
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from cxr.foundation.errors import UserError
 from cxr.foundation.files import refuse_special, replacing
-from cxr.superres.model import BUILDERS, Model
+from cxr.superres.model import BUILDERS, Model, network_for
+from cxr.superres.networks.edsr import EDSR, Block
 
 OPSET = 17  # of 2022: old enough for every runtime in use
 IR_VERSION = 8  # of the same age
 SHAPE: list[str | int | None] = ["images", 1, "height", "width"]
+LARGER: list[str | int | None] = ["images", 1, "rows", "columns"]
 
 
 def graph(model: Model, scale: int) -> onnx.ModelProto:
@@ -28,45 +31,20 @@ def graph(model: Model, scale: int) -> onnx.ModelProto:
 
     In float32, also where `model` multiplies in bfloat16. Raises UserError when it was not trained for `scale`.
     """
-    if scale not in model.networks:
-        raise UserError(f"this {model.name} was trained for x{', x'.join(map(str, model.networks))}, not for x{scale}")
-    network = model.networks[scale]
-    assert isinstance(network, nn.Module)
-    layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
-    tensors: list[TensorProto] = []
-    nodes: list[onnx.NodeProto] = []
-
-    def add(operation: str, inputs: Sequence[str], **attributes: Any) -> str:
-        name = f"{operation.lower()}_{len(nodes)}"
-        nodes.append(helper.make_node(operation, inputs, [name], **attributes))
-        return name
-
-    def constant(value: object, name: str) -> str:
-        tensors.append(numpy_helper.from_array(value, name))  # type: ignore[arg-type]
-        return name
-
-    maps = "bicubic"
-    for number, layer in enumerate(layers):
-        border = layer.kernel_size[0] // 2
-        padding = [border] * 4
-        if layer.padding_mode == "replicate":
-            around = helper.make_tensor(f"border_{number}", TensorProto.INT64, [8], [0, 0, border, border] * 2)
-            tensors.append(around)
-            maps, padding = add("Pad", [maps, around.name], mode="edge"), [0] * 4
-        weight = constant(layer.weight.detach().cpu().contiguous().numpy(), f"weight_{number}")
-        assert layer.bias is not None
-        bias = constant(layer.bias.detach().cpu().numpy(), f"bias_{number}")
-        maps = add("Conv", [maps, weight, bias], pads=padding, kernel_shape=list(layer.kernel_size))
-        if layer is not layers[-1]:
-            maps = add("Relu", [maps])
-    if BUILDERS[model.name].residual:
-        maps = add("Add", ["bicubic", maps])
-    limits = [helper.make_tensor(name, TensorProto.FLOAT, [], [value]) for name, value in (("black", 0.0), ("white", 1.0))]
-    tensors.extend(limits)
-    nodes.append(helper.make_node("Clip", [maps, "black", "white"], ["enhanced"]))
-    given, returned = (helper.make_tensor_value_info(name, TensorProto.FLOAT, SHAPE) for name in ("bicubic", "enhanced"))
+    network, drawn = network_for(model, scale), _Graph()
+    if isinstance(network, EDSR):
+        given, size = "low", LARGER
+        enhanced = _edsr(drawn, network, given, scale)
+    else:
+        given, size = "bicubic", SHAPE
+        enhanced = _layers(drawn, network, given)
+        if BUILDERS[model.name].residual:
+            enhanced = drawn.add("Add", [given, enhanced])
+    drawn.clipped(enhanced, "enhanced")
+    inputs = helper.make_tensor_value_info(given, TensorProto.FLOAT, SHAPE)
+    outputs = helper.make_tensor_value_info("enhanced", TensorProto.FLOAT, size)
     made = helper.make_model(
-        helper.make_graph(nodes, model.name, [given], [returned], initializer=tensors),
+        helper.make_graph(drawn.nodes, model.name, [inputs], [outputs], initializer=drawn.tensors),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
     )
@@ -74,6 +52,65 @@ def graph(model: Model, scale: int) -> onnx.ModelProto:
     helper.set_model_props(made, {"scale": str(scale), "model": described, "use": "for research, not for diagnosis"})
     onnx.checker.check_model(made, full_check=True)
     return made
+
+
+class _Graph:
+    """Nodes and constants of a graph, as they are added."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.tensors: list[TensorProto] = []
+
+    def add(self, operation: str, inputs: Sequence[str], result: str = "", **attributes: Any) -> str:
+        """Return the name of what `operation` makes of `inputs`."""
+        name = result or f"{operation.lower()}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operation, inputs, [name], **attributes))
+        return name
+
+    def constant(self, value: Any) -> str:
+        """Return the name of an array."""
+        self.tensors.append(numpy_helper.from_array(value, f"constant_{len(self.tensors)}"))
+        return self.tensors[-1].name
+
+    def convolved(self, maps: str, layer: nn.Module) -> str:
+        """Return the name of what the convolution `layer` makes of `maps`."""
+        assert isinstance(layer, nn.Conv2d)
+        assert layer.bias is not None
+        border = layer.kernel_size[0] // 2
+        padding = [border] * 4
+        if layer.padding_mode == "replicate":
+            around = self.constant(np.array([0, 0, border, border] * 2))
+            maps, padding = self.add("Pad", [maps, around], mode="edge"), [0] * 4
+        weights = [self.constant(each.detach().cpu().contiguous().numpy()) for each in (layer.weight, layer.bias)]
+        return self.add("Conv", [maps, *weights], pads=padding, kernel_shape=list(layer.kernel_size))
+
+    def clipped(self, images: str, result: str = "") -> str:
+        """Return the name of `images` without what is below 0 or above 1."""
+        limits = [self.constant(np.array(value, np.float32)) for value in (0, 1)]
+        return self.add("Clip", [images, *limits], result)
+
+
+def _layers(drawn: _Graph, network: nn.Module, maps: str) -> str:
+    """Return the name of what the convolutions of `network`, with ReLU between them, make of `maps`."""
+    *layers, last = (layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
+    for layer in layers:
+        maps = drawn.add("Relu", [drawn.convolved(maps, layer)])
+    return drawn.convolved(maps, last)
+
+
+def _edsr(drawn: _Graph, network: EDSR, low: str, scale: int) -> str:
+    """Return the name of the bicubically enlarged images `low` and what `network` adds to them."""
+    maps = first = drawn.convolved(low, network.head)
+    for block in cast(Iterable[Block], network.blocks):
+        inside = drawn.add("Relu", [drawn.convolved(maps, block.first)])
+        maps = drawn.add("Add", [maps, drawn.convolved(inside, block.second)])
+    maps = drawn.add("Add", [first, drawn.convolved(maps, network.last)])
+    pixels = drawn.convolved(maps, network.tails[f"x{scale}"])
+    added = drawn.add("DepthToSpace", [pixels], blocksize=scale, mode="CRD")
+    times = drawn.constant(np.array([1, 1, scale, scale], np.float32))
+    # Keys' kernel, and beyond an edge nothing: as `cxr.superres.degradation.enlarge`.
+    bicubic = drawn.add("Resize", [low, "", times], mode="cubic", cubic_coeff_a=-0.5, exclude_outside=1)
+    return drawn.add("Add", [drawn.clipped(bicubic), added])
 
 
 def write(path: Path, model: Model, scale: int, overwrite: bool = False) -> None:

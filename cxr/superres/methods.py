@@ -34,6 +34,7 @@ METHODS = (
     Method(BICUBIC, "Bicubic", "#7F7F7F", "square", ()),
     Method("srcnn", "SRCNN", "#E69F00", "triangle-up", (BICUBIC,)),
     Method("vdsr", "VDSR", "#0072B2", "circle", (BICUBIC, "srcnn")),
+    Method("edsr", "EDSR", "#009E73", "diamond", (BICUBIC, "srcnn", "vdsr")),
 )
 LEAD = "vdsr"
 """The method that panels are chosen by, that detection is asked about, and that enhances unless another is named."""

@@ -7,34 +7,45 @@ from itertools import pairwise, product
 import torch
 from torch import Tensor
 
-# Rows and columns: a tile's maps (64 of them in float32) take 80 MB on a CPU, and two are there at a time.
+# Rows and columns of what layers see: a tile's maps (64 of them in float32) take 80 MB on a CPU, and two are there at a time.
 TILE_CPU, TILE_CUDA = (512, 512), (1024, 1024)
 
 
 @torch.inference_mode()
 def tiled(
-    network: Callable[[Tensor], Tensor],
+    network: Callable[..., Tensor],
     halo: int,
     images: Tensor,
     tile: tuple[int, int] | None = None,
     done: Callable[[int], object] | None = None,
+    bicubic: Tensor | None = None,
 ) -> Tensor:
     """Return what `network` makes of `images` (N, 1, H, W), float32 in [0, 1], clipped to that range.
 
-    Images larger than a `tile` of so many rows and columns (chosen to suit the device when None) go through in tiles with
+    A post-upsampling network is given, besides, the same `bicubic`ally enlarged (N, 1, s H, s W), and makes images of that
+    size. Images larger than a `tile` of so many rows and columns (chosen to suit the device when None) go through in tiles with
     `halo` pixels to each side, as far as the network sees, so that the result is that of the whole image and memory stays
     bounded. `done` is told the pixels of each finished tile.
     """
     height, width = images.shape[-2:]
     rows, columns = tile or (TILE_CPU if images.device.type == "cpu" else TILE_CUDA)
-    enhanced = torch.empty_like(images)
+    larger = images if bicubic is None else bicubic
+    scale = larger.shape[-1] // width
+    enhanced = torch.empty_like(larger)
     for (top, bottom), (left, right) in product(_shared(height, rows), _shared(width, columns)):
         above, before = max(top - halo, 0), max(left - halo, 0)
-        restored = network(images[..., above : bottom + halo, before : right + halo])
-        enhanced[..., top:bottom, left:right] = restored[..., top - above : bottom - above, left - before : right - before]
+        inputs = [images[..., above : bottom + halo, before : right + halo]]
+        if bicubic is not None:
+            inputs.append(bicubic[..., _times(scale, above, bottom + halo), _times(scale, before, right + halo)])
+        own = _times(scale, top - above, bottom - above), _times(scale, left - before, right - before)
+        enhanced[..., _times(scale, top, bottom), _times(scale, left, right)] = network(*inputs)[..., own[0], own[1]]
         if done:
-            done((bottom - top) * (right - left))
+            done((bottom - top) * (right - left) * scale**2)
     return enhanced.clamp_(0, 1)
+
+
+def _times(scale: int, first: int, behind: int) -> slice:
+    return slice(first * scale, behind * scale)
 
 
 def _shared(length: int, most: int) -> Iterable[tuple[int, int]]:

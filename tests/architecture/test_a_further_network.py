@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from tests.support.tiny import ROOT, TINY, write_params
 
-COLOUR = "#009E73"
+COLOUR = "#56B4E9"
 HALVES = {"split": {"train": 0.4, "val": 0.3, "test": 0.3}}  # so that all parts hold both classes
 NETWORK = '''"""A network for a test: one layer that learns what the bicubic image lacks."""
 
@@ -50,7 +50,7 @@ def start_from_bicubic(network: Dummy, seed: int) -> None:
 '''
 EDITS = {  # what a further network changes in existing files of code: three files
     "cxr/superres/methods.py": [
-        ("\n)\nLEAD", f'\n    Method("dummy", "Dummy", "{COLOUR}", "diamond", (BICUBIC, "vdsr")),\n)\nLEAD'),
+        ("\n)\nLEAD", f'\n    Method("dummy", "Dummy", "{COLOUR}", "cross", (BICUBIC, "vdsr")),\n)\nLEAD'),
     ],
     "cxr/superres/model.py": [
         (
@@ -59,7 +59,7 @@ EDITS = {  # what a further network changes in existing files of code: three fil
         ),
         ("from cxr.superres.networks.srcnn", "from cxr.superres.networks.dummy import Dummy\nfrom cxr.superres.networks.srcnn"),
     ],
-    "stages/check.py": [('    "train_vdsr": Training,\n', '    "train_vdsr": Training,\n    "train_dummy": Training,\n')],
+    "stages/check.py": [('    "train_edsr": Training,\n', '    "train_edsr": Training,\n    "train_dummy": Training,\n')],
 }
 SCRIPT = """
 import importlib, sys
@@ -99,7 +99,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     stages["train_dummy"] = {"deps": ["stages/train_dummy.py"], "outs": ["models/dummy.safetensors"]}
     with (project / "dvc.yaml").open("w") as file:
         yaml.dump({"stages": stages}, file)
-    order = ["check", "download", "preprocess", "split", "train_srcnn", "train_vdsr", "train_dummy"]
+    order = ["check", "download", "preprocess", "split", "train_srcnn", "train_vdsr", "train_edsr", "train_dummy"]
     order += ["evaluate", "errormaps", "diagnose"]
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, project, *order], cwd=project, capture_output=True, text=True, check=False
@@ -120,12 +120,12 @@ def test_three_existing_files_of_code_are_changed(ran):
 def test_it_is_in_the_metrics(ran):
     workspace, _ = ran
     metrics = json.loads((workspace / "metrics/evaluate.json").read_text())
-    assert list(metrics) == ["bicubic", "srcnn", "vdsr", "dummy", "test_set"]
+    assert list(metrics) == ["bicubic", "srcnn", "vdsr", "edsr", "dummy", "test_set"]
     assert all(set(metrics["dummy"][scale]) == {"psnr", "ssim"} for scale in ("x2", "x3", "x4"))
     differences = json.loads((workspace / "metrics/statistics.json").read_text())["differences"]
     assert {"dummy-bicubic", "dummy-vdsr"} <= {record["pair"] for record in differences}
     diagnosed = json.loads((workspace / "metrics/diagnose.json").read_text())
-    assert set(diagnosed["auc"]["x3"]) == {"low", "bicubic", "srcnn", "vdsr", "dummy"}
+    assert set(diagnosed["auc"]["x3"]) == {"low", "bicubic", "srcnn", "vdsr", "edsr", "dummy"}
 
 
 def test_it_is_in_the_table(ran):
@@ -137,7 +137,7 @@ def test_it_is_in_the_table(ran):
 
 def test_it_is_in_the_charts(ran):
     workspace, _ = ran
-    for name, networks in (("psnr", 4), ("ssim", 4), ("gains", 3)):
+    for name, networks in (("psnr", 5), ("ssim", 5), ("gains", 4)):
         assert pd.read_csv(workspace / f"plots/{name}.csv")["model"].nunique() == networks
     for path in (workspace / ".dvc/plots").glob("*.json"):
         template = path.read_text()

@@ -17,7 +17,8 @@ from tests.support.tiny import ROOT
 from tools.dependencies import closure
 
 STAGES: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
-NAMES = ["check", "download", "preprocess", "split", "train_srcnn", "train_vdsr", "evaluate", "errormaps", "diagnose"]
+NAMES = ["check", "download", "preprocess", "split", "train_srcnn", "train_vdsr", "train_edsr"]
+NAMES += ["evaluate", "errormaps", "diagnose"]
 
 ENVIRONMENT = {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
 

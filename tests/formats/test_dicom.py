@@ -22,7 +22,8 @@ from pydicom.uid import (
 from cxr.formats.decode import Unusable
 from cxr.formats.dicom import derived
 from cxr.formats.dicom import radiograph as dicom
-from cxr.superres.model import Model, enhance_stored
+from cxr.superres.enhance import enhance_stored
+from cxr.superres.model import Model
 from cxr.superres.networks.vdsr import VDSR
 from tests.support.dicom_files import BY_GDCM, BY_PYDICOM, dataset, save, values
 

@@ -64,7 +64,16 @@ def test_the_plain_preparation_is_nearly_ours(tmp_path):
 
 def test_the_gpu_benchmark_times_every_stage(finished):
     seconds = json.loads((finished / "seconds.json").read_text())  # the workspace of all tests is made by it
-    assert list(seconds) == ["download", "preprocess", "split", "train_srcnn", "train_vdsr", "evaluate", "errormaps"]
+    assert list(seconds) == [
+        "download",
+        "preprocess",
+        "split",
+        "train_srcnn",
+        "train_vdsr",
+        "train_edsr",
+        "evaluate",
+        "errormaps",
+    ]
     assert all(taken > 0 for taken in seconds.values())
     assert (finished / "metrics/evaluate.json").is_file()
 

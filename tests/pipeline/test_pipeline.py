@@ -101,6 +101,7 @@ def test_the_first_run_runs_every_stage_in_order(first):
         "split",
         "train_srcnn",
         "train_vdsr",
+        "train_edsr",
         "evaluate",
         "errormaps",
         "diagnose",
@@ -137,13 +138,18 @@ def test_a_second_run_does_nothing(workspace):
 
 
 def test_a_forced_run_changes_nothing(workspace):
-    assert len(ran(call(workspace, "dvc", "repro", "--force"))) == 9
+    assert len(ran(call(workspace, "dvc", "repro", "--force"))) == 10
     assert call(workspace, "git", "status", "--porcelain") == ""
 
 
 def test_editing_vdsr_reruns_what_uses_it_and_not_srcnn(workspace):
     edit(workspace / "cxr/superres/networks/vdsr.py", "DEPTH = 20", "DEPTH = 19")
     assert ran(call(workspace, "dvc", "repro")) == ["train_vdsr", "evaluate", "errormaps", "diagnose"]
+
+
+def test_editing_edsr_retrains_it_alone(workspace):
+    edit(workspace / "cxr/superres/networks/edsr.py", "SMALL = 0.1", "SMALL = 0.2")
+    assert ran(call(workspace, "dvc", "repro")) == ["train_edsr", "evaluate", "errormaps", "diagnose"]
 
 
 def test_errormaps_parameters_rerun_errormaps_alone(workspace):
@@ -204,7 +210,7 @@ def test_kaggle_refuses_in_one_line_and_when_it_gives_its_zip_stays_outside_git_
 
 
 def test_noise_over_every_test_row_changes_no_byte_of_any_model(workspace):
-    models = [workspace / f"models/{name}.safetensors" for name in ("srcnn", "vdsr")]
+    models = [workspace / f"models/{name}.safetensors" for name in ("srcnn", "vdsr", "edsr")]
     before = [path.read_bytes() for path in models]
     parts = pd.read_csv(workspace / "data/split.csv", dtype=str)["split"]
     pixels = np.load(workspace / "data/pixels.npy")
@@ -214,7 +220,7 @@ def test_noise_over_every_test_row_changes_no_byte_of_any_model(workspace):
         pixels[row.begin : row.begin + size] = np.random.default_rng(row.begin).integers(0, 256, size)
     (workspace / "data/pixels.npy").unlink()
     np.save(workspace / "data/pixels.npy", pixels)
-    for name in ("train_srcnn", "train_vdsr"):
+    for name in ("train_srcnn", "train_vdsr", "train_edsr"):
         call(workspace, "python", "-m", f"stages.{name}")
     assert [path.read_bytes() for path in models] == before
 
@@ -260,7 +266,7 @@ def test_metrics_diff_compares_branches_in_a_clone_without_a_remote(workspace, t
     call(tmp_path / "clone", "git", "branch", "--quiet", "main", "origin/main")
     table = json.loads(call(tmp_path / "clone", "dvc", "metrics", "diff", "--json", "main", "other"))
     changed = table["metrics/evaluate.json"]
-    for model in ("bicubic", "srcnn", "vdsr"):
+    for model in ("bicubic", "srcnn", "vdsr", "edsr"):
         for scale in ("x2", "x3", "x4"):
             assert changed[f"{model}.{scale}.psnr"]["diff"] != 0
     assert changed["test_set"]["old"] != changed["test_set"]["new"]
@@ -306,7 +312,7 @@ def test_the_guides_walkthrough_does_what_it_says(workspace, tmp_path):
         return call(folder, "bash", "-e", "-c", lines)
 
     def said_of_quality(output: str) -> set[tuple[str, str, str]]:
-        return set(re.findall(r"evaluate\.json +(bicubic|srcnn|vdsr)\.(x\d)\.(psnr|ssim) ", output))
+        return set(re.findall(r"evaluate\.json +(bicubic|srcnn|vdsr|edsr)\.(x\d)\.(psnr|ssim) ", output))
 
     assert "up to date" in follow(
         workspace, share, **{"/mnt/share/store": str(tmp_path / "store"), 'git commit -m "First run"': "git status"}

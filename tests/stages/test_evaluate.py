@@ -19,10 +19,11 @@ from cxr.superres.evaluation.archive import Archive
 from cxr.superres.evaluation.observed import degraded
 from cxr.superres.evaluation.restore import Restorers, inconsistency
 from cxr.superres.methods import NETWORKS
+from cxr.superres.networks.edsr import EDSR
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
 from cxr.superres.settings import Degradation, Degrade
-from stages import errormaps, evaluate, train_srcnn, train_vdsr
+from stages import errormaps, evaluate, train_edsr, train_srcnn, train_vdsr
 from tests.support.phantoms import square
 from tests.support.tiny import TINY, write_params
 
@@ -32,13 +33,16 @@ SCALES = (2, 3, 4)
 def networks(workspace):
     srcnn, _ = modelfile.read(workspace / "models/srcnn.safetensors")
     vdsr, _ = modelfile.read(workspace / "models/vdsr.safetensors")
-    shared = VDSR()
+    edsr, _ = modelfile.read(workspace / "models/edsr.safetensors")
+    shared, low = VDSR(), EDSR()
     shared.load_state_dict(vdsr["vdsr"])
+    low.load_state_dict(edsr["edsr"])
     loaded = {}
     for scale in SCALES:
         loaded["srcnn", scale] = SRCNN()
         loaded["srcnn", scale].load_state_dict(srcnn[f"x{scale}"])
         loaded["vdsr", scale] = shared
+        loaded["edsr", scale] = low
         loaded["bicubic", scale] = torch.nn.Identity()
     for network in loaded.values():
         torch.nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)  # other layouts round otherwise
@@ -84,7 +88,9 @@ def by_hand(finished):
         for image, truth in truths(finished).items():
             cropped = cropped_to(truth, scale)
             with torch.no_grad():
-                out = network(observe(torch.from_numpy(cropped.copy())[None, None].float() / 255, scale))[0, 0].numpy()
+                levels_in = torch.from_numpy(cropped.copy())[None, None].float() / 255
+                given = [low_resolution(levels_in, scale), observe(levels_in, scale)]
+                out = network(*given if model == "edsr" else given[1:])[0, 0].numpy()
             levels = np.clip(np.floor(out * 255 + 0.5 + 1e-3), 0, 255).astype(np.uint8)
             inner = (slice(scale, -scale), slice(scale, -scale))
             measured[image, model, f"x{scale}"] = (
@@ -249,7 +255,7 @@ def test_an_image_without_error_stays_out_of_the_json_as_infinity(workspace):
     evaluate.run(workspace)
     metrics = json.loads((workspace / "metrics/evaluate.json").read_text())
     assert metrics["bicubic"]["x2"] == {"psnr": 100.0, "ssim": 1.0}
-    assert all(math.isfinite(value["psnr"]) for model in ("srcnn", "vdsr") for value in metrics[model].values())
+    assert all(math.isfinite(value["psnr"]) for model in ("srcnn", "vdsr", "edsr") for value in metrics[model].values())
     errormaps.run(workspace)
 
 
@@ -300,7 +306,7 @@ def test_vdsr_alone_restores_in_bfloat16_when_trained_so_on_hardware_that_has_it
         pretended.setenv("ONEDNN_MAX_CPU_ISA", "ALL")
         restorers = Restorers(workspace / "models", Degrade(SCALES, (0.0,), 0), torch.device("cpu"))
     bicubic = torch.rand(1, 1, 24, 24, generator=torch.Generator().manual_seed(0))
-    restored = restorers.enhanced(bicubic, 2)
+    restored = restorers.enhanced(bicubic[..., ::2, ::2], bicubic, 2)
     loaded = networks(workspace)
     with torch.no_grad():
         single = {model: loaded[model, 2](bicubic).clamp(0, 1) for model in ("srcnn", "vdsr")}
@@ -319,13 +325,13 @@ def test_models_trained_without_noise_are_refused_for_noise(workspace):
 def test_with_noise_every_level_is_trained_measured_and_drawn(workspace):
     noisy = {"degrade": {"scales": [2], "noise": [0, 5]}}
     write_params(workspace, TINY, noisy)
-    for stage in (train_srcnn, train_vdsr, evaluate, errormaps):
+    for stage in (train_srcnn, train_vdsr, train_edsr, evaluate, errormaps):
         stage.run(workspace)
     metrics = json.loads((workspace / "metrics/evaluate.json").read_text())
-    assert all(list(metrics[model]) == ["x2", "x2_noise5"] for model in ("bicubic", "srcnn", "vdsr"))
+    assert all(list(metrics[model]) == ["x2", "x2_noise5"] for model in ("bicubic", "srcnn", "vdsr", "edsr"))
     names = {path.name for path in (workspace / "plots/errormaps").iterdir()}
     assert {"x2_mean.png", "x2_noise5_mean.png", "x2_1_worst.png", "x2_noise5_1_worst.png"} <= names
-    for network in ("srcnn", "vdsr"):
+    for network in ("srcnn", "vdsr", "edsr"):
         assert set(pd.read_csv(workspace / f"plots/train_{network}.csv")["degradation"]) == {"x2", "x2_noise5"}
     # By hand: the copy with its noise, enlarged.
     image, truth = next(iter(truths(workspace).items()))

@@ -18,6 +18,7 @@ from cxr.superres.evaluation.mean_errors import MeanErrors, load
 from cxr.superres.evaluation.observed import Restored, degraded
 from cxr.superres.evaluation.restore import Restorers, inconsistency
 from cxr.superres.methods import NAMES
+from cxr.superres.networks.edsr import EDSR
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
 from cxr.superres.settings import Degradation, Degrade
@@ -55,9 +56,11 @@ def networks():
     """Networks that are nearly the identity, by name and scale."""
     source = torch.Generator().manual_seed(0)
     made = {("srcnn", scale): SRCNN() for scale in DEGRADE.scales} | {("vdsr", 0): VDSR()}
-    for network in made.values():
-        torch.nn.init.normal_(list(network.modules())[-1].weight, std=0.001, generator=source)
-    return {**made, **{("vdsr", scale): made["vdsr", 0] for scale in DEGRADE.scales}}
+    made["edsr", 0] = EDSR(1, 8, DEGRADE.scales)
+    lasts = [[*network.modules()][-1:] if name != "edsr" else network.tails.values() for (name, _), network in made.items()]
+    for last in itertools.chain.from_iterable(lasts):
+        torch.nn.init.normal_(last.weight, std=0.001, generator=source)
+    return {**made, **{(name, scale): made[name, 0] for name in ("vdsr", "edsr") for scale in DEGRADE.scales}}
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +70,9 @@ def restorers(networks, tmp_path_factory) -> Restorers:
     srcnn = {f"x{scale}": networks["srcnn", scale].state_dict() for scale in DEGRADE.scales}
     modelfile.write(folder / "srcnn.safetensors", srcnn, {"network": "srcnn", "mapping": 5, **described})
     modelfile.write(folder / "vdsr.safetensors", {"vdsr": networks["vdsr", 0].state_dict()}, {"network": "vdsr", **described})
+    size = {"blocks": 1, "width": 8}
+    weights = {"edsr": networks["edsr", 0].state_dict()}
+    modelfile.write(folder / "edsr.safetensors", weights, {"network": "edsr", **size, **described})
     return Restorers(folder, DEGRADE, CPU)
 
 
@@ -102,7 +108,9 @@ def by_hand(data, networks):
         bicubic = np.clip(resize(low / white, rows, columns), 0, 1)
         seen = torch.from_numpy(bicubic.astype(np.float32))[None, None]
         with torch.no_grad():
-            made = {name: networks[name, scale](seen)[0, 0].double().numpy() for name in ("srcnn", "vdsr")}
+            small = torch.from_numpy((low / white).astype(np.float32))[None, None]
+            given = {"srcnn": (seen,), "vdsr": (seen,), "edsr": (small, seen)}
+            made = {name: networks[name, scale](*each)[0, 0].double().numpy() for name, each in given.items()}
         for model, result in {"bicubic": bicubic, **made}.items():
             found[identity, model, degradation.name] = truth, low, halves_up(result * white, white), white
     return found

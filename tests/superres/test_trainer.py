@@ -1,5 +1,6 @@
 import copy
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,10 @@ from cxr.foundation.runtime import Runtime
 from cxr.superres.degradation import to_levels
 from cxr.superres.kernels import srcnn as srcnn_kernels
 from cxr.superres.kernels import vdsr as vdsr_kernels
+from cxr.superres.kernels.forms import AS_PUBLISHED
 from cxr.superres.kernels.srcnn_around_level import AroundLevel
-from cxr.superres.networks import srcnn, vdsr
+from cxr.superres.networks import edsr, srcnn, vdsr
+from cxr.superres.networks.edsr import EDSR
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
 from cxr.superres.settings import Degradation
@@ -33,7 +36,7 @@ from tests.support.tiny import TINY, write_params
 MADE_WITH = {"code": "c", "torch": torch.__version__}
 AUGMENT = Augment(flip=True, zoom=0.6, rotation=5.0, warped=0.25)
 CPU = torch.device("cpu")
-FORMS = {"srcnn": srcnn_kernels.FORMS, "vdsr": vdsr_kernels.FORMS}
+FORMS = {"srcnn": srcnn_kernels.FORMS, "vdsr": vdsr_kernels.FORMS, "edsr": AS_PUBLISHED}
 X2 = Degradation(2)
 ALL = [Degradation(scale) for scale in (2, 3, 4)]
 
@@ -70,10 +73,14 @@ def trainer(data: Dataset, folder: Path, minutes: float = 1000, **changes) -> Tr
 
 
 def fit(data: Dataset, folder: Path, network: str = "vdsr", minutes: float = 1000, **changes) -> Fitted:
-    fresh = SRCNN() if network == "srcnn" else VDSR()
-    start = srcnn.start_from_bicubic if network == "srcnn" else vdsr.start_from_bicubic
+    fresh, start = {
+        "srcnn": (SRCNN, srcnn.start_from_bicubic),
+        "vdsr": (VDSR, vdsr.start_from_bicubic),
+        "edsr": (partial(EDSR, 2, 16), edsr.start_from_bicubic),
+    }[network]
+    fresh = fresh()
     start(fresh, 0)
-    degradations = ALL if network == "vdsr" else [X2]
+    degradations = [X2] if network == "srcnn" else ALL
     return trainer(data, folder, minutes, **changes).fit(network, fresh, degradations, forms=FORMS[network])
 
 
@@ -82,7 +89,7 @@ def equal(a: Fitted, b: Fitted) -> bool:
     return same_weights and a.curves == b.curves and a.best_step == b.best_step
 
 
-@pytest.mark.parametrize(("network", "steps"), [("srcnn", 60), ("vdsr", 60)])
+@pytest.mark.parametrize(("network", "steps"), [("srcnn", 60), ("vdsr", 60), ("edsr", 90)])
 def test_a_short_run_already_beats_bicubic(data, tmp_path, network, steps):
     fitted = fit(data, tmp_path, network, steps=steps, batch=4, patch=24)
     assert fitted.best_step > 0
@@ -92,7 +99,7 @@ def test_a_short_run_already_beats_bicubic(data, tmp_path, network, steps):
     assert best > 0.03
 
 
-@pytest.mark.parametrize("network", ["srcnn", "vdsr"])
+@pytest.mark.parametrize("network", ["srcnn", "vdsr", "edsr"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_two_runs_are_equal_bit_for_bit(data, tmp_path, network, precision):
     assert equal(*(fit(data, tmp_path / name, network, precision=precision) for name in "ab"))
@@ -122,12 +129,12 @@ def spoil_once(monkeypatch, step: int) -> None:
     monkeypatch.setattr(Crops, "draw", draw_spoilt)
 
 
-@pytest.mark.parametrize("network", ["srcnn", "vdsr"])
+@pytest.mark.parametrize("network", ["srcnn", "vdsr", "edsr"])
 def test_a_loss_that_is_no_number_goes_back_and_on_at_half_the_learning_rate(data, tmp_path, monkeypatch, capsys, network):
     undisturbed = fit(data, tmp_path / "undisturbed", network)
     spoil_once(monkeypatch, step=3)
     fitted = fit(data, tmp_path / "spoilt", network)
-    scales = 3 if network == "vdsr" else 1
+    scales = 1 if network == "srcnn" else 3
     assert [row["step"] for row in fitted.curves] == [row["step"] for row in undisturbed.curves]
     assert fitted.curves[:scales] == undisturbed.curves[:scales]
     for row, other in zip(fitted.curves[scales:], undisturbed.curves[scales:], strict=True):
@@ -165,7 +172,7 @@ def test_another_seed_gives_another_run(data, tmp_path):
     assert not equal(fit(data, tmp_path / "a"), fit(data, tmp_path / "b", seed=1))
 
 
-@pytest.mark.parametrize("network", ["srcnn", "vdsr"])
+@pytest.mark.parametrize("network", ["srcnn", "vdsr", "edsr"])
 @pytest.mark.parametrize("interrupted_at", [1, 3, 4])
 def test_an_interrupted_run_ends_as_an_undisturbed_one(data, tmp_path, monkeypatch, network, interrupted_at):
     undisturbed = fit(data, tmp_path / "undisturbed", network)
@@ -247,7 +254,7 @@ def test_losses_in_the_curves_are_means_over_the_crops_of_each_scale(data):
     network = torch.nn.Conv2d(1, 1, 1)
     torch.nn.init.ones_(network.weight)
     torch.nn.init.zeros_(network.bias)
-    run = Run(network, settings(optimizer="adam", learning_rate=1e-9), ALL, torch.float32)
+    run = Run(network, settings(batch=4, optimizer="adam", learning_rate=1e-9), ALL, torch.float32)
     errors = torch.arange(12).view(3, 4, 1, 1, 1) / 100
     for batch in errors:
         run.train_step(batch, torch.zeros(4, 1, 1, 1))
@@ -284,7 +291,7 @@ def test_the_learning_rate_rises_and_then_falls_to_nothing(schedule, falling):
 
 def test_the_weights_that_are_judged_are_a_running_mean():
     network = torch.nn.Conv2d(1, 1, 1)
-    run = Run(network, settings(optimizer="adam", learning_rate=0.1), [X2], torch.float32)
+    run = Run(network, settings(batch=1, optimizer="adam", learning_rate=0.1), [X2], torch.float32)
     seen = []
     for _ in range(4):
         run.train_step(torch.rand(1, 1, 4, 4), torch.rand(1, 1, 4, 4))

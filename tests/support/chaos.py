@@ -31,10 +31,11 @@ from tools.demo import copy_project
 ROOT = Path(__file__).parents[2]
 WAYS = ("trainer", "dvc", "both")
 TIMES = 20
-STAGES = ("train_srcnn", "train_vdsr")
+STAGES = ("train_srcnn", "train_vdsr", "train_edsr")
 LATEST = 0.9  # share of its undisturbed time after which a trainer is killed at the latest
 STOP_SECONDS = 2  # in which a trainer must have noticed that dvc has gone
-LONGER = {"train_srcnn": {"steps": 150, "validations": 5}, "train_vdsr": {"steps": 20, "validations": 5}}  # a few seconds
+LONGER = {"train_srcnn": {"steps": 150, "validations": 5}, "train_vdsr": {"steps": 20, "validations": 5}}
+LONGER["train_edsr"] = {"steps": 40, "validations": 5}  # a few seconds each
 OFTEN, LESS_OFTEN = ({"runtime": {"checkpoint_minutes": minutes}} for minutes in (0.002, 0.05))
 
 

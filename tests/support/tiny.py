@@ -17,6 +17,7 @@ TINY: dict[str, dict[str, Any]] = {
     "preprocess": {"size": 96},
     "train_srcnn": {"steps": 6, "batch": 3, "patch": 24, "validations": 1, "precision": "float32"},
     "train_vdsr": {"steps": 3, "batch": 3, "patch": 24, "validations": 1, "precision": "float32"},
+    "train_edsr": {"steps": 3, "batch": 3, "patch": 24, "validations": 1, "precision": "float32"},
     "errormaps": {"inset": 16},
     "diagnose": {"epochs": 2, "batch": 4},
     "runtime": {"workers": 1, "device": "cpu"},

@@ -70,7 +70,7 @@ def differences(per_image: pd.DataFrame) -> list[dict[str, Any]]:
     """
     records = []
     for group, rows in _groups(per_image):
-        for better, worse in RIVALS:
+        for better, worse in _rivals(per_image):
             for degradation, of_degradation in rows.groupby("degradation"):
                 for metric in QUALITY:
                     wide = of_degradation.pivot(index=["image", "patient"], columns="model", values=metric)
@@ -149,7 +149,7 @@ def table(per_image: pd.DataFrame) -> str:
             lines.append(
                 f"{degradation:{wide}}  {model:8} {psnr:6.2f}   {ssim:.4f}    {over[0]:26}  {over[1]:28}  {inconsistency:.2f}"
             )
-    for better, worse in [pair for pair in RIVALS if BICUBIC not in pair]:
+    for better, worse in [pair for pair in _rivals(per_image) if BICUBIC not in pair]:
         lines += ["", f"{TITLES[better]} over {TITLES[worse]} (p: Wilcoxon signed-rank by patient, Holm's correction):"]
         for degradation in degradations:
             psnr, ssim = (gain["all", f"{better}-{worse}", degradation, metric] for metric in QUALITY)
@@ -168,6 +168,12 @@ def table(per_image: pd.DataFrame) -> str:
             f"WARNING: {model} is worse than bicubic interpolation at {degradation}, by {-below:.2f} dB; do not use it",
         ]
     return "\n".join(lines)
+
+
+def _rivals(per_image: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return the pairs of RIVALS that `per_image` has both of."""
+    there = set(per_image["model"])
+    return [pair for pair in RIVALS if there.issuperset(pair)]
 
 
 def _groups(per_image: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

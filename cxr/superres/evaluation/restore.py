@@ -1,7 +1,9 @@
 """Bicubic interpolation and the trained networks, side by side on the test images."""
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -11,12 +13,14 @@ from tqdm import tqdm
 from cxr.dataset.packed import Dataset, Frame
 from cxr.foundation.errors import UserError
 from cxr.measures.quality import psnr, ssim
+from cxr.superres import cost
 from cxr.superres.degradation import WHITE, in_unit_range, low_resolution, to_levels
+from cxr.superres.enhance import restore
 from cxr.superres.evaluation.archive import Archive
 from cxr.superres.evaluation.mean_errors import MeanErrors
 from cxr.superres.evaluation.observed import Restored, degraded
-from cxr.superres.methods import NAMES, NETWORKS
-from cxr.superres.model import Model, load_model, restore
+from cxr.superres.methods import NETWORKS
+from cxr.superres.model import Model, load_model
 from cxr.superres.settings import Degradation, Degrade
 
 
@@ -31,13 +35,16 @@ class Evaluated(NamedTuple):
 class Restorers:
     """Every method at every scale, ready to restore."""
 
-    def __init__(self, models: Path, degrade: Degrade, device: torch.device) -> None:
-        """Load the files NAME.safetensors in the folder `models`, which the training stages wrote.
+    def __init__(self, models: Path, degrade: Degrade, device: torch.device, networks: Sequence[str] = NETWORKS) -> None:
+        """Load of `networks` the files NAME.safetensors in the folder `models`, which the training stages wrote.
 
         Raises UserError when one is missing, is no model, or was not trained for what `degrade` asks.
         """
         self.degrade, self.device = degrade, device
-        self.models = {name: _loaded(models / f"{name}.safetensors", name, degrade, device) for name in NETWORKS}
+        self.models = {name: _loaded(models / f"{name}.safetensors", name, degrade, device) for name in networks}
+        self.seconds: dict[tuple[str, int], float] = {(name, scale): 0.0 for name in networks for scale in degrade.scales}
+        """That each network took so far, and below it the pixels that all have made, by scale."""
+        self.pixels: dict[int, int] = dict.fromkeys(degrade.scales, 0)
 
     def evaluate(self, data: Dataset, folder: Path) -> Evaluated:
         """Restore and measure the test images of `data` at every degradation, and keep in `folder` what was restored."""
@@ -59,15 +66,41 @@ class Restorers:
     def restore(self, image: Frame, identity: str, degradation: Degradation) -> Restored:
         """Degrade `image`, whose id is `identity`, and return it with what each of the methods makes of the rest."""
         seen = degraded(image, identity, degradation, self.degrade, self.device)
-        enhanced = self.enhanced(seen.bicubic, degradation.scale)
+        enhanced = self.enhanced(seen.low.float(), seen.bicubic, degradation.scale)
         return seen.restored({name: to_levels(each, seen.white) for name, each in enhanced.items()})
 
-    def enhanced(self, bicubic: Tensor, scale: int) -> dict[str, Tensor]:
-        """Return what each of the networks makes of the bicubically enlarged image (1, 1, H, W), float32 in [0, 1].
+    def enhanced(self, low: Tensor, bicubic: Tensor, scale: int) -> dict[str, Tensor]:
+        """Return what each of the networks makes of the low-resolution image, or of that bicubically enlarged.
 
+        (1, 1, H, W) and (1, 1, H * scale, W * scale), float32 in [0, 1].
         It multiplies in what its model chose when it was loaded (`cxr.superres.model.Model.precision`).
         """
-        return {name: restore(model, bicubic, scale) for name, model in self.models.items()}
+        made = {}
+        self.pixels[scale] += bicubic.numel()
+        for name, model in self.models.items():
+            begun = time.perf_counter()
+            made[name] = restore(model, low, scale, bicubic=bicubic)
+            if self.device.type == "cuda":
+                torch.cuda.synchronize()
+            self.seconds[name, scale] += time.perf_counter() - begun
+        return made
+
+    def costs(self) -> list[dict[str, Any]]:
+        """Return a record for each network and scale: weights, and multiply_adds for a pixel of the result."""
+        return [
+            {"model": name, "scale": scale, "weights": cost.weights(model), "multiply_adds": cost.multiply_adds(model, scale)}
+            for name, model in self.models.items()
+            for scale in self.degrade.scales
+        ]
+
+    def cost_table(self) -> str:
+        """Return the `costs`, and how long a megapixel took so far, as lines of text."""
+        lines = ["scale  model      weights   multiply-adds a pixel   seconds a megapixel"]
+        for each in sorted(self.costs(), key=lambda each: each["scale"]):
+            name, scale = each["model"], each["scale"]
+            taken = self.seconds[name, scale] / max(self.pixels[scale], 1) * 1e6
+            lines.append(f"x{scale}     {name:8} {each['weights']:9,}   {each['multiply_adds']:21,.0f}   {taken:19.2f}")
+        return "\n".join(lines)
 
     def precisions(self) -> dict[str, str]:
         """Return by network what it multiplies in."""
@@ -87,13 +120,13 @@ def inconsistency(restored: Tensor, low: Tensor, scale: int, white: int = WHITE)
 
 def measured(restored: Restored, scale: int) -> list[dict[str, str | float]]:
     """Return a row for each of the methods: model, psnr in dB and ssim on the image's own range, inconsistency."""
-    images = torch.cat([restored.images[model] for model in NAMES])
+    images = torch.cat(list(restored.images.values()))
     low = restored.low.expand(len(images), -1, -1, -1)
     quality = (measure(images, restored.truth, scale, restored.white) for measure in (psnr, ssim))
     found = *quality, inconsistency(images, low, scale, restored.white)
     return [
         {"model": model, "psnr": value, "ssim": similarity, "inconsistency": off}
-        for model, value, similarity, off in zip(NAMES, *(each.tolist() for each in found), strict=True)
+        for model, value, similarity, off in zip(restored.images, *(each.tolist() for each in found), strict=True)
     ]
 
 

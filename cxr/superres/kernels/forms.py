@@ -18,10 +18,10 @@ class Published(nn.Module):
         super().__init__()
         self.network, self.precision = network, precision
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return what the network makes of `images`, float32 (N, 1, H, W)."""
-        with multiplying_in(self.precision, images.device):
-            enhanced: Tensor = self.network(images)
+    def forward(self, *images: Tensor) -> Tensor:
+        """Return what the network makes of `images`, float32 (N, 1, H, W): one, or of a post-upsampling network two."""
+        with multiplying_in(self.precision, images[0].device):
+            enhanced: Tensor = self.network(*images)
         return enhanced
 
 

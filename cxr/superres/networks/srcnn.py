@@ -6,13 +6,14 @@ import torch
 from torch import Generator, Tensor, nn
 
 from cxr.superres.architectures.srcnn import Mapping
+from cxr.superres.network import SuperResolution
 
 # Patch extraction and reconstruction (section 3): the sides of their filters; and the numbers of maps.
 EXTRACTION, RECONSTRUCTION = 9, 5
 WIDTHS = (64, 32)
 
 
-class SRCNN(nn.Module):
+class SRCNN(SuperResolution):
     """The network 9-5-5 with 64 and 32 filters: 57,281 parameters, for one scale; or 9-1-5 or 9-3-5 (section 4.3.3).
 
     Takes and returns float32 (N, 1, H, W) in [0, 1]; the input is the bicubically enlarged image. Every layer repeats its

@@ -7,11 +7,13 @@ from typing import cast
 import torch
 from torch import Generator, Tensor, nn
 
+from cxr.superres.network import SuperResolution
+
 DEPTH = 20
 WIDTH = 64
 
 
-class VDSR(nn.Module):
+class VDSR(SuperResolution):
     """Twenty 3x3 layers of 64 filters that learn what the bicubic image lacks (section 3.1): 665,921 parameters.
 
     Takes and returns float32 (N, 1, H, W) in [0, 1]; the input is the bicubically enlarged image. One network for all

@@ -17,9 +17,21 @@ from cxr.compute.ranks import ALONE, Rank
 from cxr.dataset.packed import Frames, Integers, Pixels, begins
 from cxr.foundation.errors import UserError
 from cxr.foundation.randomness import generator
-from cxr.superres.degradation import MARGIN, REACH, WHITE, White, draw_noise, observe, resize, working_dtype
+from cxr.superres.degradation import (
+    MARGIN,
+    REACH,
+    WHITE,
+    White,
+    draw_noise,
+    enlarged_window,
+    low_resolution,
+    resize,
+    working_dtype,
+)
 from cxr.superres.settings import Degradation
 from cxr.superres.training.settings import Augment
+from cxr.superres.training.turns import Turns
+from cxr.superres.training.turns import dealt as dealt_to
 
 # Crops are cut from multiples of this to multiples of it, so that for every scale, and turned, they lie on the grid of the
 # low-resolution pixels of the whole image.
@@ -57,8 +69,9 @@ class Crops:
         device: torch.device,
         rank: Rank = ALONE,
         margin: int = MARGIN,
+        post_upsampling: bool = False,
     ) -> None:
-        """Draw `batch` crops of `patch` pixels a side from `rows` of `images`.
+        """Draw `batch` crops of `patch` pixels a side from `rows` of `images`, for a `post_upsampling` network or another.
 
         They are cut with `margin` pixels to each side: `needed_margin` tells how many the degradations see. Near an edge of
         the image they lie off the centre of what is cut. With several ranks, each gets its share of the same batch; where a
@@ -82,7 +95,7 @@ class Crops:
         self.stored = Stored.of(self.images, device)
         self.recorded: dict[tuple[object, ...], CudaGraphed] = {}
         self.batch, self.seed, self.own = batch, seed, rank.share(batch)
-        self.patch, self.drawn, self.margin = patch, drawn, margin
+        self.patch, self.drawn, self.margin, self.post_upsampling = patch, drawn, margin, post_upsampling
         self.side = drawn - 2 * (MARGIN - margin)
 
     def draw(self, step: int) -> Drawn:
@@ -92,21 +105,29 @@ class Crops:
         pick = torch.randint(len(self.images), (self.batch,), generator=source)
         return self._warped(pick, source) if warped else self._upright(pick, source)
 
-    def observed(self, step: int, degradations: Sequence[Degradation]) -> tuple[Tensor, Tensor]:
-        """Return the network inputs and ground truths of a step, float32 (batch, 1, patch, patch) in [0, 1].
+    def observed(self, step: int, degradations: Sequence[Degradation]) -> tuple[Tensor, ...]:
+        """Return what a network is given in a step, as `pairs` has it, and last the ground truths.
 
-        Over the steps the crops are dealt out to `degradations` in turn, so that each gets its share whatever the batch.
+        Over the steps the crops are dealt out to `degradations` as `Turns` has it.
         """
-        first = step * self.batch % len(degradations)
-        degrade = partial(pairs, patch=self.patch, degradations=degradations, first=first, batch=self.batch, own=self.own)
+        turn = Turns(degradations, self.batch, self.post_upsampling).at(step)
+        chosen = [degradations[number] for number in turn.numbers]
+        degrade = partial(
+            pairs,
+            patch=self.patch,
+            degradations=chosen,
+            first=turn.first,
+            batch=self.batch,
+            own=self.own,
+            post_upsampling=self.post_upsampling,
+        )
         drawn = self.draw(step)
-        if self.stored is None or any(each.noise for each in degradations) or isinstance(drawn.white, Tensor):
+        if self.stored is None or any(each.noise for each in chosen) or isinstance(drawn.white, Tensor):
             return degrade(*drawn, source=generator(self.seed, step, "grain"))
-        key = first, *degradations
+        key = turn.first, *chosen
         if key not in self.recorded:  # nothing is drawn of the generator without noise
             self.recorded[key] = CudaGraphed(partial(degrade, white=drawn.white, source=generator()))
-        inputs, truth = self.recorded[key](drawn.crops, drawn.corners)
-        return inputs, truth
+        return tuple(self.recorded[key](drawn.crops, drawn.corners))
 
     def _warped(self, pick: Tensor, source: Generator) -> Drawn:
         """Return crops shrunk by one factor and, if that is enough, turned by one small angle, with no corner filled in."""
@@ -256,34 +277,44 @@ def pairs(
     first: int = 0,
     batch: int | None = None,
     own: slice | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Return network inputs and ground truths (N, 1, patch, patch): what of `crops` (N, 1, P, P) begins at `corners` (2, N).
+    post_upsampling: bool = False,
+) -> tuple[Tensor, ...]:
+    """Return network inputs and, last, ground truths: what of `crops` (N, 1, P, P) begins at `corners` (2, N).
 
-    Float32, whatever `crops` are. `white` is the level of white of all, or of each (N, 1, 1, 1).
+    The inputs are the bicubically enlarged images, for a `post_upsampling` network after the low-resolution ones. All are
+    (N, 1, patch, patch), those at low resolution (N, 1, patch / scale, patch / scale), float32, whatever `crops` are. `white`
+    is the level of white of all, or of each (N, 1, 1, 1).
 
-    Those are rows and columns, multiples of GRID. What a degradation sees beyond an edge of a crop must be beyond an edge of
+    Corners are rows and columns, multiples of GRID. What a degradation sees beyond an edge of a crop must be beyond an edge of
     its image. Crop i is degraded by degradations[(first + i) mod len(degradations)], with noise from `source`. Where `crops`
-    are only the crops `own` of a `batch` of so many, they come out as they would among the others.
+    are only the crops `own` of a `batch` of so many, they come out as they would among the others. For a post-upsampling
+    network `degradations` are of one scale, which divides `patch`.
     """
     everyone = range(len(crops) if batch is None else batch)
     ours = everyone[own] if own else everyone
     inputs = crops.new_empty(len(crops), 1, patch, patch, dtype=torch.float32)
+    small = patch // degradations[0].scale
+    lows = crops.new_empty(len(crops), 1, small, small, dtype=torch.float32)
     for i, degradation in enumerate(degradations):
-        dealt = crops_of_degradation(i, first + ours.start, len(degradations))
+        dealt = dealt_to(i, first + ours.start, len(degradations))
         scale = degradation.scale
         # No more of the margin than this scale can see, from and to whole pixels of the low-resolution image.
         seen = math.ceil(patch / scale) * scale + 2 * REACH * scale
         begin = (corners[:, dealt] - REACH * scale).clamp(0, crops.shape[-1] - seen)
         window = squares(crops[dealt], begin, seen)
-        theirs = everyone[crops_of_degradation(i, first, len(degradations))]
+        theirs = everyone[dealt_to(i, first, len(degradations))]
         before = len([crop for crop in theirs if crop < ours.start])
         noise = None
         if degradation.noise:
             shape = len(theirs), 1, seen // scale, seen // scale
             noise = draw_noise(degradation, shape, source)[before : before + len(window)]
         theirs_white = white[dealt] if isinstance(white, Tensor) else white
-        inputs[dealt] = squares(observe(window, scale, noise, theirs_white), corners[:, dealt] - begin, patch)
-    return inputs, squares(crops, corners, patch).float()
+        low = low_resolution(window, scale, noise, theirs_white)
+        inputs[dealt] = squares(enlarged_window(low, scale), corners[:, dealt] - begin, patch)
+        if post_upsampling:
+            lows[dealt] = squares(low, (corners[:, dealt] - begin) // scale, small)
+    truth = squares(crops, corners, patch).float()
+    return (lows, inputs, truth) if post_upsampling else (inputs, truth)
 
 
 def squares(images: Tensor, corners: Tensor, side: int) -> Tensor:
@@ -301,11 +332,6 @@ def squares(images: Tensor, corners: Tensor, side: int) -> Tensor:
 def needed_margin(degradations: Sequence[Degradation]) -> int:
     """Return the smallest margin, a multiple of GRID, in which all of `degradations` see what lies around a crop."""
     return math.ceil(REACH * max(each.scale for each in degradations) / GRID) * GRID
-
-
-def crops_of_degradation(index: int, first: int, count: int) -> slice:
-    """Return which crops of a batch, whose first is crop number `first`, go to degradation `index` of `count`."""
-    return slice((index - first) % count, None, count)
 
 
 def _uniform(source: Generator, low: float, high: float) -> float:

@@ -7,29 +7,30 @@ import torch
 from torch import Tensor, distributed
 
 from cxr.compute.ranks import Rank
-from cxr.superres.training.crops import crops_of_degradation
+from cxr.superres.training.turns import Turns, dealt
 
 
 class Losses:
-    """Sums of the mean absolute errors of crops by degradation, to which crops are dealt out in turn, and their numbers.
+    """Sums of the mean absolute errors of crops by degradation, to which `turns` deals them out, and their numbers.
 
     The sums stay on the device, so that no step fetches them from a GPU.
     """
 
-    def __init__(self, degradations: int, device: torch.device) -> None:
-        self.sums = torch.zeros(degradations, device=device)
-        self.crops = [0] * degradations
+    def __init__(self, turns: Turns, device: torch.device) -> None:
+        self.turns = turns
+        self.sums = torch.zeros(len(turns.degradations), device=device)
+        self.crops = [0] * len(turns.degradations)
 
     def add(self, errors: Tensor, step: int, rank: Rank) -> None:
         """Count the errors (N,) of a rank's share of the crops of `step`, and those of the other ranks."""
-        kinds, batch = len(self.crops), len(errors) * rank.count
-        first = step * batch
+        (numbers, first), batch = self.turns.at(step), self.turns.batch
         own = first + rank.share(batch).start
-        sums = torch.stack([errors[crops_of_degradation(i, own, kinds)].sum() for i in range(kinds)])
+        sums = torch.stack([errors[dealt(i, own, len(numbers))].sum() for i in range(len(numbers))])
         if rank.count > 1:
             distributed.all_reduce(sums)
-        self.sums += sums
-        self.crops = [before + len(range(batch)[crops_of_degradation(i, first, kinds)]) for i, before in enumerate(self.crops)]
+        for i, number in enumerate(numbers):
+            self.sums[number] += sums[i]
+            self.crops[number] += len(range(batch)[dealt(i, first, len(numbers))])
 
     def means(self) -> list[float]:
         """Return the mean loss of the crops of each degradation; NaN where there was none."""

@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,10 +16,12 @@ from cxr.compute.ranks import ALONE, Rank
 from cxr.compute.soap import SOAP
 from cxr.foundation.errors import UserError
 from cxr.superres.kernels.forms import AS_PUBLISHED, Forms
+from cxr.superres.network import is_post_upsampling
 from cxr.superres.settings import Degradation
 from cxr.superres.training.losses import Losses
 from cxr.superres.training.schedule import share_of_peak
 from cxr.superres.training.settings import Training
+from cxr.superres.training.turns import Turns
 from cxr.superres.training.validation import Validation
 
 EMA_DECAY = 0.99  # share of the running mean of the weights that each step keeps: it is this mean that is judged and kept
@@ -46,34 +49,41 @@ class Run:
         self.network, self.settings, self.degradations, self.rank = network, settings, degradations, rank
         device = next(network.parameters()).device
         learning = forms.learning(network, device, precision)
+        turns = Turns(degradations, settings.batch, is_post_upsampling(network))
         # With several ranks, running back through this averages their gradients.
-        self.forwards = DistributedDataParallel(learning) if rank.count > 1 else learning
+        parallel = partial(DistributedDataParallel, find_unused_parameters=turns.a_scale_a_step)
+        self.forwards = parallel(learning) if rank.count > 1 else learning
         self.averaged = AveragedModel(network, multi_avg_fn=self._follow)
         self.judged = forms.restoring(self.averaged.module, device, validation_precision)
         optimizer = SOAP if settings.optimizer == "soap" else torch.optim.Adam
         self.optimizer = optimizer(network.parameters(), lr=settings.learning_rate)
-        self.losses = Losses(len(degradations), device)
-        self.recorded = CudaGraphed(self._clipped) if device.type == "cuda" and rank.count == 1 else None
+        self.losses = Losses(turns, device)
+        self.records = device.type == "cuda" and rank.count == 1
+        self.recorded: dict[torch.Size, CudaGraphed] = {}
+        for parameter in network.parameters():  # gradients stay where they are, and are zero where a step does not use a layer
+            parameter.grad = torch.zeros_like(parameter)
         self.step = 0
         self.best: dict[str, Any] = {"score": -math.inf}
         self.curves: list[Row] = []
         self.slowed = False
         self.last_good_state = copy.deepcopy(self._present())
 
-    def train_step(self, inputs: Tensor, truth: Tensor) -> None:
-        """Take the next optimiser step, on its batch, or this rank's share of it, (N, 1, P, P) of `Crops.observed`."""
+    def train_step(self, *batch: Tensor) -> None:
+        """Take the next optimiser step, on its batch, or this rank's share of it, of `Crops.observed`."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate
-        (errors,) = self.recorded(inputs, truth) if self.recorded else self._clipped(inputs, truth)
+        work = self.recorded.setdefault(batch[0].shape, CudaGraphed(self._clipped)) if self.records else self._clipped
+        (errors,) = work(*batch)
         self.optimizer.step()
         self.averaged.update_parameters(self.network)
         self.losses.add(errors, self.step, self.rank)
         self.step += 1
 
-    def compute_gradients(self, inputs: Tensor, truth: Tensor) -> Tensor:
+    def compute_gradients(self, *batch: Tensor) -> Tensor:
         """Set the gradients to those of a batch, or of this rank's share of it; return the mean absolute error of each crop."""
-        self.network.zero_grad()
-        errors: Tensor = (self.forwards(inputs) - truth).abs().mean(dim=(1, 2, 3))
+        *inputs, truth = batch
+        self.network.zero_grad(set_to_none=False)
+        errors: Tensor = (self.forwards(*inputs) - truth).abs().mean(dim=(1, 2, 3))
         torch.autograd.backward(errors.mean())
         return errors.detach()
 
@@ -143,9 +153,9 @@ class Run:
             getattr(self, name).load_state_dict(state[name])
         self.step, self.best, self.curves = state["step"], state["best"], state["curves"]
 
-    def _clipped(self, inputs: Tensor, truth: Tensor) -> Sequence[Tensor]:
+    def _clipped(self, *batch: Tensor) -> Sequence[Tensor]:
         """Do as `compute_gradients`, but shorten gradients that are too long."""
-        errors = self.compute_gradients(inputs, truth)
+        errors = self.compute_gradients(*batch)
         nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
         return [errors]
 

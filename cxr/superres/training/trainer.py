@@ -15,10 +15,12 @@ from cxr.compute.checkpoint import Checkpoint
 from cxr.compute.device import choose_device, choose_precision, repeatable
 from cxr.compute.ranks import ALONE, Rank
 from cxr.dataset.packed import Dataset, digest
+from cxr.foundation.errors import UserError
 from cxr.foundation.runtime import Runtime
 from cxr.superres.kernels.forms import Forms
+from cxr.superres.network import is_post_upsampling, laid_out
 from cxr.superres.settings import Degradation
-from cxr.superres.training.crops import Crops, needed_margin
+from cxr.superres.training.crops import GRID, Crops, needed_margin
 from cxr.superres.training.run import Row, Run
 from cxr.superres.training.schedule import validation_steps
 from cxr.superres.training.settings import Augment, Training
@@ -82,13 +84,17 @@ class Trainer:
         left is taken up; a network that was finished before its stage was interrupted comes back from its checkpoint at once.
         When the loss is no number or the network diverges, training goes back to the last validation and on from there at half
         the learning rate, once.
-        Raises UserError when there are too few or too small images, or when training diverges a second time.
+        Raises UserError when there are too few or too small images, when the patch does not fit the scales of a post-upsampling
+        network, or when training diverges a second time.
         """
         images, settings = self.data.images, replace(self.settings, steps=steps or self.settings.steps)
+        post_upsampling = is_post_upsampling(network)
+        if post_upsampling and (wrong := [each.scale for each in degradations if settings.patch % each.scale]):
+            raise UserError(f"a patch of {settings.patch} is no multiple of the scale {wrong[0]}; set a multiple of {GRID}")
         drawing = settings.patch, settings.batch, settings.seed, self.device, self.rank, needed_margin(degradations)
-        crops = Crops(images, self.data.rows("train"), self.augment, *drawing)
-        validation = Validation(images, self.data.rows("val"), degradations, self.device)
-        network = nn.utils.convert_conv2d_weight_memory_format(network.to(self.device), torch.channels_last)
+        crops = Crops(images, self.data.rows("train"), self.augment, *drawing, post_upsampling)
+        validation = Validation(images, self.data.rows("val"), degradations, self.device, post_upsampling)
+        network = laid_out(network, self.device)
         run = Run(network, settings, degradations, self.precision, validation_precision, self.rank, forms)
         validated = validation_steps(settings.steps, settings.validations)
         identity = {**self.description, "degradations": degradations, "steps": settings.steps}

@@ -23,9 +23,17 @@ VALIDATION_BATCH = 16
 class Validation:
     """Windows of validation images, always the same, by which a network is measured and chosen."""
 
-    def __init__(self, images: Frames, rows: Integers, degradations: Sequence[Degradation], device: torch.device) -> None:
+    def __init__(
+        self,
+        images: Frames,
+        rows: Integers,
+        degradations: Sequence[Degradation],
+        device: torch.device,
+        post_upsampling: bool = False,
+    ) -> None:
         """Take one window from each of at most VALIDATION_IMAGES of `rows` of `images`, evenly spaced.
 
+        They are for a `post_upsampling` network or for another.
         Raises UserError when there is no row.
         """
         if len(rows) == 0:
@@ -39,16 +47,19 @@ class Validation:
         whites = torch.from_numpy((1 << images.bits[chosen]) - 1)
         self.white: White = int(whites[0]) if (whites == whites[0]).all() else whites[:, None, None, None].to(device)
         corners = torch.full((2, len(levels)), MARGIN, device=device)
-        windows = partial(pairs, in_unit_range(levels, self.white), corners, self.white, patch=side)
+        windows = partial(
+            pairs, in_unit_range(levels, self.white), corners, self.white, patch=side, post_upsampling=post_upsampling
+        )
         self.windows = {each: windows(degradations=[each], source=generator("validation", each.scale)) for each in degradations}
-        self.bicubic = self.measure(lambda images: images)
+        self.bicubic = self.measure(lambda *inputs: inputs[-1])
 
     @torch.inference_mode()
-    def measure(self, restore: Callable[[Tensor], Tensor]) -> dict[Degradation, tuple[float, float]]:
+    def measure(self, restore: Callable[..., Tensor]) -> dict[Degradation, tuple[float, float]]:
         """Return by degradation the mean PSNR (dB) and SSIM of what `restore` makes of the windows."""
         quality = {}
-        for degradation, (inputs, truth) in self.windows.items():
-            restored = torch.cat([restore(batch) for batch in torch.split(inputs, VALIDATION_BATCH)])
+        for degradation, (*inputs, truth) in self.windows.items():
+            batches = zip(*(torch.split(each, VALIDATION_BATCH) for each in inputs), strict=True)
+            restored = torch.cat([restore(*batch) for batch in batches])
             levels = to_levels(restored, self.white), to_levels(truth, self.white)
             measured = (measure(*levels, degradation.scale, self.white).mean().item() for measure in (psnr, ssim))
             quality[degradation] = next(measured), next(measured)

@@ -1,0 +1,14 @@
+"""How large EDSR is: section `edsr` of params.yaml."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from cxr.foundation.params import between
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Section `edsr` of params.yaml."""
+
+    blocks: Annotated[int, between(1, 32)]
+    width: Annotated[int, between(1, 256)]

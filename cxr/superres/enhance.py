@@ -1,0 +1,153 @@
+"""A trained network on a whole radiograph of any depth, or on a part of one, in tiles when it is large."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from cxr.compute.device import repeatable
+from cxr.foundation.errors import UserError
+from cxr.superres.degradation import enlarge, interpolated
+from cxr.superres.model import Model, network_for
+from cxr.superres.network import is_post_upsampling
+from cxr.superres.tiles import tiled
+
+Levels = TypeVar("Levels", np.uint8, np.uint16, np.float32)
+Span = slice | tuple[int, int]
+"""Rows or columns: a slice, or the first one and the one behind the last."""
+
+
+class Shown(Protocol):
+    """How stored values are seen, as `cxr.formats.dicom.display` knows it."""
+
+    def shown(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Return what is seen of `values`, 0 black and 1 white."""
+
+    def moved(
+        self, values: npt.NDArray[np.float32], before: npt.NDArray[np.float32], after: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]:
+        """Return `values`, which are shown as `before`, changed to be shown as `after`."""
+
+
+@torch.inference_mode()
+def enhance(
+    model: Model,
+    image: npt.NDArray[Levels],
+    scale: int = 2,
+    done: Callable[[int], object] | None = None,
+    bits: int | None = None,
+) -> npt.NDArray[Levels]:
+    """Return `image` (H, W) with `scale` times its rows and columns, as `model` sees it: of its own dtype and range.
+
+    0 is black. White is 2**bits - 1 of uint8 and uint16, or, without `bits`, the greatest value of the dtype; of float32, 1.
+    `done` is told the pixels of each finished tile.
+    Raises UserError when `model` was not trained for `scale`, or values exceed white; ValueError for arrays of another kind.
+    """
+    white = _white(image, bits)
+    low = torch.from_numpy(image.astype(np.float32) / white)[None, None].to(model.device)
+    return _levels(restore(model, low, scale, done), white, image.dtype)
+
+
+@torch.inference_mode()
+def enhance_part(
+    model: Model, image: npt.NDArray[Levels], scale: int, rows: Span, columns: Span, bits: int | None = None
+) -> npt.NDArray[Levels]:
+    """Return `enhance(model, image, scale, bits=bits)[rows, columns]`, having computed no more than that needs.
+
+    `rows` and `columns` are of the result: slices without a step, or first ones with the one behind the last. On a CPU a
+    post-upsampling network that multiplies in float32 gives the same to the last bit; others to 1e-6 of white, or in bfloat16
+    what that rounds.
+    Raises what `enhance` raises.
+    """
+    white, network = _white(image, bits), network_for(model, scale)
+    halo = cast(int, network.halo) if is_post_upsampling(network) else math.ceil(cast(int, network.halo) / scale)
+    down, across = (_line(span, length, scale, halo) for span, length in zip((rows, columns), image.shape, strict=True))
+    read = image[down.read, across.read].astype(np.float32) / white
+    low = torch.from_numpy(read)[None, None].to(model.device)
+    bicubic = enlarge(low, scale)[..., _times(down.seen, scale), _times(across.seen, scale)]
+    made = restore(model, low[..., down.seen, across.seen], scale, bicubic=bicubic)
+    return _levels(made[..., down.part, across.part], white, image.dtype)
+
+
+class _Line(NamedTuple):
+    """How a part of a result is made, along rows or columns."""
+
+    read: slice
+    """Of the image: what the network sees, and to each side what bicubic interpolation sees besides."""
+    seen: slice
+    """Of what is read: what the network sees."""
+    part: slice
+    """Of what the network makes: what is wanted."""
+
+
+def _line(span: Span, length: int, scale: int, halo: int) -> _Line:
+    first, behind, step = (span if isinstance(span, slice) else slice(*span)).indices(length * scale)
+    if step != 1:
+        raise ValueError(f"a part is of every row and column; {span} has a step")
+    begin, end = max(first // scale - halo, 0), min(math.ceil(max(first, behind) / scale) + halo, length)
+    read = slice(max(begin - 2, 0), end + 2)
+    part = slice(first - begin * scale, max(first, behind) - begin * scale)
+    return _Line(read, slice(begin - read.start, end - read.start), part)
+
+
+def _times(span: slice, scale: int) -> slice:
+    return slice(span.start * scale, span.stop * scale)
+
+
+def _levels(enhanced: Tensor, white: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Return the image `enhanced` (1, 1, H, W) in [0, 1] in levels up to `white`."""
+    levels = enhanced[0, 0].mul_(float(white))
+    return (levels if dtype == np.float32 else levels.round_()).cpu().numpy().astype(dtype, copy=False)
+
+
+def _white(image: npt.NDArray[Any], bits: int | None) -> int:
+    """Return the value of `image` that is white.
+
+    Raises UserError when there are greater ones, ValueError when it is no grey image.
+    """
+    if image.ndim != 2 or image.dtype not in (np.uint8, np.uint16, np.float32):
+        raise ValueError(f"{image.dtype} {image.shape} is no grey image of uint8, uint16 or float32")
+    if image.dtype == np.float32:
+        return 1
+    container = 8 * image.dtype.itemsize
+    white: int = (1 << (container if bits is None else bits)) - 1
+    if bits is not None and not 1 <= bits <= container:
+        raise UserError(f"{bits} bits are none that {image.dtype} holds; give 1 to {container}")
+    if image.size and image.max() > white:
+        raise UserError(f"values up to {image.max():,} exceed {white:,}, the most that {bits} bits hold; give more bits")
+    return white
+
+
+@torch.inference_mode()
+def enhance_stored(
+    model: Model, stored: npt.NDArray[np.float32], scale: int, display: Shown, done: Callable[[int], object] | None = None
+) -> npt.NDArray[np.float32]:
+    """Return values (H * scale, W * scale) of a radiograph whose `stored` values (H, W) are seen through `display`.
+
+    `model` sees what is shown. What it changes of that is changed in the bicubically enlarged stored values, which so keep
+    what lies beyond black and white.
+    """
+    bicubic = interpolated(torch.from_numpy(stored)[None, None].to(model.device), scale)[0, 0].cpu().numpy()
+    before = display.shown(bicubic)
+    seen, enlarged = (torch.from_numpy(each)[None, None].to(model.device) for each in (display.shown(stored), before))
+    after = restore(model, seen, scale, done, enlarged)[0, 0].cpu().numpy()
+    return display.moved(bicubic, before, after)
+
+
+def restore(
+    model: Model, low: Tensor, scale: int, done: Callable[[int], object] | None = None, bicubic: Tensor | None = None
+) -> Tensor:
+    """Return what `model` makes of low-resolution images (N, 1, H, W), float32 in [0, 1] on its device: `scale` times as large.
+
+    `bicubic` is the same `enlarge`d, where that is there already. `done` is told the pixels of each finished tile.
+    Raises UserError when `model` was not trained for `scale`.
+    """
+    network = network_for(model, scale)
+    bicubic = enlarge(low, scale) if bicubic is None else bicubic
+    images = (low, bicubic) if is_post_upsampling(network) else (bicubic, None)
+    with repeatable():
+        return tiled(model.running[scale], cast(int, network.halo), images[0], done=done, bicubic=images[1])

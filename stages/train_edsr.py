@@ -1,0 +1,49 @@
+"""Train EDSR, one network for all scales together."""
+
+if __name__ == "__main__":  # before imports that take seconds, in which nobody would notice that dvc has gone
+    from cxr.foundation.parent import exit_with_parent
+
+    exit_with_parent()
+
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from cxr.compute.memory import keep_freed_memory
+from cxr.foundation import errors, params
+from cxr.foundation.runtime import Runtime
+from cxr.superres.architectures.edsr import Architecture
+from cxr.superres.kernels.forms import AS_PUBLISHED
+from cxr.superres.networks.edsr import EDSR, as_multiplied, start_from_bicubic
+from cxr.superres.settings import Degrade
+from cxr.superres.training.session import Places, Trained, train
+from cxr.superres.training.settings import Augment, Training
+from cxr.superres.training.trainer import Trainer
+
+PARAMS = Path("params.yaml")
+PIXELS, TABLE, SPLIT = Path("data/pixels.npy"), Path("data/images.csv"), Path("data/split.csv")
+CHECKPOINTS, MODEL, CURVES = Path("checkpoints"), Path("models/edsr.safetensors"), Path("plots/train_edsr.csv")
+
+
+def run(workspace: Path) -> None:
+    """Train on the training split of `workspace`, choose on its validation split, and write the model and its curves."""
+    places = Places(PIXELS, TABLE, SPLIT, CHECKPOINTS, MODEL, CURVES)
+    path = workspace / PARAMS
+    settings, degrade = params.read(path, "train_edsr", Training), params.read(path, "degrade", Degrade)
+    augment, runtime = params.read(path, "augment", Augment), params.read(path, "runtime", Runtime)
+    architecture = params.read(path, "edsr", Architecture)
+
+    def fit(trainer: Trainer) -> Trained:
+        network = EDSR(architecture.blocks, architecture.width, degrade.scales)
+        start_from_bicubic(network, settings.seed)
+        fitted = trainer.fit("edsr", network, degrade.degradations, validation_precision=trainer.precision, forms=AS_PUBLISHED)
+        rounded = replace(fitted, weights=as_multiplied(fitted.weights, trainer.precision))
+        return Trained({"edsr": rounded}, {**asdict(architecture), "best_step": fitted.best_step, **degrade.levels})
+
+    sys.stdout.writelines(train("edsr", workspace, places, settings, augment, runtime, fit))
+
+
+if __name__ == "__main__":
+    with errors.one_line_errors():
+        keep_freed_memory()
+        run(Path())

@@ -1,0 +1,37 @@
+"""Costs are those that the papers and a count by hand give."""
+
+import pytest
+import torch
+
+from cxr.superres.cost import multiply_adds, weights
+from cxr.superres.model import Model, load_model
+from cxr.superres.networks.edsr import EDSR
+
+CPU = torch.device("cpu")
+
+
+def edsr() -> Model:
+    network = EDSR()
+    networks = dict.fromkeys((2, 3, 4), network)
+    return Model("edsr", networks, networks, {}, "", CPU, torch.float32)
+
+
+def test_weights_are_counted_once():
+    assert weights(load_model("vdsr", CPU)) == 665_921
+    assert weights(load_model("srcnn", CPU)) == 3 * 57_281  # one network for each scale
+    assert weights(edsr()) == 645_149
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_multiply_adds_are_those_of_the_layers(scale):
+    assert multiply_adds(load_model("srcnn", CPU), scale) == 57_184  # section 4.3.3 of its paper: so many weights
+    assert multiply_adds(load_model("vdsr", CPU), scale) == 9 * (64 + 18 * 64 * 64 + 64)
+    assert multiply_adds(edsr(), scale) == 9 * (64 + 17 * 64 * 64 + 64 * scale**2) / scale**2
+
+
+def test_counting_leaves_the_network_as_it_was():
+    model = edsr()
+    before = model.networks[2].head.weight.clone()
+    multiply_adds(model, 2)
+    assert torch.equal(model.networks[2].head.weight, before)
+    assert not any(layer._forward_hooks for layer in model.networks[2].modules())

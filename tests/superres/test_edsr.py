@@ -1,0 +1,315 @@
+"""EDSR: its layers, its start, its crops, its tiles; what all networks share is tested with the others."""
+
+from itertools import pairwise, product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.signal import correlate2d
+from torch import nn
+
+from cxr.compute import modelfile
+from cxr.compute.ranks import Rank
+from cxr.dataset.packed import Dataset, Frames
+from cxr.foundation.errors import UserError
+from cxr.foundation.randomness import generator
+from cxr.superres.degradation import crop_to_multiple, enlarge, low_resolution
+from cxr.superres.enhance import enhance, enhance_part
+from cxr.superres.kernels.forms import AS_PUBLISHED, Published
+from cxr.superres.model import Model, load_model
+from cxr.superres.network import is_post_upsampling, laid_out
+from cxr.superres.networks.edsr import EDSR, as_multiplied, start_from_bicubic
+from cxr.superres.networks.vdsr import VDSR
+from cxr.superres.settings import Degradation
+from cxr.superres.tiles import tiled
+from cxr.superres.training.crops import MARGIN, Crops, pairs, squares
+from cxr.superres.training.losses import Losses
+from cxr.superres.training.settings import Augment
+from cxr.superres.training.turns import Turns
+from tests.superres.test_trainer import data, trainer  # noqa: F401
+
+CPU = torch.device("cpu")
+SCALES = (2, 3, 4)
+ALL = [Degradation(scale) for scale in SCALES]
+
+
+def busy(blocks: int = 2, width: int = 8, scales: tuple[int, ...] = SCALES) -> EDSR:
+    """Return a network whose layers all have a say."""
+    network, source = EDSR(blocks, width, scales), torch.Generator().manual_seed(3)
+    start_from_bicubic(network, seed=0)
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.normal_(layer.bias, std=0.05, generator=source)
+    for tail in network.tails.values():
+        nn.init.normal_(tail.weight, std=0.01, generator=source)
+    return network
+
+
+def given(scale: int, size: tuple[int, int] = (9, 7), images: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    low = torch.rand(images, 1, *size, generator=torch.Generator().manual_seed(1))
+    return low, enlarge(low, scale)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Model:
+    path = tmp_path_factory.mktemp("edsr") / "edsr.safetensors"
+    described = {"network": "edsr", "blocks": 2, "width": 8, "scales": SCALES, "noise": [0], "precision": "float32"}
+    modelfile.write(path, {"edsr": busy().state_dict()}, described)
+    return load_model(path, CPU)
+
+
+def test_it_has_as_many_weights_as_its_layers():
+    counted = {name: sum(p.numel() for p in part.parameters()) for name, part in EDSR().named_children()}
+    layer = 64 * 64 * 9 + 64
+    assert counted == {"head": 64 * 9 + 64, "blocks": 16 * layer, "last": layer, "tails": (4 + 9 + 16) * (64 * 9 + 1)}
+    assert sum(counted.values()) == 645_149
+
+
+def test_of_the_papers_size_its_body_has_the_papers_weights():
+    network = EDSR(16, 64)  # the baseline of table 1: 16 blocks of 64
+    assert len(network.blocks) == 16
+    assert [(c.in_channels, c.out_channels, c.kernel_size) for c in network.blocks.modules() if isinstance(c, nn.Conv2d)] == [
+        (64, 64, (3, 3))
+    ] * 32
+    assert not [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]  # section 3.1
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_it_adds_to_the_bicubic_image_what_scipy_computes(scale):
+    network = busy()
+    low, bicubic = given(scale)
+
+    def convolved(maps: np.ndarray, layer: nn.Conv2d) -> np.ndarray:
+        weight, bias = layer.weight.detach().double().numpy(), layer.bias.detach().double().numpy()
+        padded = np.pad(maps, ((0, 0), (1, 1), (1, 1)))
+        sums = [sum(correlate2d(one, w, mode="valid") for one, w in zip(padded, of, strict=True)) for of in weight]
+        return np.stack(sums) + bias[:, None, None]
+
+    first = maps = convolved(low[0].double().numpy(), network.head)
+    for block in network.blocks:
+        maps = maps + convolved(np.maximum(convolved(maps, block.first), 0), block.second)
+    channels = convolved(first + convolved(maps, network.last), network.tails[f"x{scale}"])
+    expected = bicubic[0, 0].double().numpy()
+    for (row, column), channel in zip(product(range(scale), repeat=2), channels, strict=True):
+        expected[row::scale, column::scale] += channel
+    found = Published(network, torch.float32)(low, bicubic)[0, 0].detach()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_an_untrained_network_returns_the_bicubic_image(scale):
+    network = EDSR()
+    start_from_bicubic(network, seed=1)
+    low, bicubic = given(scale, images=2)
+    assert torch.equal(network(low, bicubic), bicubic)
+
+
+def test_it_starts_as_he_proposed_but_for_the_last_layers_and_the_second_ones_of_blocks():
+    network = EDSR()
+    start_from_bicubic(network, seed=1)
+    std = (2 / (9 * 64)) ** 0.5
+    for block in network.blocks:
+        assert block.first.weight.std().item() == pytest.approx(std, rel=0.05)
+        assert block.second.weight.std().item() == pytest.approx(std / 10, rel=0.05)
+    assert not any(tail.weight.any() for tail in network.tails.values())
+    again, other = EDSR(), EDSR()
+    start_from_bicubic(again, seed=1)
+    start_from_bicubic(other, seed=2)
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), again.parameters(), strict=True))
+    assert not torch.equal(network.head.weight, other.head.weight)
+
+
+def test_every_layer_learns_from_the_start():
+    network = EDSR(2, 8)
+    start_from_bicubic(network, seed=1)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    for _ in range(2):  # behind a last layer of zeros the others have no gradient in the very first step
+        optimizer.zero_grad()
+        for scale in SCALES:
+            low, bicubic = given(scale)
+            (network(low, bicubic) - bicubic.square()).square().mean().backward()
+        optimizer.step()
+    assert all(layer.weight.grad.abs().sum() > 0 for layer in network.modules() if isinstance(layer, nn.Conv2d))
+
+
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_the_halo_is_as_far_as_an_output_pixel_sees(blocks):
+    network = EDSR(blocks, 4)
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):  # positive, so that ReLU hides no path
+            nn.init.constant_(layer.weight, 0.1)
+            nn.init.zeros_(layer.bias)
+    size = 2 * network.halo + 5
+    low = torch.ones(1, 1, size, size, requires_grad=True)
+    network(low, torch.zeros(1, 1, 2 * size, 2 * size))[0, 0, size - 1, size - 1].backward()
+    seen = low.grad[0, 0].nonzero() - (size - 1) // 2
+    assert seen.abs().max().item() == network.halo
+
+
+def test_gradients_are_finite_differences():
+    network = busy().double()
+    low, bicubic = (each.double() for each in given(3))
+    source = torch.Generator().manual_seed(1)
+    way = torch.rand(bicubic.shape, dtype=torch.float64, generator=source)
+    (network(low.requires_grad_(), bicubic) * way).sum().backward()
+    used = [parameter for name, parameter in network.named_parameters() if not name.startswith(("tails.x2", "tails.x4"))]
+    for tensor in [low, *used]:
+        step, sums = torch.randn(tensor.shape, dtype=torch.float64, generator=source), []
+        with torch.no_grad():
+            for sign in (1, -1):
+                tensor.add_(step, alpha=sign * 1e-7)
+                sums.append((network(low, bicubic) * way).sum().item())
+                tensor.sub_(step, alpha=sign * 1e-7)
+        assert (tensor.grad * step).sum().item() == pytest.approx((sums[0] - sums[1]) / 2e-7, rel=1e-4, abs=1e-6)
+
+
+def test_it_loses_nothing_visible_in_bfloat16_and_nothing_by_keeping_what_is_multiplied():
+    network = busy(8, 64)
+    low, bicubic = given(2, (40, 40))
+    with torch.no_grad():
+        exact, rough = network(low, bicubic), Published(network, torch.bfloat16)(low, bicubic)
+        assert (exact - bicubic).abs().max() > 5 / 255  # there is a residual to lose
+        assert (rough - exact).square().mean().sqrt() < 0.02 * (exact - bicubic).square().mean().sqrt()
+        network.load_state_dict(as_multiplied(network.state_dict(), torch.bfloat16))
+        assert torch.equal(Published(network, torch.bfloat16)(low, bicubic), rough)
+        assert (network(low, bicubic) - rough).square().mean() < (exact - rough).square().mean()
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("tile", [(32, 32), (17, 64)])
+def test_tiles_give_the_whole_image_bit_for_bit(scale, tile):
+    network = laid_out(busy(4, 64), CPU)
+    low, bicubic = given(scale, (71, 90), images=2)
+    told = []
+    found = tiled(network, network.halo, low, tile, told.append, bicubic)
+    assert torch.equal(found, network(low, bicubic).clamp(0, 1))
+    assert sum(told) == 71 * 90 * scale**2
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_part_from_anywhere_is_that_part_of_the_whole_bit_for_bit(model, scale, dtype):
+    source = np.random.default_rng(0)
+    image = (source.random((61, 47)) * (1 if dtype == np.float32 else np.iinfo(dtype).max)).astype(dtype)
+    whole = enhance(model, image, scale)
+    rows, columns = whole.shape
+    spans = [(0, 16), (5, 6), (rows - 9, rows), (rows // 3, rows // 2 + 1)]
+    across = [(0, 16), (5, 6), (columns - 9, columns), (columns // 3, columns // 2 + 1)]
+    for first, second in [*product(spans, across), (slice(None), slice(-20, None)), (slice(7, 7), (0, 4))]:
+        found = enhance_part(model, image, scale, first, second)
+        cut = [each if isinstance(each, slice) else slice(*each) for each in (first, second)]
+        assert found.dtype == dtype
+        assert np.array_equal(found, whole[cut[0], cut[1]]), (first, second)
+
+
+def test_a_part_that_a_refining_network_makes_is_that_of_the_whole():
+    refining = load_model("srcnn", CPU)
+    image = np.random.default_rng(0).integers(0, 4096, (40, 50), dtype=np.uint16)
+    found = enhance_part(refining, image, 3, (31, 80), (0, 99), bits=12)
+    assert abs(found.astype(int) - enhance(refining, image, 3, bits=12)[31:80, 0:99]).max() <= 1
+
+
+def test_a_part_computes_no_more_than_it_needs(model, monkeypatch):
+    sizes = []
+    network = model.running[2]
+    monkeypatch.setattr(
+        network, "forward", lambda *images, go=network.forward: sizes.append(images[0].shape[-2:]) or go(*images)
+    )
+    enhance_part(model, np.zeros((500, 600), np.uint8), 2, (100, 164), (300, 364))
+    halo = model.networks[2].halo
+    assert sizes == [(32 + 2 * halo, 32 + 2 * halo)]
+
+
+def test_parts_that_leave_pixels_out_are_refused(model):
+    with pytest.raises(ValueError, match="has a step"):
+        enhance_part(model, np.zeros((9, 9), np.uint8), 2, slice(0, 8, 2), (0, 4))
+
+
+def images(count: int = 3, side: int = 120) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, side, side), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_crops_at_low_resolution_are_those_of_the_degraded_image(scale):
+    patch, stacked = 24, images()
+    crops = Crops(Frames.of(stacked), np.arange(3), Augment(True, 0.6, 0, 0), patch, 5, 0, CPU, post_upsampling=True)
+    lows, bicubics, truths = crops.observed(SCALES.index(scale), ALL)
+    assert lows.shape == (5, 1, patch // scale, patch // scale)
+    whole = low_resolution(torch.from_numpy(stacked)[:, None].float() / 255, scale)
+    larger = enlarge(whole, scale)
+    known = {}
+    for row, top, left, turn, mirrored in product(range(3), range(0, 97, 12), range(0, 97, 12), range(4), (False, True)):
+        place = (row, 0, slice(top, top + patch), slice(left, left + patch))
+        small = (row, 0, slice(top // scale, (top + patch) // scale), slice(left // scale, (left + patch) // scale))
+        turned = [each.rot90(turn) for each in (torch.from_numpy(stacked)[:, None][place], whole[small], larger[place])]
+        turned = [each.fliplr() for each in turned] if mirrored else turned
+        known[turned[0].contiguous().numpy().tobytes()] = turned[1:]
+    for low, bicubic, truth in zip(lows, bicubics, truths, strict=True):
+        expected = known[(truth[0] * 255).round().byte().contiguous().numpy().tobytes()]
+        torch.testing.assert_close(low[0], expected[0], rtol=0, atol=1e-6)
+        torch.testing.assert_close(bicubic[0], expected[1], rtol=0, atol=2e-6)
+
+
+def test_ranks_see_their_shares_of_the_crops_that_one_would_see():
+    common = Frames.of(images()), np.arange(3), Augment(True, 0.6, 5.0, 0.5), 24, 6, 0, CPU
+    kinds = [*ALL, Degradation(3, 5.0)]
+    alone, *shares = (Crops(*common, rank, post_upsampling=True) for rank in (Rank(0, 1), Rank(0, 2), Rank(1, 2)))
+    for step in range(6):
+        parts = zip(*(share.observed(step, kinds) for share in shares), strict=True)
+        for part, whole in zip(parts, alone.observed(step, kinds), strict=True):
+            torch.testing.assert_close(torch.cat(part), whole, rtol=0, atol=2e-6)
+
+
+def test_noise_is_in_the_low_resolution_image_and_in_what_is_made_of_it():
+    crops = torch.full((2, 1, 24 + 2 * MARGIN, 24 + 2 * MARGIN), 0.5)
+    corners = torch.full((2, 2), MARGIN)
+    kinds = [Degradation(2), Degradation(2, 5.0)]
+    low, bicubic, truth = pairs(crops, corners, patch=24, degradations=kinds, source=generator(0), post_upsampling=True)
+    assert low[0].std() == 0
+    assert low[1].std().item() * 255 == pytest.approx(5, rel=0.2)
+    inner = (..., slice(4, -4), slice(4, -4))
+    torch.testing.assert_close(bicubic[inner], enlarge(low, 2)[inner])  # whose edges see no further than the crop
+    assert torch.equal(truth, squares(crops, corners, 24))
+
+
+def test_a_step_is_for_one_scale_and_each_noise_at_it_gets_its_share():
+    kinds = [Degradation(2), Degradation(2, 5.0), Degradation(3), Degradation(3, 5.0)]
+    turns = Turns(kinds, 3, a_scale_a_step=True)
+    assert [turns.at(step).numbers for step in range(4)] == [[0, 1], [2, 3], [0, 1], [2, 3]]
+    assert [turns.at(step).first for step in range(6)] == [0, 0, 1, 1, 0, 0]
+    losses = Losses(turns, CPU)
+    for step in range(4):
+        losses.add(torch.tensor([1.0, 2.0, 3.0]) * 10**step, step, Rank(0, 1))
+    assert losses.crops == [3, 3, 3, 3]
+    assert losses.means() == pytest.approx(
+        [(1 + 3 + 200) / 3, (2 + 100 + 300) / 3, (10 + 30 + 2000) / 3, (20 + 1000 + 3000) / 3]
+    )
+
+
+def test_a_patch_that_no_scale_divides_is_refused_in_one_line(data: Dataset, tmp_path: Path):  # noqa: F811
+    with pytest.raises(UserError, match="a patch of 26 is no multiple of the scale 3; set a multiple of 12"):
+        trainer(data, tmp_path, patch=26).fit("edsr", EDSR(1, 4), ALL, forms=AS_PUBLISHED)
+
+
+def test_only_edsr_works_at_low_resolution():
+    assert is_post_upsampling(EDSR(1, 4))
+    assert not is_post_upsampling(VDSR())
+    assert not is_post_upsampling(nn.Conv2d(1, 1, 3))
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_bicubic_interpolation_of_a_part_is_that_of_the_whole_bit_for_bit(scale):
+    whole = torch.rand(1, 1, 300, 200, generator=torch.Generator().manual_seed(0))
+    larger = enlarge(whole, scale)
+    for (top, bottom), (left, right) in product(pairwise([0, 7, 200, 300]), pairwise([0, 90, 91, 200])):
+        above, before = max(top - 2, 0), max(left - 2, 0)
+        part = enlarge(whole[..., above : bottom + 2, before : right + 2], scale)
+        inner = part[..., (top - above) * scale :, (left - before) * scale :]
+        expected = larger[..., top * scale : bottom * scale, left * scale : right * scale]
+        assert torch.equal(inner[..., : expected.shape[-2], : expected.shape[-1]], expected)
+    double = whole.double()
+    torch.testing.assert_close(enlarge(double, scale), enlarge(whole, scale), rtol=0, atol=1e-6)
+    reference = torch.nn.functional.interpolate(double, scale_factor=scale, mode="bicubic", antialias=True).clamp(0, 1).float()
+    torch.testing.assert_close(enlarge(double, scale), reference, rtol=0, atol=1e-6)
+    assert crop_to_multiple(larger, scale).shape == larger.shape
