@@ -50,7 +50,7 @@ def main() -> None:
     document = yaml.load(PARAMS)
     document["download"]["source"] = "phantom"
     document["phantom"] |= {"images": arguments.images, "size": document["preprocess"]["size"]}
-    for section in ("train_srcnn", "train_vdsr"):
+    for section in ("train_srcnn", "train_vdsr", "train_edsr"):
         document[section] |= {"steps": STEPS, "validations": 1}
     document["diagnose"]["epochs"] = EPOCHS
     with (arguments.folder / PARAMS).open("w") as file:

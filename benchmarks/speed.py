@@ -23,7 +23,7 @@ from itertools import chain, count, cycle, islice, product
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import harmonic_mean, median
-from typing import ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -42,9 +42,12 @@ from cxr.foundation.errors import one_line_errors
 from cxr.sources import table
 from cxr.sources.phantom.scene import draw
 from cxr.superres.evaluation.restore import Restorers, measured
+from cxr.superres.kernels.forms import AS_PUBLISHED, Forms
 from cxr.superres.kernels.srcnn import FORMS as SRCNN_FORMS
 from cxr.superres.kernels.vdsr import FORMS as VDSR_FORMS
-from cxr.superres.networks import srcnn, vdsr
+from cxr.superres.network import laid_out
+from cxr.superres.networks import edsr, srcnn, vdsr
+from cxr.superres.networks.edsr import EDSR
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
 from cxr.superres.settings import Degradation, Degrade
@@ -57,6 +60,12 @@ DEMO = Path("demo")
 SCALES: Final = (2, 3, 4)
 IMAGES, SIZE = 8, 512
 FILES, SIDE = 400, 1200  # radiographs to prepare, and pixels a side, as in the Kaggle set
+# How each network is made and started, and its forms.
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[Any, int], None], Forms]] = {
+    "srcnn": (SRCNN, srcnn.start_from_bicubic, SRCNN_FORMS),
+    "vdsr": (VDSR, vdsr.start_from_bicubic, VDSR_FORMS),
+    "edsr": (EDSR, edsr.start_from_bicubic, AS_PUBLISHED),
+}
 # Multiply-adds for each pixel, forwards; a training step takes three times as many.
 OPERATIONS = {"srcnn": 57_184, "vdsr": 664_704}
 PLAIN_STEPS, OUR_STEPS = {"srcnn": 2, "vdsr": 1}, {"srcnn": 6, "vdsr": 1}  # in a turn of training
@@ -266,18 +275,15 @@ def start_training(
     name: str, images: Frames, batch: int, patch: int, device: torch.device
 ) -> tuple[Run, Callable[[], tuple[Tensor, ...]]]:
     """Return a training run as our stages start it, but for batch and patch, and the function that draws its next batch."""
-    network = SRCNN() if name == "srcnn" else VDSR()
-    if isinstance(network, SRCNN):
-        srcnn.start_from_bicubic(network, seed=0)
-    else:
-        vdsr.start_from_bicubic(network, seed=0)
-    nn.utils.convert_conv2d_weight_memory_format(network.to(device), torch.channels_last)
+    build, start, forms = NETWORKS[name]
+    network = build()
+    start(network, 0)
+    network = laid_out(network, device)
     settings = replace(params.read(PARAMS, f"train_{name}", Training), batch=batch, patch=patch)
     augment = params.read(PARAMS, "augment", Augment)
     precision = choose_precision(settings.precision, device)
     degradations = [Degradation(scale) for scale in scales_of(name)]
     crops = Crops(images, np.arange(len(images)), augment, patch, batch, 0, device, margin=needed_margin(degradations))
-    forms = SRCNN_FORMS if isinstance(network, SRCNN) else VDSR_FORMS
     run = Run(network, settings, degradations, precision, forms=forms)
     return run, lambda: crops.observed(run.step, degradations)
 

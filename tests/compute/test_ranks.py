@@ -33,10 +33,10 @@ def python(warm_commands: Path) -> Path:
     return warm_commands / "python"
 
 
-def workspace_with(prepared: Path, workspace: Path, train: dict, **sections: dict) -> Path:
+def workspace_with(prepared: Path, workspace: Path, train: dict, network: str = "srcnn", **sections: dict) -> Path:
     workspace.mkdir()
     (workspace / "data").symlink_to(prepared / "data")
-    write_params(workspace, TINY, {"train_srcnn": {**STEPS, **train}, "degrade": {"scales": [2]}, **sections})
+    write_params(workspace, TINY, {f"train_{network}": {**STEPS, **train}, "degrade": {"scales": [2]}, **sections})
     return workspace
 
 
@@ -44,12 +44,12 @@ IN_HALVES = """
 from pathlib import Path
 import torch
 from cxr.superres.training.run import Run
-from stages import train_srcnn
+from stages import train_NETWORK
 whole = Run.compute_gradients
 
-def halves(run, inputs, truth):
+def halves(run, *batch):
     errors, gradients = [], []
-    for half in zip(inputs.chunk(2), truth.chunk(2)):
+    for half in zip(*(each.chunk(2) for each in batch)):
         errors.append(whole(run, *half))
         gradients.append([parameter.grad.clone() for parameter in run.network.parameters()])
     for parameter, first, second in zip(run.network.parameters(), *gradients):
@@ -57,23 +57,25 @@ def halves(run, inputs, truth):
     return torch.cat(errors)
 
 Run.compute_gradients = halves
-train_srcnn.run(Path())
+train_NETWORK.run(Path())
 """
 
 
-def start(workspace: Path, python: Path | str, code: str | None = None) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", code] if code else [str(python), "-m", "stages.train_srcnn"]
+def start(workspace: Path, python: Path | str, code: str | None = None, network: str = "srcnn") -> subprocess.Popen[str]:
+    command = [str(python), "-m", f"stages.train_{network}"]
+    if code:
+        command = [sys.executable, "-c", code.replace("NETWORK", network)]
     ranks = {"PYTHON_EXEC": str(python)}  # by which torch's launcher starts them
     return subprocess.Popen(command, cwd=workspace, env={**ENVIRONMENT, **ranks}, stdout=-1, stderr=-1, text=True)
 
 
-def train(workspace: Path, python: Path | str, code: str | None = None) -> pd.DataFrame:
-    process = start(workspace, python, code)
+def train(workspace: Path, python: Path | str, code: str | None = None, network: str = "srcnn") -> pd.DataFrame:
+    process = start(workspace, python, code, network)
     output, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
-    assert output.count("SRCNN x2: ") == 1
+    assert output.count(f"{network.upper()} x2: ") == 1
     assert errors == ""
-    return pd.read_csv(workspace / "plots/train_srcnn.csv")
+    return pd.read_csv(workspace / f"plots/train_{network}.csv")
 
 
 def ranks_of(workspace: Path) -> dict[int, int]:
@@ -108,6 +110,16 @@ def test_two_ranks_are_one_process_that_takes_the_batch_in_halves(prepared, tmp_
     alone = train(workspace_with(prepared, tmp_path / "alone", {}), python, IN_HALVES)
     together = train(workspace_with(prepared, tmp_path / "together", {"ranks": 2}), python)
     assert alone["gain"].iloc[-2] > 0.15  # something was learnt
+    pd.testing.assert_series_equal(together["psnr"], alone["psnr"], check_exact=True)
+
+
+def test_two_ranks_of_edsr_whose_steps_use_one_tail_each_are_one_process_that_takes_the_batch_in_halves(
+    prepared, tmp_path, python
+):
+    sections = {"degrade": {"scales": [2, 3]}, "edsr": {"blocks": 1, "width": 16}}
+    alone = train(workspace_with(prepared, tmp_path / "alone", {}, "edsr", **sections), python, IN_HALVES, "edsr")
+    together = train(workspace_with(prepared, tmp_path / "together", {"ranks": 2}, "edsr", **sections), python, None, "edsr")
+    assert alone["gain"].iloc[-2:].min() > 0.1  # something was learnt, at either scale
     pd.testing.assert_series_equal(together["psnr"], alone["psnr"], check_exact=True)
 
 

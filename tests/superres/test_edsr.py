@@ -313,3 +313,21 @@ def test_bicubic_interpolation_of_a_part_is_that_of_the_whole_bit_for_bit(scale)
     reference = torch.nn.functional.interpolate(double, scale_factor=scale, mode="bicubic", antialias=True).clamp(0, 1).float()
     torch.testing.assert_close(enlarge(double, scale), reference, rtol=0, atol=1e-6)
     assert crop_to_multiple(larger, scale).shape == larger.shape
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"width": 4096}, r"description: width is 4096"),
+        ({"blocks": 0}, r"description: blocks is 0"),
+        ({"blocks": "2"}, r"description: blocks is '2'"),
+        ({"scales": [2]}, r"lacks weights edsr that fit"),
+        ({"width": 16}, r"lacks weights edsr that fit"),
+    ],
+)
+def test_a_file_that_does_not_say_what_its_weights_are_is_refused_in_one_line(tmp_path, changes, reason):
+    described = {"network": "edsr", "blocks": 2, "width": 8, "scales": SCALES, "noise": [0], "precision": "float32"}
+    modelfile.write(tmp_path / "m.safetensors", {"edsr": busy().state_dict()}, {**described, **changes})
+    with pytest.raises(UserError, match=reason) as caught:
+        load_model(tmp_path / "m.safetensors", CPU)
+    assert "\n" not in str(caught.value)
