@@ -318,9 +318,9 @@ def test_bicubic_interpolation_of_a_part_is_that_of_the_whole_bit_for_bit(scale)
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"width": 4096}, r"description: width is 4096"),
-        ({"blocks": 0}, r"description: blocks is 0"),
-        ({"blocks": "2"}, r"description: blocks is '2'"),
+        ({"width": 4096}, r"description\.width is 4096"),
+        ({"blocks": 0}, r"description\.blocks is 0"),
+        ({"blocks": "2"}, r"description\.blocks is '2'"),
         ({"scales": [2]}, r"lacks weights edsr that fit"),
         ({"width": 16}, r"lacks weights edsr that fit"),
     ],
