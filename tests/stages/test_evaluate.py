@@ -173,7 +173,7 @@ def test_the_charts_show_the_metrics(finished):
 
 def test_the_gains_are_what_each_network_adds_to_bicubic(finished, by_hand):
     rows = pd.read_csv(finished / "plots/gains.csv", dtype={"image": str})
-    assert len(rows) == len(by_hand[0]) * 2 / 3
+    assert len(rows) == len(by_hand[0]) * 3 / 4
     for row in rows.itertuples():
         by_image = {model: by_hand[0][row.image, model, row.degradation][0] for model in ("bicubic", row.model)}
         assert row.gain == pytest.approx(by_image[row.model] - by_image["bicubic"], abs=4e-4)
@@ -190,7 +190,7 @@ def test_mean_error_maps_are_means_over_the_test_images(finished, by_hand):
 def test_what_the_networks_made_is_kept(finished, by_hand):
     identities = pd.read_csv(finished / "data/restored/images.csv", dtype=str)["id"].tolist()
     assert identities == list(truths(finished))
-    assert len(list((finished / "data/restored").iterdir())) == 1 + 2 * 3
+    assert len(list((finished / "data/restored").iterdir())) == 1 + 3 * 3
     for scale in SCALES:
         for model in ("srcnn", "vdsr"):
             kept = np.load(finished / f"data/restored/{model}_x{scale}.npy")

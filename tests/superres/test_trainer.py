@@ -86,7 +86,8 @@ def fit(data: Dataset, folder: Path, network: str = "vdsr", minutes: float = 100
 
 def equal(a: Fitted, b: Fitted) -> bool:
     same_weights = all(torch.equal(a.weights[name], b.weights[name]) for name in a.weights)
-    return same_weights and a.curves == b.curves and a.best_step == b.best_step
+    same_curves = repr(a.curves) == repr(b.curves)  # in which NaN, of a degradation that had no crop yet, equals NaN
+    return same_weights and same_curves and a.best_step == b.best_step
 
 
 @pytest.mark.parametrize(("network", "steps"), [("srcnn", 60), ("vdsr", 60), ("edsr", 90)])
