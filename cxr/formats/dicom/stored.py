@@ -1,5 +1,6 @@
 """What a DICOM data set stores: whether that is a radiograph, and its values (DICOM PS3.3, C.7.6.3, and PS3.5, 8)."""
 
+from math import ceil, floor
 from pathlib import Path
 
 import numpy as np
@@ -121,15 +122,21 @@ def stored_values(data: Dataset, path: Path) -> Values:
 
 
 def padding(data: Dataset, stored: Values) -> npt.NDArray[np.bool_]:
-    """Return where `stored` is padding (PS3.3, C.7.5.1.1.2), whichever sign the element was written with."""
+    """Return where `stored` is padding (PS3.3, C.7.5.1.1.2)."""
+    ends = padding_ends(data)
+    return np.zeros(stored.shape, bool) if ends is None else (stored >= ends[0]) & (stored <= ends[1])
+
+
+def padding_ends(data: Dataset) -> tuple[int, int] | None:
+    """Return the least and the greatest value that is padding, whichever sign they were written with, or None for none."""
     ends = [number(data, name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
     least, most = limits(data)
     if ends[0] is None:
-        return np.zeros(stored.shape, bool)
+        return None
     allocated = 1 << int(data.BitsAllocated)
     signed = [
         end if least <= end <= most else (end + allocated / 2) % allocated - allocated / 2 for end in ends if end is not None
     ]
     if not least:
         signed = [end % allocated for end in signed]
-    return (stored >= min(signed)) & (stored <= max(signed))
+    return ceil(min(signed)), floor(max(signed))
