@@ -6,9 +6,8 @@ from datetime import datetime, timedelta, timezone
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
 from pydicom import Dataset
-from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
+from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import FileMetaDataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
@@ -18,9 +17,10 @@ from pydicom.valuerep import VR
 from cxr.formats.decode import Unusable, as_unusable
 from cxr.formats.dicom.compressed.lossy import say_lossy
 from cxr.formats.dicom.geometry import enlarge
+from cxr.formats.dicom.nested import drop_compressed, turn_little_endian
 from cxr.formats.dicom.radiograph import Radiograph
 from cxr.formats.dicom.stored import Values
-from cxr.formats.dicom.text import append, refuse_undecodable
+from cxr.formats.dicom.text import append
 from cxr.foundation.files import replacing
 
 DICOM_SUFFIXES = ".dcm", ".dicom", ".ima"
@@ -36,11 +36,6 @@ OUTDATED = (
     *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "EncapsulatedPixelDataValueTotalLength"),
     *("InstanceCreationDate", "InstanceCreationTime", "SeriesDate", "SeriesTime"),  # of the series that was
 )
-ICON = "IconImageSequence"
-WORDS = {"OW": np.uint16, "OL": np.uint32, "OF": np.uint32, "OD": np.uint64, "OV": np.uint64}
-"""Value representations that pydicom leaves as bytes, in the order that they have in the file."""
-DEEPEST = 32
-"""Sequences within sequences; a structured report has ten or so."""
 KINDS = frozenset(str(kind) for kind in VR)
 OVERLAYS, CURVES = range(0x6000, 0x6100), range(0x5000, 0x5100)  # groups
 
@@ -60,13 +55,13 @@ def derived(
     syntax = source.data.file_meta.TransferSyntaxUID
     del data.PixelData
     if not syntax.is_little_endian:
-        _turn_little_endian(data)
+        turn_little_endian(data)
     for tag in list(data.keys()):  # not the elements: each stays the bytes that it was read as until it is asked for
         if tag.group in OVERLAYS or tag.group in CURVES or keyword_for_tag(tag) in OUTDATED:
             del data[tag]
         elif (kind := data.get_item(tag).VR) is not None and kind not in KINDS:
             raise Unusable("damaged", f"{tag} has the value representation {kind!r}, which is none", quotes=True)
-    _drop_icons(data)
+    drop_compressed(data)
     enlarge(data, scale)
     data.Rows, data.Columns = values.shape
     data.HighBit = data.BitsStored - 1
@@ -132,33 +127,6 @@ def _zone(data: Dataset) -> timezone | None:
     if not said or int(said[2]) > 14:
         return None
     return timezone((1 if said[1] == "+" else -1) * timedelta(hours=int(said[2]), minutes=int(said[3])))
-
-
-def _drop_icons(data: Dataset, depth: int = 0) -> None:
-    """Remove the small pictures of what was, which may be compressed, wherever they are.
-
-    Raises Unusable where sequences are nested so deep that pydicom takes minutes to write them.
-    """
-    if depth > DEEPEST:
-        raise Unusable("damaged", f"sequences nested more than {DEEPEST} deep")
-    if ICON in data:
-        del data[ICON]
-    for tag in list(data.keys()):
-        if data.get_item(tag).VR == "SQ" or (dictionary_has_tag(tag) and dictionary_VR(tag) == "SQ"):
-            for item in data[tag].value or ():
-                _drop_icons(item, depth + 1)
-
-
-def _turn_little_endian(data: Dataset) -> None:
-    """Let `data` of a big-endian file, which the standard has given up but archives hold, be that of a little-endian one.
-
-    Raises Unusable for text that would not be the same afterwards, since it must be decoded.
-    """
-    refuse_undecodable(data)
-    for element in data.iterall():  # of which each, until it is asked for, is kept as it was read
-        if element.VR in WORDS and element.value:
-            element.value = np.frombuffer(element.value, WORDS[element.VR]).byteswap().tobytes()
-    data.set_original_encoding(False, True)
 
 
 def _reference(data: Dataset) -> Dataset:
