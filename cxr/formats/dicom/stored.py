@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset
 from pydicom.uid import (
-    JPEG2000,
     UID,
     ComputedRadiographyImageStorage,
     DigitalXRayImageStorageForPresentation,
@@ -24,8 +23,9 @@ from pydicom.uid import (
 
 from cxr.formats.decode import MAX_PIXELS, Kind, Unusable
 from cxr.formats.dicom.compressed.codestream import refuse_other_sizes
-from cxr.formats.dicom.compressed.decoder import LOSSY, decoded
+from cxr.formats.dicom.compressed.decoder import decoded
 from cxr.formats.dicom.compressed.decoding import words
+from cxr.formats.dicom.compressed.lossy import MAYBE, coded_with_loss, said_lossy
 from cxr.formats.dicom.display import number
 
 Values = npt.NDArray[np.int32]
@@ -114,7 +114,7 @@ def stored_values(data: Dataset, path: Path) -> Values:
         found = words(data)
     if found.shape != (data.Rows, data.Columns):
         raise Unusable("damaged", f"pixels of shape {found.shape}, not of {data.Rows} rows and {data.Columns} columns")
-    if syntax in {*LOSSY, JPEG2000}:
+    if coded_with_loss(data) or (syntax in MAYBE and said_lossy(data)):
         return found.clip(least, most)  # an error of compression beyond the range is no small value
     # Without what lies in the bits above, and with its sign.
     values: Values = (((found >> shift) - least) & (1 << bits) - 1) + least

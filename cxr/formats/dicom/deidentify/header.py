@@ -18,6 +18,7 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
 from cxr.formats.decode import Unusable
+from cxr.formats.dicom.compressed.lossy import said_lossy
 from cxr.formats.dicom.deidentify.codes import known_code
 from cxr.formats.dicom.deidentify.key import DEFINED, Key
 from cxr.formats.dicom.deidentify.table import action
@@ -100,6 +101,8 @@ def deidentified(data: Dataset, key: Key) -> tuple[Dataset, Counter[str]]:
         setattr(result, name, key.uid(f"{name} {pixels}"))
     if "PixelSpacingCalibrationType" not in result and "PixelSpacingCalibrationDescription" in result:
         del result.PixelSpacingCalibrationDescription
+    if said_lossy(data):
+        result.LossyImageCompression = "01"
     if not (result.get("LossyImageCompressionMethod") and result.get("LossyImageCompressionRatio")):
         for name in ("LossyImageCompressionMethod", "LossyImageCompressionRatio"):
             result.pop(name, None)
