@@ -9,6 +9,7 @@ from pathlib import Path
 from pydicom import Dataset
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import FileMetaDataset
+from pydicom.multival import MultiValue
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
@@ -105,8 +106,9 @@ def _say_derived(data: Dataset, source: Dataset, description: str, now: datetime
     if (instance := UID(str(source.get("SOPInstanceUID", "")))).is_valid and instance[0] in "012":  # PS3.5, 9.1
         data.SourceImageSequence = [_reference(source)]
     append(data, "SeriesDescription", " ", description.partition(",")[0])
-    number = data.get("SeriesNumber")
-    data.SeriesNumber = SERIES_AFTER + (int(number) if number is not None and abs(int(number)) < 10**8 else 0)
+    number = _series_number(data)
+    data.pop("SeriesNumber", None)  # which may be written as something else
+    data.SeriesNumber = SERIES_AFTER + number
     equipment = Dataset()
     equipment.Manufacturer, equipment.ManufacturerModelName = NAME, NAME
     equipment.ContributionDescription = description[-1024:]
@@ -119,6 +121,16 @@ def _say_derived(data: Dataset, source: Dataset, description: str, now: datetime
         data.InstanceCreationTime = data.ContentTime = data.SeriesTime = time = moment.strftime("%H%M%S")
         equipment.ContributionDateTime = date + time
     data.ContributingEquipmentSequence = [*(data.get("ContributingEquipmentSequence") or []), equipment]
+
+
+def _series_number(data: Dataset) -> int:
+    """Return the series number of `data`, or 0 for none, or for what is no number that a later one can be added to."""
+    try:
+        value = data.get("SeriesNumber")
+        found = float(value[0] if isinstance(value, MultiValue) else value)
+    except Exception:  # broken bytes lead pydicom anywhere
+        return 0
+    return int(found) if found.is_integer() and abs(found) < 10**8 else 0
 
 
 def _zone(data: Dataset) -> timezone | None:

@@ -87,10 +87,16 @@ def _multiply(data: Dataset, name: str, factor: float) -> None:
 
 
 def _numbers(data: Dataset, name: str) -> list[float]:
-    """Return the numbers in an element, whatever value representation it was written with. Raises ValueError for text."""
-    value: Any = data[name].value
-    texts = value.split("\\") if isinstance(value, str) else np.atleast_1d(np.asarray(value, object)).tolist()
-    return [float(each) for each in texts if each is not None and str(each).strip() != ""]
+    """Return the numbers in an element, whatever value representation it was written with.
+
+    Raises Unusable, by the element's name, for what is no number.
+    """
+    try:
+        value: Any = data[name].value
+        texts = value.split("\\") if isinstance(value, str) else np.atleast_1d(np.asarray(value, object)).tolist()
+        return [float(each) for each in texts if each is not None and str(each).strip() != ""]
+    except Exception:  # broken bytes lead pydicom anywhere
+        raise Unusable("damaged", f"{name} holds something other than numbers") from None
 
 
 def _decimal(number: float) -> DSfloat:

@@ -76,7 +76,7 @@ def turn_little_endian(data: Dataset, big: bool = True, depth: int = 1) -> None:
         for item in found:
             turn_little_endian(item, big, depth + 1)
     for tag in list(data.keys()):
-        element = data.get_item(tag)
+        element: Any = data.get_item(tag)
         if isinstance(element, RawDataElement):
             if not element.is_little_endian:
                 data[tag] = element._replace(value=_turned(element), is_little_endian=True)

@@ -73,32 +73,47 @@ def refuse_other_modalities(data: Dataset) -> None:
 
 
 def check(data: Dataset) -> None:
-    """Raise Unusable when `data` holds no image that can be read."""
-    if "PixelData" not in data or not data.get("Rows") or not data.get("Columns"):
+    """Raise Unusable when `data` holds no image that can be read; by the element's name, when one is not what it must be."""
+    if "PixelData" not in data or not whole(data, "Rows", 0) or not whole(data, "Columns", 0):
         raise Unusable("damaged", "no DICOM image")
     if data.Rows * data.Columns > MAX_PIXELS:
         raise Unusable("damaged", f"more than {MAX_PIXELS:,} pixels")
-    photometric = data.get("PhotometricInterpretation", "no photometric interpretation")
-    if photometric not in {"MONOCHROME1", "MONOCHROME2"}:
+    photometric = data.get("PhotometricInterpretation", "missing")
+    if photometric not in ("MONOCHROME1", "MONOCHROME2"):
         kind: Kind = "no radiograph" if photometric in COLOURS else "damaged"
-        raise Unusable(kind, f"{photometric}, not MONOCHROME1 or 2", quotes=True)
-    for name in ("BitsAllocated", "BitsStored"):
-        if not data.get(name):
+        raise Unusable(kind, f"PhotometricInterpretation is {photometric}, not MONOCHROME1 or 2", quotes=True)
+    if (frames := whole(data, "NumberOfFrames", 1) or 1) != 1:
+        raise Unusable("damaged", f"{frames} frames; save each by itself", quotes=True)
+    allocated, bits = whole(data, "BitsAllocated"), whole(data, "BitsStored")
+    if not 8 <= bits <= 16:
+        raise Unusable("damaged", f"{bits} bits a pixel, not 8 to 16", quotes=True)
+    if not bits <= _high_bit(data) + 1 <= allocated:
+        raise Unusable("damaged", f"HighBit {_high_bit(data)} with {bits} of {allocated} bits stored", quotes=True)
+    data.PixelRepresentation, data.SamplesPerPixel = whole(data, "PixelRepresentation", 0), whole(data, "SamplesPerPixel", 1)
+    if data.PixelRepresentation not in {0, 1}:
+        raise Unusable("damaged", f"PixelRepresentation is {data.PixelRepresentation}, not 0 or 1", quotes=True)
+
+
+def whole(data: Dataset, name: str, missing: int | None = None) -> int:
+    """Return the one whole number that an element holds, or `missing` where it is missing or empty.
+
+    Raises Unusable, by the element's name, for anything else, and where it is missing without such a number.
+    """
+    try:
+        found = data.get(name)
+    except Exception:  # broken bytes lead pydicom anywhere
+        raise Unusable("damaged", f"{name} is not one whole number") from None
+    if found is None or found == "":
+        if missing is None:
             raise Unusable("damaged", f"no {name}")
-    if int(data.get("NumberOfFrames") or 1) != 1:
-        raise Unusable("damaged", f"{data.NumberOfFrames} frames; save each by itself", quotes=True)
-    if not 8 <= data.BitsStored <= 16:
-        raise Unusable("damaged", f"{data.BitsStored} bits a pixel, not 8 to 16", quotes=True)
-    if not data.BitsStored <= _high_bit(data) + 1 <= data.BitsAllocated:
-        raise Unusable(
-            "damaged", f"HighBit {_high_bit(data)} with {data.BitsStored} of {data.BitsAllocated} bits stored", quotes=True
-        )
-    data.PixelRepresentation, data.SamplesPerPixel = data.get("PixelRepresentation") or 0, data.get("SamplesPerPixel") or 1
+        return missing
+    if not isinstance(found, (int, float)) or found % 1 != 0:
+        raise Unusable("damaged", f"{name} is {str(found)[:32]}, not one whole number", quotes=True)
+    return int(found)
 
 
 def _high_bit(data: Dataset) -> int:
-    found = data.get("HighBit")
-    return int(data.BitsStored) - 1 if found is None else int(found)
+    return whole(data, "HighBit", int(data.BitsStored) - 1)
 
 
 def stored_values(data: Dataset, path: Path) -> Values:
