@@ -32,7 +32,8 @@ SERIES_AFTER = 9000
 
 # What describes the source's pixels or signs its bytes, and is not true of the result.
 OUTDATED = (
-    *("SmallestImagePixelValue", "LargestImagePixelValue", "PixelDataProviderURL"),
+    *("SmallestImagePixelValue", "LargestImagePixelValue", "SmallestPixelValueInSeries", "LargestPixelValueInSeries"),
+    *("SmallestImagePixelValueInPlane", "LargestImagePixelValueInPlane", "HistogramSequence", "PixelDataProviderURL"),
     *("DigitalSignaturesSequence", "MACParametersSequence", "DataSetTrailingPadding", "InstanceCreatorUID"),
     *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "EncapsulatedPixelDataValueTotalLength"),
     *("InstanceCreationDate", "InstanceCreationTime", "SeriesDate", "SeriesTime"),  # of the series that was
@@ -73,10 +74,11 @@ def derived(
     data["PixelData"].VR = "OB" if data.BitsAllocated == 8 and not implicit else "OW"
     say_lossy(data, source.data)
     _say_derived(data, source.data, description, now)
-    series = [str(source.data.get("SeriesInstanceUID", "")), maker]
+    study, before, instance = (str(source.data.get(f"{name}InstanceUID") or "") for name in ("Study", "Series", "SOP"))
+    own = [instance, sha256(pixels).hexdigest()]
+    series = [before, maker] if before else [study, maker, *own]  # of no series: in one by itself
     data.SeriesInstanceUID = generate_uid(entropy_srcs=series)
-    instance = [*series, str(source.data.get("SOPInstanceUID", "")), sha256(pixels).hexdigest()]
-    data.SOPInstanceUID = generate_uid(entropy_srcs=instance)
+    data.SOPInstanceUID = generate_uid(entropy_srcs=[*series, *own])
     data.file_meta = FileMetaDataset()
     data.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
     return data
