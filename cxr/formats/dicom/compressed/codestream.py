@@ -27,6 +27,8 @@ SCAN, _END, _FILL = 0xDA, 0xD9, 0xFF
 _SIZ = b"\xff\x4f\xff\x51"  # the markers that begin a JPEG 2000 codestream (ISO/IEC 15444-1, A.4.1 and A.5.1)
 MOST_SEGMENTS = 100_000
 """Of markers, boxes and filling before the pixels, and of bytes in RLE that mean nothing: files have some ten."""
+BYTES_PER_PIXEL, BYTES_BESIDE = 8, 1 << 24
+"""The most that compressed pixels take: of 32 bits in RLE, twice as many as uncompressed; and what may stand beside them."""
 _SLACK = 2  # bytes that a padding of a segment of RLE to an even length can look like
 
 
@@ -47,6 +49,9 @@ def refuse_other_sizes(data: Dataset) -> None:
     (PS3.5, annex G). Other syntaxes are left to who decodes, who knows none of them.
     """
     syntax, claimed = data.file_meta.TransferSyntaxUID, (int(data.Rows), int(data.Columns), int(data.SamplesPerPixel))
+    if len(data.PixelData) > BYTES_PER_PIXEL * claimed[0] * claimed[1] + BYTES_BESIDE:
+        most = f"more than {claimed[0]:,} x {claimed[1]:,} can need"
+        raise ValueError(f"{len(data.PixelData):,} bytes of compressed pixels, {most}")
     frame = get_frame(data.PixelData, 0, number_of_frames=1)
     if syntax == RLELossless:
         _refuse_other_lengths(frame, claimed[0] * claimed[1], int(data.BitsAllocated) // 8 * claimed[2])
@@ -142,8 +147,11 @@ def _refuse_other_lengths(frame: bytes, pixels: int, segments: int) -> None:
 
 
 def _unpacked(segment: bytes, most: int) -> int:
-    """Return how many bytes a `segment` of RLE becomes (PS3.5, G.3.2), or more than `most` when it is more."""
-    place = length = 0
+    """Return how many bytes a `segment` of RLE becomes (PS3.5, G.3.2), or more than `most` when it is more.
+
+    Raises ValueError when it holds so many bytes that mean nothing that no encoder has written it.
+    """
+    place = length = nothing = 0
     end = len(segment)
     while place < end and length <= most:
         run = segment[place]
@@ -155,4 +163,7 @@ def _unpacked(segment: bytes, most: int) -> int:
             length += 257 - run
         else:
             place += 1
+            nothing += 1
+            if nothing > MOST_SEGMENTS:
+                raise ValueError("compressed pixels between which too many bytes mean nothing")
     return length
