@@ -78,7 +78,7 @@ def refuse_unknown(data: Dataset) -> None:
 
 
 def _refuse_nested(data: Dataset, depth: int = 1) -> None:
-    for tag, found in items(data, depth):
+    for tag, found in items(data, depth, lenient=True):  # what is no sequence holds no geometry
         for item in found if keyword_for_tag(tag) not in BEFORE else ():
             for name in sorted(NESTED):
                 if name in item:
@@ -129,9 +129,13 @@ def _numbers(data: Dataset, name: str) -> list[float]:
     try:
         value: Any = data[name].value
         texts = value.split("\\") if isinstance(value, str) else np.atleast_1d(np.asarray(value, object)).tolist()
-        return [float(each) for each in texts if each is not None and str(each).strip() != ""]
+        numbers = [float(each) for each in texts if each is not None and str(each).strip() != ""]
+        broken = not np.isfinite(numbers).all()
     except Exception:  # broken bytes lead pydicom anywhere
-        raise Unusable("damaged", f"{name} holds something other than numbers") from None
+        broken = True
+    if broken:
+        raise Unusable("damaged", f"{name} holds something other than numbers")
+    return numbers
 
 
 def _decimal(number: float) -> DSfloat:

@@ -24,18 +24,23 @@ WORDS = {
 """By value representation, the words whose bytes have an order (PS3.5, 7.3)."""
 
 
-def items(data: Dataset, depth: int = 1) -> Iterator[tuple[BaseTag, Sequence]]:
+def items(data: Dataset, depth: int = 1, lenient: bool = False) -> Iterator[tuple[BaseTag, Sequence]]:
     """Yield each sequence of `data`, which lies `depth` - 1 sequences deep, that has items.
 
-    Raises Unusable for what should be a sequence and is none, and where sequences are nested more than DEEPEST deep.
+    Raises Unusable where sequences are nested more than DEEPEST deep, and, unless `lenient`, for what should be a sequence and
+    is none.
     """
     for tag in list(data.keys()):  # not the elements: each stays the bytes that it was read as until it is asked for
         if data.get_item(tag).VR == "SQ" or (dictionary_has_tag(tag) and dictionary_VR(tag) == "SQ"):
-            found = data[tag].value
-            if not found:
+            try:
+                found = data[tag].value or ()
+                broken = bool(found) and not isinstance(found, Sequence)
+            except Exception:  # broken bytes lead pydicom anywhere
+                found, broken = (), True
+            if broken and not lenient:
+                raise Unusable("damaged", f"{keyword_for_tag(tag) or tag} is no sequence")
+            if broken or not found:
                 continue
-            if not isinstance(found, Sequence):
-                raise Unusable("damaged", f"{keyword_for_tag(tag)} is no sequence")
             if depth > DEEPEST:
                 raise Unusable("damaged", f"sequences nested more than {DEEPEST} deep")
             yield tag, found

@@ -19,7 +19,7 @@ def result(path, *elements, **more):
     data = dataset(values(), **more)
     for tag, kind, value in elements:
         data[tag] = RawDataElement(Tag(tag), kind, len(value), value, 0, False, True)
-    data.set_original_encoding(False, True)
+    data.set_original_encoding(False, True, "iso8859")
     return deidentified(dcmread(save(data, path)), Key(bytes(32)))[0]
 
 

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.datadict import DicomDictionary, tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 from pydicom.uid import (
     CTImageStorage,
     DigitalMammographyXRayImageStorageForPresentation,
@@ -51,6 +53,14 @@ def test_what_is_measured_in_pixels_and_nested_is_refused(tmp_path, name, levels
     with pytest.raises(Unusable, match=f"{name}, .* geometry cannot be told") as error:
         made(path)
     assert error.value.kind == "no radiograph"
+
+
+def test_what_is_no_sequence_holds_no_geometry(tmp_path):
+    data = dataset(values())
+    data[0x00189304] = RawDataElement(Tag(0x00189304), "FD", 8, b"12345678", 0, False, True)
+    data[0x00081115] = RawDataElement(Tag(0x00081115), "SQ", 8, b"12345678", 0, False, True)
+    data.set_original_encoding(False, True, "iso8859")
+    refuse_unknown(dcmread(save(data, tmp_path / "in.dcm")))
 
 
 @pytest.mark.parametrize("private", [False, True])

@@ -35,7 +35,7 @@ def holding(*tags):
     item.TextString = "beside"
     for tag in tags:
         item[tag] = fragments(tag)
-    item.set_original_encoding(False, True)
+    item.set_original_encoding(False, True, "iso8859")
     return item
 
 
@@ -55,7 +55,7 @@ def test_compressed_pixels_other_than_the_images_own_are_dropped(tmp_path, place
     else:
         data[0x00291010] = fragments(0x00291010)
         data.ReferencedSeriesSequence = [kept]
-    data.set_original_encoding(False, True)
+    data.set_original_encoding(False, True, "iso8859")
     path = save(data, tmp_path / "in.dcm")
     assert b"picture" in path.read_bytes()
     out = made(path)

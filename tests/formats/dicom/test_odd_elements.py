@@ -18,7 +18,7 @@ def with_element(path, tag, kind, value, **more):
     """Write an image with an element of these bytes, in the place of its own."""
     data = dataset(values(), **more)
     data[tag] = RawDataElement(Tag(tag), kind, len(value), value, 0, False, True)
-    data.set_original_encoding(False, True)
+    data.set_original_encoding(False, True, "iso8859")
     return save(data, path)
 
 
@@ -46,7 +46,10 @@ def made(path):
         (0x00281050, "LO", b"abcd", "WindowCenter"),
         (0x00281052, "DS", b"a.bc", "RescaleIntercept"),
         (0x00280030, "DS", b"0,2\\0,2 ", "PixelSpacing"),
+        (0x00280030, "DS", b"inf\\inf ", "PixelSpacing"),
         (0x00089215, "LO", b"abcd", "DerivationCodeSequence"),
+        (0x00089215, "UN", b"abcd", "DerivationCodeSequence"),
+        (0x00089215, "SQ", b"abcd", "DerivationCodeSequence"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_by_its_name(tmp_path, tag, kind, value, name):
