@@ -7,7 +7,7 @@ from typing import IO, Any
 
 from cxr.formats.decode import MAX_PIXELS
 
-MOST_BYTES = 1 << 30
+MOST_BYTES = 1 << 29
 """Of a file: the largest image allowed takes 400 MB uncompressed, in the widest words."""
 MOST_PIECES = 120_000
 """Reads of a data set, three or so an element: radiographs have some hundred elements."""

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta, timezone
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
 from pydicom import Dataset
-from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
+from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import FileMetaDataset
+from pydicom.multival import MultiValue
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
@@ -18,9 +18,10 @@ from pydicom.valuerep import VR
 from cxr.formats.decode import Unusable, as_unusable
 from cxr.formats.dicom.compressed.lossy import say_lossy
 from cxr.formats.dicom.geometry import enlarge
+from cxr.formats.dicom.nested import drop_compressed, turn_little_endian
 from cxr.formats.dicom.radiograph import Radiograph
 from cxr.formats.dicom.stored import Values
-from cxr.formats.dicom.text import append, refuse_undecodable
+from cxr.formats.dicom.text import append
 from cxr.foundation.files import replacing
 
 DICOM_SUFFIXES = ".dcm", ".dicom", ".ima"
@@ -31,16 +32,12 @@ SERIES_AFTER = 9000
 
 # What describes the source's pixels or signs its bytes, and is not true of the result.
 OUTDATED = (
-    *("SmallestImagePixelValue", "LargestImagePixelValue", "PixelDataProviderURL"),
+    *("SmallestImagePixelValue", "LargestImagePixelValue", "SmallestPixelValueInSeries", "LargestPixelValueInSeries"),
+    *("SmallestImagePixelValueInPlane", "LargestImagePixelValueInPlane", "HistogramSequence", "PixelDataProviderURL"),
     *("DigitalSignaturesSequence", "MACParametersSequence", "DataSetTrailingPadding", "InstanceCreatorUID"),
     *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "EncapsulatedPixelDataValueTotalLength"),
     *("InstanceCreationDate", "InstanceCreationTime", "SeriesDate", "SeriesTime"),  # of the series that was
 )
-ICON = "IconImageSequence"
-WORDS = {"OW": np.uint16, "OL": np.uint32, "OF": np.uint32, "OD": np.uint64, "OV": np.uint64}
-"""Value representations that pydicom leaves as bytes, in the order that they have in the file."""
-DEEPEST = 32
-"""Sequences within sequences; a structured report has ten or so."""
 KINDS = frozenset(str(kind) for kind in VR)
 OVERLAYS, CURVES = range(0x6000, 0x6100), range(0x5000, 0x5100)  # groups
 
@@ -60,13 +57,13 @@ def derived(
     syntax = source.data.file_meta.TransferSyntaxUID
     del data.PixelData
     if not syntax.is_little_endian:
-        _turn_little_endian(data)
+        turn_little_endian(data)
     for tag in list(data.keys()):  # not the elements: each stays the bytes that it was read as until it is asked for
         if tag.group in OVERLAYS or tag.group in CURVES or keyword_for_tag(tag) in OUTDATED:
             del data[tag]
         elif (kind := data.get_item(tag).VR) is not None and kind not in KINDS:
             raise Unusable("damaged", f"{tag} has the value representation {kind!r}, which is none", quotes=True)
-    _drop_icons(data)
+    drop_compressed(data)
     enlarge(data, scale)
     data.Rows, data.Columns = values.shape
     data.HighBit = data.BitsStored - 1
@@ -77,10 +74,11 @@ def derived(
     data["PixelData"].VR = "OB" if data.BitsAllocated == 8 and not implicit else "OW"
     say_lossy(data, source.data)
     _say_derived(data, source.data, description, now)
-    series = [str(source.data.get("SeriesInstanceUID", "")), maker]
+    study, before, instance = (str(source.data.get(f"{name}InstanceUID") or "") for name in ("Study", "Series", "SOP"))
+    own = [instance, sha256(pixels).hexdigest()]
+    series = [before, maker] if before else [study, maker, *own]  # of no series: in one by itself
     data.SeriesInstanceUID = generate_uid(entropy_srcs=series)
-    instance = [*series, str(source.data.get("SOPInstanceUID", "")), sha256(pixels).hexdigest()]
-    data.SOPInstanceUID = generate_uid(entropy_srcs=instance)
+    data.SOPInstanceUID = generate_uid(entropy_srcs=[*series, *own])
     data.file_meta = FileMetaDataset()
     data.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
     return data
@@ -110,8 +108,9 @@ def _say_derived(data: Dataset, source: Dataset, description: str, now: datetime
     if (instance := UID(str(source.get("SOPInstanceUID", "")))).is_valid and instance[0] in "012":  # PS3.5, 9.1
         data.SourceImageSequence = [_reference(source)]
     append(data, "SeriesDescription", " ", description.partition(",")[0])
-    number = data.get("SeriesNumber")
-    data.SeriesNumber = SERIES_AFTER + (int(number) if number is not None and abs(int(number)) < 10**8 else 0)
+    number = _series_number(data)
+    data.pop("SeriesNumber", None)  # which may be written as something else
+    data.SeriesNumber = SERIES_AFTER + number
     equipment = Dataset()
     equipment.Manufacturer, equipment.ManufacturerModelName = NAME, NAME
     equipment.ContributionDescription = description[-1024:]
@@ -126,39 +125,22 @@ def _say_derived(data: Dataset, source: Dataset, description: str, now: datetime
     data.ContributingEquipmentSequence = [*(data.get("ContributingEquipmentSequence") or []), equipment]
 
 
+def _series_number(data: Dataset) -> int:
+    """Return the series number of `data`, or 0 for none, or for what is no number that a later one can be added to."""
+    try:
+        value = data.get("SeriesNumber")
+        found = float(value[0] if isinstance(value, MultiValue) else value)
+    except Exception:  # broken bytes lead pydicom anywhere
+        return 0
+    return int(found) if found.is_integer() and abs(found) < 10**8 else 0
+
+
 def _zone(data: Dataset) -> timezone | None:
     """Return the time zone that all times of `data` are in, such as +0100 (PS3.3, C.12.1.1.8), None for this machine's."""
     said = re.fullmatch(r"([+-])(\d\d)([0-5]\d)", str(data.get("TimezoneOffsetFromUTC") or "").strip())
     if not said or int(said[2]) > 14:
         return None
     return timezone((1 if said[1] == "+" else -1) * timedelta(hours=int(said[2]), minutes=int(said[3])))
-
-
-def _drop_icons(data: Dataset, depth: int = 0) -> None:
-    """Remove the small pictures of what was, which may be compressed, wherever they are.
-
-    Raises Unusable where sequences are nested so deep that pydicom takes minutes to write them.
-    """
-    if depth > DEEPEST:
-        raise Unusable("damaged", f"sequences nested more than {DEEPEST} deep")
-    if ICON in data:
-        del data[ICON]
-    for tag in list(data.keys()):
-        if data.get_item(tag).VR == "SQ" or (dictionary_has_tag(tag) and dictionary_VR(tag) == "SQ"):
-            for item in data[tag].value or ():
-                _drop_icons(item, depth + 1)
-
-
-def _turn_little_endian(data: Dataset) -> None:
-    """Let `data` of a big-endian file, which the standard has given up but archives hold, be that of a little-endian one.
-
-    Raises Unusable for text that would not be the same afterwards, since it must be decoded.
-    """
-    refuse_undecodable(data)
-    for element in data.iterall():  # of which each, until it is asked for, is kept as it was read
-        if element.VR in WORDS and element.value:
-            element.value = np.frombuffer(element.value, WORDS[element.VR]).byteswap().tobytes()
-    data.set_original_encoding(False, True)
 
 
 def _reference(data: Dataset) -> Dataset:

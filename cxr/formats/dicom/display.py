@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cxr.formats.decode import Unusable
 from cxr.formats.depth import DEPTHS, holding
 
 Curve = npt.NDArray[np.float64]
@@ -120,7 +121,11 @@ def _modality(
     slope, intercept = number(data, "RescaleSlope") or 1.0, number(data, "RescaleIntercept") or 0.0
     low, high = sorted(slope * end + intercept for end in (least, least + (1 << depth) - 1))
     told = f"only {used} of {depth} bits are in use; --bits {used} shows them so"
-    return slope * stored + intercept, (low, high), (told,) if used < depth and bits is None else ()
+    values = slope * stored + intercept
+    if not np.diff(values).all():
+        reason = f"RescaleIntercept {intercept:g} beside RescaleSlope {slope:g}, in which the stored values are lost"
+        raise Unusable("damaged", f"{reason}; correct either", quotes=True)
+    return values, (low, high), (told,) if used < depth and bits is None else ()
 
 
 def _voi(data: Any, values: Curve) -> Callable[[Curve], Curve] | None:
@@ -178,9 +183,15 @@ def _word(data: Any, name: str) -> str:
 
 
 def number(data: Any, name: str) -> float | None:
-    """Return the number, or the first of the numbers, that the element `name` holds, if it has one that can be meant."""
-    value = data.get(name)
-    if value is None or value == "":
-        return None
-    found = float(value if isinstance(value, (int, float, str)) else value[0])
+    """Return the number, or the first of the numbers, that the element `name` holds, if it has one that can be meant.
+
+    Raises Unusable, by the element's name, for what is no number.
+    """
+    try:
+        value = data.get(name)
+        if value is None or value == "":
+            return None
+        found = float(value if isinstance(value, (int, float, str)) else value[0])
+    except Exception:  # broken bytes lead pydicom anywhere
+        raise Unusable("damaged", f"{name} holds no number") from None
     return found if abs(found) < ABSURD else None

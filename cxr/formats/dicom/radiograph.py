@@ -14,7 +14,16 @@ from cxr.formats.depth import in_bits, refuse_beyond
 from cxr.formats.dicom.bounded import bounded
 from cxr.formats.dicom.display import Display, Levels, display
 from cxr.formats.dicom.header import is_dicom
-from cxr.formats.dicom.stored import Values, check, found_syntax, limits, padding, refuse_other_modalities, stored_values
+from cxr.formats.dicom.stored import (
+    Values,
+    check,
+    found_syntax,
+    limits,
+    padding,
+    padding_ends,
+    refuse_other_modalities,
+    stored_values,
+)
 from cxr.foundation.errors import UserError
 
 
@@ -62,18 +71,34 @@ class Radiograph:
     def values(self, exact: npt.NDArray[np.float32]) -> Values:
         """Return `exact` (H * scale, W * scale) as values that can be stored, with the padding in its places.
 
-        Rounded, and clipped to the bits there are; beside padding to the values there are, so that none looks like padding.
+        Rounded, and clipped to the bits there are; beside padding to the values there are. What would look like padding, if the
+        header names any, becomes the nearest value that does not.
         """
         least, most = limits(self.data)
         if self.padding.any() and not self.padding.all():
             seen = self.stored[~self.padding]
-            least, most = seen.min(), seen.max()
+            least, most = int(seen.min()), int(seen.max())
+        ends = padding_ends(self.data)
         values = np.empty(exact.shape, np.int32)
         for found, row in zip(values, exact, strict=True):  # one by one, since copies take more memory than is there
             found[:] = row.round().clip(least, most)
+            if ends is not None:
+                _move_out(found, row, ends, (least, most))
         unseen = _enlarged(self.padding, values)
         values[unseen] = _enlarged(self.stored, values)[unseen]
         return values
+
+
+def _move_out(
+    found: npt.NDArray[np.int32], exact: npt.NDArray[np.float32], ends: tuple[int, int], limits: tuple[int, int]
+) -> None:
+    """Move what of `found` lies between `ends` to the nearer value outside of them that is within `limits`."""
+    below, above = ends[0] - 1, ends[1] + 1
+    inside = (found > below) & (found < above)
+    if inside.any():
+        nearer_below = exact[inside] - below <= above - exact[inside]
+        nearer_below = (nearer_below | (above > limits[1])) & (below >= limits[0])
+        found[inside] = np.where(nearer_below, below, above)
 
 
 def _enlarged(pixels: npt.NDArray[Any], like: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -1,12 +1,12 @@
 """What a DICOM data set stores: whether that is a radiograph, and its values (DICOM PS3.3, C.7.6.3, and PS3.5, 8)."""
 
+from math import ceil, floor
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset
 from pydicom.uid import (
-    JPEG2000,
     UID,
     ComputedRadiographyImageStorage,
     DigitalXRayImageStorageForPresentation,
@@ -23,8 +23,9 @@ from pydicom.uid import (
 
 from cxr.formats.decode import MAX_PIXELS, Kind, Unusable
 from cxr.formats.dicom.compressed.codestream import refuse_other_sizes
-from cxr.formats.dicom.compressed.decoder import LOSSY, decoded
+from cxr.formats.dicom.compressed.decoder import decoded
 from cxr.formats.dicom.compressed.decoding import words
+from cxr.formats.dicom.compressed.lossy import MAYBE, coded_with_loss, said_lossy
 from cxr.formats.dicom.display import number
 
 Values = npt.NDArray[np.int32]
@@ -72,32 +73,47 @@ def refuse_other_modalities(data: Dataset) -> None:
 
 
 def check(data: Dataset) -> None:
-    """Raise Unusable when `data` holds no image that can be read."""
-    if "PixelData" not in data or not data.get("Rows") or not data.get("Columns"):
+    """Raise Unusable when `data` holds no image that can be read; by the element's name, when one is not what it must be."""
+    if "PixelData" not in data or not whole(data, "Rows", 0) or not whole(data, "Columns", 0):
         raise Unusable("damaged", "no DICOM image")
     if data.Rows * data.Columns > MAX_PIXELS:
         raise Unusable("damaged", f"more than {MAX_PIXELS:,} pixels")
-    photometric = data.get("PhotometricInterpretation", "no photometric interpretation")
-    if photometric not in {"MONOCHROME1", "MONOCHROME2"}:
+    photometric = data.get("PhotometricInterpretation", "missing")
+    if photometric not in ("MONOCHROME1", "MONOCHROME2"):
         kind: Kind = "no radiograph" if photometric in COLOURS else "damaged"
-        raise Unusable(kind, f"{photometric}, not MONOCHROME1 or 2", quotes=True)
-    for name in ("BitsAllocated", "BitsStored"):
-        if not data.get(name):
+        raise Unusable(kind, f"PhotometricInterpretation is {photometric}, not MONOCHROME1 or 2", quotes=True)
+    if (frames := whole(data, "NumberOfFrames", 1) or 1) != 1:
+        raise Unusable("damaged", f"{frames} frames; save each by itself", quotes=True)
+    allocated, bits = whole(data, "BitsAllocated"), whole(data, "BitsStored")
+    if not 8 <= bits <= 16:
+        raise Unusable("damaged", f"{bits} bits a pixel, not 8 to 16", quotes=True)
+    if not bits <= _high_bit(data) + 1 <= allocated:
+        raise Unusable("damaged", f"HighBit {_high_bit(data)} with {bits} of {allocated} bits stored", quotes=True)
+    data.PixelRepresentation, data.SamplesPerPixel = whole(data, "PixelRepresentation", 0), whole(data, "SamplesPerPixel", 1)
+    if data.PixelRepresentation not in {0, 1}:
+        raise Unusable("damaged", f"PixelRepresentation is {data.PixelRepresentation}, not 0 or 1", quotes=True)
+
+
+def whole(data: Dataset, name: str, missing: int | None = None) -> int:
+    """Return the one whole number that an element holds, or `missing` where it is missing or empty.
+
+    Raises Unusable, by the element's name, for anything else, and where it is missing without such a number.
+    """
+    try:
+        found = data.get(name)
+    except Exception:  # broken bytes lead pydicom anywhere
+        raise Unusable("damaged", f"{name} is not one whole number") from None
+    if found is None or found == "":
+        if missing is None:
             raise Unusable("damaged", f"no {name}")
-    if int(data.get("NumberOfFrames") or 1) != 1:
-        raise Unusable("damaged", f"{data.NumberOfFrames} frames; save each by itself", quotes=True)
-    if not 8 <= data.BitsStored <= 16:
-        raise Unusable("damaged", f"{data.BitsStored} bits a pixel, not 8 to 16", quotes=True)
-    if not data.BitsStored <= _high_bit(data) + 1 <= data.BitsAllocated:
-        raise Unusable(
-            "damaged", f"HighBit {_high_bit(data)} with {data.BitsStored} of {data.BitsAllocated} bits stored", quotes=True
-        )
-    data.PixelRepresentation, data.SamplesPerPixel = data.get("PixelRepresentation") or 0, data.get("SamplesPerPixel") or 1
+        return missing
+    if not isinstance(found, (int, float)) or found % 1 != 0:
+        raise Unusable("damaged", f"{name} is {str(found)[:32]}, not one whole number", quotes=True)
+    return int(found)
 
 
 def _high_bit(data: Dataset) -> int:
-    found = data.get("HighBit")
-    return int(data.BitsStored) - 1 if found is None else int(found)
+    return whole(data, "HighBit", int(data.BitsStored) - 1)
 
 
 def stored_values(data: Dataset, path: Path) -> Values:
@@ -113,7 +129,7 @@ def stored_values(data: Dataset, path: Path) -> Values:
         found = words(data)
     if found.shape != (data.Rows, data.Columns):
         raise Unusable("damaged", f"pixels of shape {found.shape}, not of {data.Rows} rows and {data.Columns} columns")
-    if syntax in {*LOSSY, JPEG2000}:
+    if coded_with_loss(data) or (syntax in MAYBE and said_lossy(data)):
         return found.clip(least, most)  # an error of compression beyond the range is no small value
     # Without what lies in the bits above, and with its sign.
     values: Values = (((found >> shift) - least) & (1 << bits) - 1) + least
@@ -121,15 +137,21 @@ def stored_values(data: Dataset, path: Path) -> Values:
 
 
 def padding(data: Dataset, stored: Values) -> npt.NDArray[np.bool_]:
-    """Return where `stored` is padding (PS3.3, C.7.5.1.1.2), whichever sign the element was written with."""
+    """Return where `stored` is padding (PS3.3, C.7.5.1.1.2)."""
+    ends = padding_ends(data)
+    return np.zeros(stored.shape, bool) if ends is None else (stored >= ends[0]) & (stored <= ends[1])
+
+
+def padding_ends(data: Dataset) -> tuple[int, int] | None:
+    """Return the least and the greatest value that is padding, whichever sign they were written with, or None for none."""
     ends = [number(data, name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
     least, most = limits(data)
     if ends[0] is None:
-        return np.zeros(stored.shape, bool)
+        return None
     allocated = 1 << int(data.BitsAllocated)
     signed = [
         end if least <= end <= most else (end + allocated / 2) % allocated - allocated / 2 for end in ends if end is not None
     ]
     if not least:
         signed = [end % allocated for end in signed]
-    return (stored >= min(signed)) & (stored <= max(signed))
+    return ceil(min(signed)), floor(max(signed))

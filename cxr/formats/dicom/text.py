@@ -3,16 +3,11 @@
 from typing import Any
 
 from pydicom import Dataset
-from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.charset import convert_encodings
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag, Tag
-from pydicom.valuerep import TEXT_VR_DELIMS
 
-from cxr.formats.decode import Unusable
-
-TEXT = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UT"))
-"""The value representations that Specific Character Set applies to."""
 MOST = {"LO": 64, "ST": 1024}
 """Characters, which no text of fewer bytes exceeds."""
 
@@ -46,23 +41,6 @@ def _bytes(data: Dataset, tag: BaseTag) -> bytes:
     value = element.value
     text = value if isinstance(value, str) else "\\".join(value or ())
     return text.encode(_encodings(data)[0], "strict")
-
-
-def refuse_undecodable(data: Dataset) -> None:
-    """Raise Unusable, with the element's name, for text that is not in the character set that `data` says."""
-    for tag in list(data.keys()):
-        element: Any = data.get_item(tag)
-        if element.VR == "SQ":
-            for item in data[tag].value or ():
-                refuse_undecodable(item)
-        elif isinstance(element, RawDataElement) and element.VR in TEXT and _disagrees(element.value or b"", data):
-            said = data.get("SpecificCharacterSet") or "the default character set"
-            reason = f"{data[tag].name} is not in {said}, which the file says; correct either of them"
-            raise Unusable("damaged", reason, quotes=True)
-
-
-def _disagrees(text: bytes, data: Dataset) -> bool:
-    return "\ufffd" in decode_bytes(text, _encodings(data), TEXT_VR_DELIMS)
 
 
 def _encodings(data: Dataset) -> list[str]:

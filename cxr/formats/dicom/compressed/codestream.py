@@ -1,6 +1,7 @@
 """The size that compressed pixels say they have, read before a decoder sees them: a header may claim little."""
 
 import struct
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -19,11 +20,15 @@ from pydicom.uid import (
 JPEG = (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes)
 JPEG_2000 = (*JPEG2000TransferSyntaxes, HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL)
 
-_FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 """JPEG's markers that begin a frame header (ISO/IEC 10918-1, table B.1), and that of JPEG-LS (ISO/IEC 14495-1, C.1.1)."""
 _WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xD9)}
-_SCAN, _END = 0xDA, 0xD9
+SCAN, _END, _FILL = 0xDA, 0xD9, 0xFF
 _SIZ = b"\xff\x4f\xff\x51"  # the markers that begin a JPEG 2000 codestream (ISO/IEC 15444-1, A.4.1 and A.5.1)
+MOST_SEGMENTS = 100_000
+"""Of markers, boxes and filling before the pixels, and of bytes in RLE that mean nothing: files have some ten."""
+BYTES_PER_PIXEL, BYTES_BESIDE = 8, 1 << 24
+"""The most that compressed pixels take: of 32 bits in RLE, twice as many as uncompressed; and what may stand beside them."""
 _SLACK = 2  # bytes that a padding of a segment of RLE to an even length can look like
 
 
@@ -44,6 +49,9 @@ def refuse_other_sizes(data: Dataset) -> None:
     (PS3.5, annex G). Other syntaxes are left to who decodes, who knows none of them.
     """
     syntax, claimed = data.file_meta.TransferSyntaxUID, (int(data.Rows), int(data.Columns), int(data.SamplesPerPixel))
+    if len(data.PixelData) > BYTES_PER_PIXEL * claimed[0] * claimed[1] + BYTES_BESIDE:
+        most = f"more than {claimed[0]:,} x {claimed[1]:,} can need"
+        raise ValueError(f"{len(data.PixelData):,} bytes of compressed pixels, {most}")
     frame = get_frame(data.PixelData, 0, number_of_frames=1)
     if syntax == RLELossless:
         _refuse_other_lengths(frame, claimed[0] * claimed[1], int(data.BitsAllocated) // 8 * claimed[2])
@@ -66,20 +74,33 @@ def jpeg(frame: bytes) -> Size:
 
     Raises ValueError, IndexError or struct.error when there is none.
     """
-    place = frame.index(b"\xff\xd8") + 2
-    while True:
-        place = frame.index(b"\xff", place)  # decoders skip what lies between
-        while frame[place] == 0xFF:
-            place += 1
-        marker = frame[place]
-        place += 1
-        if marker in _FRAMES:
+    for marker, place in jpeg_markers(frame):
+        if marker in FRAMES:
             precision, rows, columns, components = struct.unpack_from(">BHHB", frame, place + 2)
             return Size(rows, columns, components, precision)
-        if marker in {_SCAN, _END}:
-            raise ValueError
+    raise ValueError("no frame header")
+
+
+def jpeg_markers(frame: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the markers of a JPEG or JPEG-LS stream up to that of its first scan, and the places behind them.
+
+    Raises ValueError, IndexError or struct.error when there is none, or when more stands before it than in any file.
+    """
+    place = frame.index(b"\xff\xd8") + 2
+    for _ in range(MOST_SEGMENTS):
+        place = frame.index(b"\xff", place) + 1  # decoders skip what lies between
+        marker = frame[place]
+        if marker == _FILL:
+            continue
+        place += 1
+        yield marker, place
+        if marker == SCAN:
+            return
+        if marker == _END:
+            break
         if marker not in _WITHOUT_LENGTH:
             place += struct.unpack_from(">H", frame, place)[0]
+    raise ValueError("no scan")
 
 
 def _jpeg_2000(frame: bytes) -> Size:
@@ -100,7 +121,7 @@ def jpeg_2000_begins(frame: bytes) -> int:
 def _contiguous(frame: bytes) -> int:
     """Return where the codestream begins in a JP2 file (ISO/IEC 15444-1, annex I), which some writers put in a frame."""
     place = 0
-    while True:
+    for _ in range(MOST_SEGMENTS):
         length, name = struct.unpack_from(">L4s", frame, place)
         head = 8
         if length == 1:
@@ -110,6 +131,7 @@ def _contiguous(frame: bytes) -> int:
         if length < head:
             raise ValueError
         place += length
+    raise ValueError
 
 
 def _refuse_other_lengths(frame: bytes, pixels: int, segments: int) -> None:
@@ -125,8 +147,11 @@ def _refuse_other_lengths(frame: bytes, pixels: int, segments: int) -> None:
 
 
 def _unpacked(segment: bytes, most: int) -> int:
-    """Return how many bytes a `segment` of RLE becomes (PS3.5, G.3.2), or more than `most` when it is more."""
-    place = length = 0
+    """Return how many bytes a `segment` of RLE becomes (PS3.5, G.3.2), or more than `most` when it is more.
+
+    Raises ValueError when it holds so many bytes that mean nothing that no encoder has written it.
+    """
+    place = length = nothing = 0
     end = len(segment)
     while place < end and length <= most:
         run = segment[place]
@@ -138,4 +163,7 @@ def _unpacked(segment: bytes, most: int) -> int:
             length += 257 - run
         else:
             place += 1
+            nothing += 1
+            if nothing > MOST_SEGMENTS:
+                raise ValueError("compressed pixels between which too many bytes mean nothing")
     return length

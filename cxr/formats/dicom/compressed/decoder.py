@@ -14,15 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
 from cxr.formats.dicom.compressed import decoding
 from cxr.formats.dicom.compressed.decoding import Stored, memory, seconds
 from cxr.foundation import parent
 from cxr.foundation.errors import UserError
 from cxr.foundation.place import ROOT
-
-LOSSY = JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
 _START = 60.0  # seconds that the process may take to begin
 _LONGEST = 1 << 16  # bytes of an answer, without the pixels

@@ -5,33 +5,44 @@ import struct
 from pydicom import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.multival import MultiValue
-from pydicom.uid import HTJ2K, JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    JPEG2000TransferSyntaxes,
+    JPEGLSTransferSyntaxes,
+    JPEGTransferSyntaxes,
+)
 
 from cxr.formats.dicom.compressed import codestream
-from cxr.formats.dicom.compressed.decoder import LOSSY
 
 MAYBE = JPEG2000, HTJ2K
 """Syntaxes that hold images with loss and without."""
 
 METHODS = {
-    JPEGBaseline8Bit: "ISO_10918_1",
-    JPEGExtended12Bit: "ISO_10918_1",
-    JPEGLSNearLossless: "ISO_14495_1",
-    JPEG2000: "ISO_15444_1",
-    HTJ2K: "ISO_15444_15",
+    **dict.fromkeys(JPEGTransferSyntaxes, "ISO_10918_1"),
+    **dict.fromkeys(JPEGLSTransferSyntaxes, "ISO_14495_1"),
+    **dict.fromkeys(JPEG2000TransferSyntaxes, "ISO_15444_1"),
+    **dict.fromkeys((HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL), "ISO_15444_15"),
 }
 """By syntax, the defined terms of Lossy Image Compression Method."""
 
-_CODING, _TILE, _TRANSFORM, _REVERSIBLE = 0xFF52, 0xFF90, 11, 1  # ISO/IEC 15444-1, A.2, A.4.2 and A.6.1
+_CODING, _TILE, _TRANSFORM, _REVERSIBLE = 0xFF52, 0xFF90, 11, b"\1"  # ISO/IEC 15444-1, A.2, A.4.2 and A.6.1
+_LOSSLESS_FRAMES, _LS_FRAME = frozenset((0xC3, 0xC7, 0xCB, 0xCF)), 0xF7  # ISO/IEC 10918-1, table B.1; 14495-1, C.1.1
 
 
 def say_lossy(data: Dataset, source: Dataset) -> None:
     """Let `data` say so when `source` was compressed with loss, now or ever before: what is lost stays lost.
 
-    A loss that the source does not tell of is added to those that it does, with its method and ratio.
+    A loss that the source does not tell of is added to those that it does, with its method and ratio. Of JPEG 2000, which may
+    have been cut short without its codestream saying so, a header that says nothing counts as with loss.
     """
     syntax = source.file_meta.TransferSyntaxUID
-    if syntax not in LOSSY and not (syntax in MAYBE and _may_lose(source)):
+    if said_lossy(source):
+        data.LossyImageCompression = "01"
+    said_none = _listed(source, "LossyImageCompression") == ["00"]
+    if not coded_with_loss(source) and (syntax not in MAYBE or said_none):
         return
     methods, ratios = _listed(source, "LossyImageCompressionMethod"), _listed(source, "LossyImageCompressionRatio")
     if len(methods) != len(ratios):  # which of them belongs to which cannot be told
@@ -42,6 +53,26 @@ def say_lossy(data: Dataset, source: Dataset) -> None:
         ratios.append(f"{pixels / max(1, len(_frame(source))):.4g}")
     data.LossyImageCompression = "01"
     data.LossyImageCompressionMethod, data.LossyImageCompressionRatio = methods, ratios
+
+
+def said_lossy(data: Dataset) -> bool:
+    """Tell whether Lossy Image Compression says that something was lost, which some writers say otherwise than by 01."""
+    return any(value.upper() not in {"00", "0", "NO"} for value in _listed(data, "LossyImageCompression"))
+
+
+def coded_with_loss(data: Dataset) -> bool:
+    """Tell whether the codestream of `data` was coded with loss, whatever its transfer syntax promises.
+
+    So by JPEG's cosine transform, a point transform, JPEG-LS's NEAR, or JPEG 2000's irreversible transformation;
+    and what cannot be told counts as with loss.
+    """
+    syntax = data.file_meta.TransferSyntaxUID
+    try:
+        if syntax in codestream.JPEG:
+            return _jpeg_loses(_frame(data))
+        return syntax in codestream.JPEG_2000 and not _reversible(_frame(data))
+    except (ValueError, IndexError, struct.error):
+        return True
 
 
 def _listed(data: Dataset, name: str) -> list[str]:
@@ -55,23 +86,28 @@ def _frame(data: Dataset) -> bytes:
     return frame
 
 
-def _may_lose(data: Dataset) -> bool:
-    """Tell whether JPEG 2000 may have lost something.
-
-    It has by the irreversible transformation; by the other it has where it was cut short, which the codestream does not say:
-    only the header does, and one that says nothing counts as with loss.
-    """
-    said = str(data.get("LossyImageCompression") or "").strip()
-    return said != "00" or not _reversible(_frame(data))
+def _jpeg_loses(frame: bytes) -> bool:
+    coding = 0
+    for marker, place in codestream.jpeg_markers(frame):
+        if marker in codestream.FRAMES:
+            coding = marker
+        elif marker == codestream.SCAN:  # ISO/IEC 10918-1, B.2.3, and 14495-1, C.1.2
+            parameters = frame[place + 3 + 2 * frame[place + 2] :][:3]
+            if coding == _LS_FRAME:
+                return parameters[0] > 0
+            return coding not in _LOSSLESS_FRAMES or parameters[2] & 0x0F > 0
+    return True
 
 
 def _reversible(frame: bytes) -> bool:
     """Tell whether the main header of a JPEG 2000 codestream names the reversible transformation."""
     place = codestream.jpeg_2000_begins(frame) + 2  # behind its first marker
-    while place + 4 <= len(frame):
+    for _ in range(codestream.MOST_SEGMENTS):
+        if place + 4 > len(frame):
+            return False
         marker, length = struct.unpack_from(">HH", frame, place)
         if marker == _CODING:
-            return frame[place + 2 + _TRANSFORM] == _REVERSIBLE
+            return frame[place + 2 + _TRANSFORM :][:1] == _REVERSIBLE
         if marker == _TILE:
             return False
         place += 2 + length

@@ -15,9 +15,10 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import UID
+from pydicom.uid import UID, MRImageStorage
 
 from cxr.formats.decode import Unusable
+from cxr.formats.dicom.compressed.lossy import said_lossy
 from cxr.formats.dicom.deidentify.codes import known_code
 from cxr.formats.dicom.deidentify.key import DEFINED, Key
 from cxr.formats.dicom.deidentify.table import action
@@ -31,7 +32,7 @@ DETECTED = "X-Ray", "Computed Radiography", "CT Image", "MR Image", "Ultrasound"
 """In the names of classes whose objects come from a detector, and so are not captured from a screen or a film."""
 
 _PATIENT = Tag("PatientName"), Tag("PatientID")
-_TABLES = "ModalityLUTSequence", "VOILUTSequence"
+_TABLES = "ModalityLUTSequence", "VOILUTSequence", "PresentationLUTSequence"
 _INSTANCE = "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"
 _DEEPEST = 16  # sequences within sequences; a radiograph has four or so
 # What every DX image must name: where its own code is unknown, the most general one.
@@ -100,6 +101,10 @@ def deidentified(data: Dataset, key: Key) -> tuple[Dataset, Counter[str]]:
         setattr(result, name, key.uid(f"{name} {pixels}"))
     if "PixelSpacingCalibrationType" not in result and "PixelSpacingCalibrationDescription" in result:
         del result.PixelSpacingCalibrationDescription
+    if result.get("SOPClassUID") == MRImageStorage and len(result.get("ImageType") or ()) == 2:
+        result.ImageType = [*result.ImageType, "OTHER"]  # which must have three values (PS3.3, C.8.3.1.1.1)
+    if said_lossy(data):
+        result.LossyImageCompression = "01"
     if not (result.get("LossyImageCompressionMethod") and result.get("LossyImageCompressionRatio")):
         for name in ("LossyImageCompressionMethod", "LossyImageCompressionRatio"):
             result.pop(name, None)

@@ -15,6 +15,9 @@ from cxr.formats.dicom.deidentify.table import terms
 
 BINARY = frozenset(("US", "SS", "UL", "SL", "UV", "SV", "FL", "FD"))
 WRITTEN = frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"))
+LONG = {"FD": "f8", "SV": "i8", "UV": "u8"}
+FEW, MEASURED = 4, (1e-9, 1e5)
+"""Characters that text has at least, and between which magnitudes a number is what was measured."""
 LONGEST = {"DS": 16, "IS": 12}  # characters (PS3.5, 6.2)
 
 # Of group 0028, whose other elements are of colour, of several frames, retired, or text.
@@ -30,7 +33,15 @@ IMAGE = frozenset(
     )
 )
 # Image Type, value by value (PS3.3, C.7.6.1.1.2); the third is of CT, MR and others.
-IMAGE_TYPE = ("ORIGINAL", "DERIVED"), ("PRIMARY", "SECONDARY"), ("AXIAL", "LOCALIZER", "OTHER", "SINGLE PLANE")
+IMAGE_TYPE = (
+    ("ORIGINAL", "DERIVED"),
+    ("PRIMARY", "SECONDARY"),
+    (
+        *("AXIAL", "LOCALIZER", "OTHER", "SINGLE PLANE"),
+        *("DENSITY MAP", "DIFFUSION MAP", "IMAGE ADDITION", "MODULUS SUBTRACT", "MPR", "PHASE MAP", "PHASE SUBTRACT"),
+        *("PROJECTION IMAGE", "T1 MAP", "T2 MAP", "VELOCITY MAP"),  # of MR (C.8.3.1.1.1)
+    ),
+)
 
 
 def as_declared(element: DataElement) -> DataElement:
@@ -45,7 +56,7 @@ def as_declared(element: DataElement) -> DataElement:
 def kept_value(element: DataElement) -> Any:
     """Return what stays of the value of `element`: numbers, written anew, or terms of the standard; else None."""
     if element.VR in BINARY:
-        return element.value if _few_and_finite(element) else None
+        return element.value if _few_and_finite(element) and not _spells(element) else None
     if element.VR in LONGEST:
         return _numbers(_texts(element), element.VR, _most(element)) or None
     if element.VR != "CS" and element.keyword not in terms():
@@ -108,6 +119,21 @@ def _few_and_finite(element: DataElement) -> bool:
     """Tell whether there are as many numbers as the dictionary allows; where it allows any, text could be among them."""
     values = np.atleast_1d(np.asarray(element.value, np.float64))
     return values.size <= _most(element, without_end=0) and bool(np.isfinite(values).all())
+
+
+def _spells(element: DataElement) -> bool:
+    """Tell whether a number of 8 bytes is text that was written as one.
+
+    So if it is characters throughout, up to zeros at its end, and of no magnitude that is measured. Of shorter numbers, too
+    many would be taken for text.
+    """
+    if element.VR not in LONG:
+        return False
+    numbers = np.atleast_1d(np.asarray(element.value, LONG[element.VR]))
+    odd = numbers[~((np.abs(numbers) > MEASURED[0]) & (np.abs(numbers) < MEASURED[1]))]
+    ends = [number.tobytes() for number in odd.astype(f"<{LONG[element.VR]}")]
+    texts = [end.rstrip(b"\0") for end in ends] + [end[::-1] for end in ends]  # in little- and in big-endian order
+    return any(len(text) >= FEW and text.isascii() and text.decode().isprintable() for text in texts)
 
 
 def _most(element: DataElement, without_end: int = 1 << 10) -> int:
