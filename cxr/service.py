@@ -26,7 +26,7 @@ from cxr.formats.dicom.geometry import refuse_unknown
 from cxr.formats.dicom.header import is_dicom
 from cxr.formats.dicom.radiograph import Radiograph
 from cxr.formats.dicom.radiograph import read as read_dicom
-from cxr.formats.encode import FORMATS, encode, format_of
+from cxr.formats.encode import FORMATS, SUFFIXES, encode, format_of
 from cxr.formats.note import note_in
 from cxr.formats.read import read
 from cxr.foundation.errors import UserError
@@ -214,7 +214,7 @@ def enhance_file(
     if deidentify and not deidentify.pixels_checked:
         raise Unusable("no radiograph", "a picture may show the patient's name; look at it, and give --pixels-checked if not")
     if deidentify and target.is_dir():
-        target = settled(target / f"{deidentify.key.name(source.read_bytes())}{source.suffix.lower()}")
+        target = settled(target / f"{deidentify.key.name(source.read_bytes())}{SUFFIXES.get(file.kind, '')}")
     kind = format_of(target, file.kind)
     found = measured(stored, source, bits)
     total = _pixels(source, found.levels.shape, scale)
