@@ -91,6 +91,18 @@ def test_the_result_of_another_command_or_source_stays(name, other):
     assert pictures(Path("out")) != before
 
 
+@pytest.mark.parametrize("which", ["source", "model", "bystander"])
+@pytest.mark.parametrize("more", [[], ["--overwrite"], ["--anonymise", "--pixels-checked"]], ids=" ".join)
+def test_a_file_named_as_one_on_its_way_stays(which, more):
+    write(Path(".b.partial.png"))
+    shutil.copy(ROOT / "pretrained/srcnn.safetensors", ".c.partial.png")
+    Path(".d.partial.png").write_text("precious")
+    before = pictures(Path())
+    target = {"source": "b.png", "model": "c.png", "bystander": "d.png"}[which]
+    run(".b.partial.png", "-o", target, "--model", ".c.partial.png", *more)
+    assert {name: content for name, content in pictures(Path()).items() if name != target} == before
+
+
 def plain(path):
     Image.fromarray(grey(7)).save(path, "PNG")
 
