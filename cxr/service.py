@@ -120,6 +120,11 @@ def note_for(source: Path, model: Model, scale: int, bits: int | None = None, ke
     return f"{what[0].upper()}{what[1:]}, chest-xray-superres. {DISCLAIMER} {origin}"
 
 
+def comparison_of(target: Path) -> Path:
+    """Return where the picture goes that compares the result in `target` with bicubic interpolation."""
+    return target.with_name(f"{target.name}.compare.png")
+
+
 def refuse_overwriting(source: Path, target: Path) -> None:
     """Raise UserError when `target` is the file `source`, by whatever name, or no place for a file."""
     refuse_special(target)
@@ -151,6 +156,7 @@ def enhance_file(
     reference: Path | None = None,
     deidentify: Deidentification | None = None,
     now: datetime | None = None,
+    compare: bool = False,
 ) -> Enhanced:
     """Write the radiograph `source`, enlarged by `scale`, to `target`, whole or not at all; of the same kind and depth.
 
@@ -160,7 +166,8 @@ def enhance_file(
     `bits` overrides the depth that is found, `any_modality` takes DICOM images that are no radiographs. `done` is told the
     pixels of each finished tile, and of the whole. `overwrite` allows to replace a file other than such a result with the same
     note. `reference` is what the result should be; it is read, and its size compared, before anything is written. `now` is the
-    time that a DICOM result says it was made at.
+    time that a DICOM result says it was made at. `compare` says that `Enhanced.compare` is to draw into `comparison_of` the result,
+    so that the file there is treated as `target` is.
     With `deidentify`, the header of a DICOM result holds nothing that can name the patient, and no time. Where `target` is then
     a folder that is there, the result in it is named by its new UID, or that of a picture by a hash.
     Raises UserError when `target` is `source` or `reference`, or is there already, when the result would be of another kind or
@@ -172,12 +179,14 @@ def enhance_file(
     truth = None if reference is None else _read_reference(reference)
 
     def settled(target: Path) -> Path:
-        for given in (source, reference):
-            if given is not None:
-                refuse_overwriting(given, target)
-        if overwrite or replaceable(target, note):
-            return target
-        raise UserError(f"{target} is there already, and not the result of this; name another output, or allow to overwrite it")
+        for written in (target, comparison_of(target)) if compare else (target,):
+            for given in (source, reference):
+                if given is not None:
+                    refuse_overwriting(given, written)
+            if not (overwrite or replaceable(written, note)):
+                what = f"{written} is there already, and not the result of this"
+                raise UserError(f"{what}; name another output, or allow to overwrite it")
+        return target
 
     if not (deidentify and target.is_dir()):
         settled(target)

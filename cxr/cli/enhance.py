@@ -33,7 +33,7 @@ from cxr.formats.encode import FORMATS, format_of, is_picture
 from cxr.foundation.access import private
 from cxr.foundation.errors import UserError, of_the_disk, one_line_errors
 from cxr.foundation.files import refuse_special
-from cxr.service import Deidentification, description, kind_of, note_for
+from cxr.service import Deidentification, comparison_of, description, kind_of, note_for
 from cxr.superres.methods import LEAD, NETWORKS, TITLES
 
 DEPTHS = range(2, 17)
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
     if given.reference:
         refuse_special(given.reference)
     model = _model(given)
-    also_read = [path for path in (model.path, given.reference) if path]
+    also_read = [path for path in (model.path, given.reference, given.key) if path]
     if not (deidentify and given.output.is_dir()):  # where results get names that nobody has had
         key = deidentify.key if deidentify else None
         targets.refuse(
@@ -278,13 +278,14 @@ def _enhance(
             overwrite=given.overwrite,
             reference=given.reference,
             deidentify=deidentify,
+            compare=given.compare,
             now=datetime.now(),
         )
     for remark in enhanced.remarks:
         tqdm.write(f"{label}: {remark}")
     if given.compare:
         title = f"{enhanced.path.name if deidentify else source.name} {description(model, given.scale)}"
-        enhanced.compare(targets.comparison_of(enhanced.path), title)
+        enhanced.compare(comparison_of(enhanced.path), title)
     for method, (psnr, ssim) in enhanced.quality().items():
         print(f"{TITLES[method]}: PSNR {psnr:.2f} dB, SSIM {ssim:.4f}")
     return enhanced

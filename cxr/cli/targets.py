@@ -7,17 +7,12 @@ from pathlib import Path
 
 from cxr.foundation.errors import UserError
 from cxr.foundation.files import refuse_special
-from cxr.service import replaceable
+from cxr.service import comparison_of, replaceable
 
 Job = tuple[Path, Path]
 """A radiograph, and where its result goes."""
 
 NAMED = 10  # files that a message names at most
-
-
-def comparison_of(target: Path) -> Path:
-    """Return where the picture goes that compares the result in `target` with bicubic interpolation."""
-    return target.with_name(f"{target.name}.compare.png")
 
 
 def refuse(
