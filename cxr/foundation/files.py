@@ -32,7 +32,7 @@ def replacing(path: Path, ours: bool = False) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _partial(path) if ours else _unused(path)
-    with _naming(path, partial):
+    with naming(path, partial):
         if ours:
             partial.unlink(missing_ok=True)
         partial.touch(exist_ok=False)
@@ -56,7 +56,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        with _naming(path, partial):
+        with naming(path, partial):
             yield partial
             if path.exists():
                 shutil.rmtree(path)
@@ -87,23 +87,26 @@ SPECIAL = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a d
 """By kind of file, what is never opened: to open it can hang, or start something."""
 
 
-def refuse_special(path: Path) -> None:
-    """Raise UserError when `path`, links followed, is one of SPECIAL. What is missing or closed is let through."""
+def refuse_special(path: Path, called: str = "") -> None:
+    """Raise UserError when `path`, links followed, is one of SPECIAL. What is missing or closed is let through.
+
+    The message calls it `called`, or by its name if that is empty.
+    """
     try:
         kind = SPECIAL.get(stat.S_IFMT(path.stat().st_mode))
     except OSError:  # which whoever opens it tells
         return
     if kind:
-        raise UserError(f"{path} is {kind}; name a file")
+        raise UserError(f"{called or path} is {kind}; name a file")
 
 
 @contextmanager
-def _naming(path: Path, partial: Path) -> Iterator[None]:
-    """Let what the system says of the block, or of `partial`, name `path`: of a full disk it names nothing."""
+def naming(path: Path, partial: Path | None = None) -> Iterator[None]:
+    """Let what the system says of the block, or of `partial`, name `path`: of a full or broken disk it names nothing."""
     try:
         yield
     except OSError as error:
-        if error.filename in {None, str(partial)}:
+        if error.filename is None or error.filename == str(partial):
             error.filename, error.filename2 = str(path), None
         raise
 
