@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -26,11 +26,11 @@ from cxr.formats.dicom.geometry import refuse_unknown
 from cxr.formats.dicom.header import is_dicom
 from cxr.formats.dicom.radiograph import Radiograph
 from cxr.formats.dicom.radiograph import read as read_dicom
-from cxr.formats.encode import FORMATS, encode, format_of
+from cxr.formats.encode import FORMATS, SUFFIXES, encode, format_of
 from cxr.formats.note import note_in
 from cxr.formats.read import read
 from cxr.foundation.errors import UserError
-from cxr.foundation.files import refuse_special
+from cxr.foundation.files import naming, refuse_special
 from cxr.measures.quality import psnr, ssim
 from cxr.superres.degradation import enlarge
 from cxr.superres.enhance import enhance, enhance_stored
@@ -81,7 +81,7 @@ class Enhanced:
     def compare(self, path: Path, title: str) -> None:
         """Draw both side by side, and where they differ, into the PNG `path`, with the note of the result."""
         bicubic, enhanced = self.in_8_bits().values()
-        encode(path, pixels(comparison(bicubic, enhanced, self.model.name, title)), self.note, kind="PNG")
+        encode(path, pixels(comparison(bicubic, enhanced, self.model.name, title.replace("$", r"\$"))), self.note, kind="PNG")
 
     def quality(self) -> dict[str, tuple[float, float]]:
         """Return by method the PSNR in dB and the SSIM against the reference, or nothing where none was given."""
@@ -113,12 +113,17 @@ def note_for(source: Path, model: Model, scale: int, bits: int | None = None, ke
     Raises UserError when `source` is a pipe, a socket or a device; OSError when it cannot be read.
     """
     refuse_special(source)
-    with source.open("rb") as file:
+    with naming(source), source.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     digest.update(f"{model.digest} x{scale} {bits}".encode())
     what = description(model, scale)
     origin = f"Made from {(key.name(digest.digest()) if key else digest.hexdigest())[:16]}."
     return f"{what[0].upper()}{what[1:]}, chest-xray-superres. {DISCLAIMER} {origin}"
+
+
+def comparison_of(target: Path) -> Path:
+    """Return where the picture goes that compares the result in `target` with bicubic interpolation."""
+    return target.with_name(f"{target.name}.compare.png")
 
 
 def refuse_overwriting(source: Path, target: Path) -> None:
@@ -140,6 +145,15 @@ def replaceable(target: Path, note: str) -> bool:
         return False
 
 
+def _refuse_loss(target: Path, read: Sequence[Path | None], overwrite: bool, note: str) -> None:
+    """Raise UserError when something is lost as `target` is written, and, if it is none of what is `read`, not `overwrite`."""
+    for path in read:
+        if path is not None:
+            refuse_overwriting(path, target)
+    if not (overwrite or replaceable(target, note)):
+        raise UserError(f"{target} is there already, and not the result of this; name another output, or allow to overwrite it")
+
+
 def enhance_file(
     source: Path,
     target: Path,
@@ -152,6 +166,7 @@ def enhance_file(
     reference: Path | None = None,
     deidentify: Deidentification | None = None,
     now: datetime | None = None,
+    compare: bool = False,
 ) -> Enhanced:
     """Write the radiograph `source`, enlarged by `scale`, to `target`, whole or not at all; of the same kind and depth.
 
@@ -161,7 +176,7 @@ def enhance_file(
     `bits` overrides the depth that is found, `any_modality` takes DICOM images that are no radiographs. `done` is told the
     pixels of each finished tile, and of the whole. `overwrite` allows to replace a file other than such a result with the same
     note. `reference` is what the result should be; it is read, and its size compared, before anything is written. `now` is the
-    time that a DICOM result says it was made at.
+    time that a DICOM result says it was made at. `compare` looks at the place of a comparison (`comparison_of`) as at `target`.
     With `deidentify`, the header of a DICOM result holds nothing that can name the patient, and no time. Where `target` is then
     a folder that is there, the result in it is named by its new UID, or that of a picture by a hash.
     Raises UserError when `target` is `source` or `reference`, or is there already, when the result would be of another kind or
@@ -173,12 +188,9 @@ def enhance_file(
     truth = None if reference is None else _read_reference(reference)
 
     def settled(target: Path) -> Path:
-        for given in (source, reference):
-            if given is not None:
-                refuse_overwriting(given, target)
-        if overwrite or replaceable(target, note):
-            return target
-        raise UserError(f"{target} is there already, and not the result of this; name another output, or allow to overwrite it")
+        for written in (target, comparison_of(target)) if compare else (target,):
+            _refuse_loss(written, (source, reference), overwrite, note)
+        return target
 
     if not (deidentify and target.is_dir()):
         settled(target)
@@ -187,10 +199,13 @@ def enhance_file(
         if done:
             done(finished, total)
 
-    if is_dicom(source):
+    with naming(source):
+        dicom = is_dicom(source)
+    if dicom:
         if kind_of(target) not in {"DICOM", ""}:
-            raise UserError(f"{target}: {source} is DICOM and keeps its kind; name a result that ends in .dcm")
-        radiograph = read_dicom(source, bits, any_modality)
+            raise UserError(f"{target}: the source is DICOM and keeps its kind; name a result that ends in .dcm")
+        with naming(source):
+            radiograph = read_dicom(source, bits, any_modality)
         with as_unusable():
             refuse_unknown(radiograph.data)
         total = _pixels(source, radiograph.stored.shape, scale)
@@ -208,14 +223,15 @@ def enhance_file(
             *(model, scale, radiograph.levels(), radiograph.levels(values), 1, target),
             *(note, remarks, truth, actions),
         )
-    stored, file = opened(source), container(source)
+    with naming(source):
+        stored, file, content = opened(source), container(source), source.read_bytes() if deidentify else b""
     if kind_of(target) == "DICOM":
         name = source.suffix.lower() if source.suffix.lower() in FORMATS else ".png"
-        raise UserError(f"{target}: {source} is no DICOM and keeps its kind; name a result that ends in {name}")
+        raise UserError(f"{target}: the source is no DICOM and keeps its kind; name a result that ends in {name}")
     if deidentify and not deidentify.pixels_checked:
         raise Unusable("no radiograph", "a picture may show the patient's name; look at it, and give --pixels-checked if not")
     if deidentify and target.is_dir():
-        target = settled(target / f"{deidentify.key.name(source.read_bytes())}{source.suffix.lower()}")
+        target = settled(target / f"{deidentify.key.name(content)}{SUFFIXES.get(file.kind, '')}")
     kind = format_of(target, file.kind)
     found = measured(stored, source, bits)
     total = _pixels(source, found.levels.shape, scale)
@@ -240,7 +256,8 @@ def _read_reference(path: Path) -> Grey8:
     """Return the radiograph `path` in 8 bits. Raises UserError, by its name, when it cannot be read."""
     refuse_special(path)
     try:
-        found, bits, _ = read(path, any_modality=True)
+        with naming(path):
+            found, bits, _ = read(path, any_modality=True)
     except Unusable as error:
         raise UserError(f"{path}: {error}") from None
     except (FileNotFoundError, IsADirectoryError):

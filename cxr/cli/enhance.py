@@ -11,11 +11,10 @@ With --anonymise, headers are de-identified and results in a folder are named by
 """
 
 import argparse
-import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -23,22 +22,19 @@ from tqdm import tqdm
 
 from cxr.api import Enhanced, Model, enhance_file, load_model
 from cxr.cli import targets
+from cxr.cli.jobs import jobs, names_file
+from cxr.cli.screen import say, shown
 from cxr.compute.memory import keep_freed_memory
 from cxr.figures.layout import DISCLAIMER
 from cxr.formats.decode import Unusable
 from cxr.formats.dicom.deidentify.key import Key, kept_key
-from cxr.formats.dicom.derived import DICOM_SUFFIXES
-from cxr.formats.dicom.header import is_dicom
-from cxr.formats.encode import FORMATS, format_of, is_picture
 from cxr.foundation.access import private
 from cxr.foundation.errors import UserError, of_the_disk, one_line_errors
 from cxr.foundation.files import refuse_special
-from cxr.service import Deidentification, description, kind_of, note_for
+from cxr.service import Deidentification, comparison_of, description, note_for
 from cxr.superres.methods import LEAD, NETWORKS, TITLES
 
 DEPTHS = range(2, 17)
-IMAGES = b"\xff\xd8\xff", b"\x89PNG\r\n", b"II*\0", b"MM\0*", b"BM"
-"""How JPEG, PNG, TIFF and BMP files begin."""
 
 
 def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
@@ -46,46 +42,47 @@ def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
     given = _parsed(arguments, prog)
     keep_freed_memory()
     skipped: Counter[str] = Counter()
-    deidentify = _deidentification(given)
-    jobs = list(_jobs(given.input, given.output, skipped, named_by_source=deidentify is None))
-    if given.reference and len(jobs) != 1:
-        raise UserError(f"--reference belongs to one radiograph, but {len(jobs)} are given")
-    if given.reference:
-        refuse_special(given.reference)
+    found = list(jobs(given.input, given.output, skipped, hidden=given.anonymise))
+    labels = [f"input {number}" if given.anonymise else shown(source) for number, (source, _) in enumerate(found, 1)]
+    _check_reference(given.reference, len(found))
     model = _model(given)
-    also_read = [path for path in (model.path, given.reference) if path]
-    if not (deidentify and given.output.is_dir()):  # where results get names that nobody has had
-        key = deidentify.key if deidentify else None
+    deidentify = _deidentification(given)
+    if deidentify and not names_file(given.output):  # where results get names that nobody has had
+        with private(given.output / "result"):
+            given.output.mkdir(parents=True, exist_ok=True)
+    else:
         targets.refuse(
-            *(jobs, given.compare, also_read, given.overwrite),
-            lambda source: note_for(source, model, given.scale, given.bits, key),
+            *(found, given.compare, [path for path in (model.path, given.reference, given.key) if path], given.overwrite),
+            lambda source: note_for(source, model, given.scale, given.bits, deidentify.key if deidentify else None),
+            {source: label for (source, _), label in zip(found, labels, strict=True)},
         )
     failed: list[str] = []
+    made: dict[Path, str] = {}
     actions: Counter[str] = Counter()
     begun, pixels = time.monotonic(), 0
-    with tqdm(total=len(jobs), unit="file", disable=None if len(jobs) > 1 else True) as files:
-        for number, (source, target) in enumerate(jobs, 1):
-            label = f"input {number}" if deidentify else str(source)
+    with tqdm(total=len(found), unit="file", disable=None if len(found) > 1 else True) as files:
+        for label, (source, target) in zip(labels, found, strict=True):
             path: Path | None = None
             try:
                 with private(target / "result" if target.is_dir() else target):
-                    enhanced = _enhance(source, target, model, given, deidentify, label, alone=len(jobs) == 1)
+                    enhanced = _enhance(source, target, model, given, deidentify, label, alone=len(found) == 1)
                 path = enhanced.path
                 pixels += int(enhanced.result.size)
                 actions += enhanced.actions or Counter()
             except (UserError, Unusable, OSError) as error:
-                failed.append(_reason(error, source, label))
+                failed.append(_reason(error, source, label, hidden=given.anonymise))
+            if path and (first := made.setdefault(path, label)) is not label:
+                say(f"{label} is the same image as {first}, so both have one result")
             if deidentify and sys.stdout.isatty():  # the one line that joins both, for the user's eyes
-                tqdm.write(f"{label} was {source}, " + (f"became {path.name}" if path else "became nothing"))
+                say(f"{label} was {shown(source)}, " + (f"became {path.name}" if path else "became nothing"))
             files.update()
     seconds = time.monotonic() - begun
     if skipped:
-        print(f"{_files(skipped.total())} skipped: {', '.join(f'{count} {why}' for why, count in skipped.items())}")
-    done = len(jobs) - len(failed)
+        say(f"{_files(skipped.total())} skipped: {', '.join(f'{count} {why}' for why, count in skipped.items())}")
     rate = f"{pixels / 1e6:.1f} million pixels in {seconds:.1f} s, {pixels / 1e6 / seconds:.2f} million a second"
-    print(f"{done} of {len(jobs)} {description(model, given.scale)}: {rate}. {DISCLAIMER}")
+    say(f"{len(made)} of {len(found)} {description(model, given.scale)}: {rate}. {DISCLAIMER}")
     if deidentify:
-        print(_told(actions, kept=bool(given.key)))
+        say(_told(actions, kept=bool(given.key)))
     if failed:
         raise UserError("\n  ".join(failed if len(failed) == 1 else [f"{len(failed)} files could not be enhanced:", *failed]))
 
@@ -145,16 +142,30 @@ def _deidentification(given: argparse.Namespace) -> Deidentification | None:
     return None
 
 
-def _reason(error: UserError | Unusable | OSError, source: Path, label: str) -> str:
-    """Return why nothing became of `source`, which messages call `label`. Raises `error` when it is one of the disk."""
+def _check_reference(reference: Path | None, radiographs: int) -> None:
+    """Raise UserError when there is a `reference`, and it is no file, or belongs to no single radiograph."""
+    if not reference:
+        return
+    if radiographs != 1:
+        raise UserError(f"--reference belongs to one radiograph, but {radiographs} are given")
+    refuse_special(reference)
+    if not reference.is_file():
+        raise UserError(f"{reference} is no file; name a reference")
+
+
+def _reason(error: UserError | Unusable | OSError, source: Path, label: str, hidden: bool) -> str:
+    """Return why nothing became of `source`, which messages call `label`. Raises `error` when it is one of another disk."""
     match error:
+        case UserError() if str(error).startswith((f"{source}: ", f"{source} ")):
+            return label + str(error).removeprefix(str(source))
         case UserError():
-            return str(error).replace(str(source), label)
+            return str(error)
         case OSError() if of_the_disk(error) and error.filename != str(source):
             raise error
         case OSError():
-            return f"{label}: {error.strerror or error}"
-        case Unusable(quotes=True) if label != str(source):  # whose reason may hold what the label hides
+            named = label if error.filename in {None, str(source)} else shown(str(error.filename))
+            return f"{named}: {error.strerror or error}"
+        case Unusable(quotes=True) if hidden:  # whose reason may hold what the label hides
             return f"{label}: {error.kind}; without --anonymise, the reason is told"
     return f"{label}: {error}"
 
@@ -165,92 +176,6 @@ def _told(actions: Counter[str], kept: bool) -> str:
     done = f"De-identified header, elements: {counts}" if counts else "There was no DICOM header to de-identify"
     key = "" if kept else " Without --key, another run gives other UIDs."
     return f"{done}.{key} Pictures are as they were: they can be matched with others of the same person."
-
-
-def _jobs(
-    inputs: Sequence[Path], output: Path, skipped: Counter[str], named_by_source: bool = True
-) -> Iterator[tuple[Path, Path]]:
-    """Yield each radiograph and where its result goes, and count in `skipped`, by reason, what is none.
-
-    Results that are not named by their sources go into the folder `output`, which is made, unless it is a file.
-    Raises UserError when one is missing or no file, or when `output` cannot take them.
-    """
-    to_file = _names_file(output)
-    if to_file and (len(inputs) > 1 or inputs[0].is_dir()):
-        raise UserError(
-            f"{output} names one file, but a folder or several radiographs are given; name a folder for the results"
-        )
-    if not named_by_source and not to_file:
-        with private(output / "result"):
-            output.mkdir(parents=True, exist_ok=True)
-    for given in (path for pattern in inputs for path in _named(pattern)):
-        found = sorted(_radiographs(given, output, skipped)) if given.is_dir() else [given]
-        if not found:
-            raise UserError(f"{given} holds no radiograph ({', '.join([*FORMATS, *DICOM_SUFFIXES])})")
-        for source in found:
-            refuse_special(source)
-            if named_by_source and not to_file:
-                yield source, output / (source.relative_to(given) if given.is_dir() else source.name)
-            else:
-                yield source, output
-
-
-def _names_file(output: Path) -> bool:
-    """Tell whether `output` names a file, not a folder. Raises UserError when it cannot be written."""
-    refuse_special(output)
-    if output.is_dir():
-        return False
-    if is_picture(output):
-        format_of(output)
-    elif output.exists() and not kind_of(output):
-        raise UserError(f"{output} is a file; name a folder, or a file that ends in {', '.join([*FORMATS, *DICOM_SUFFIXES])}")
-    return bool(kind_of(output))
-
-
-def _named(pattern: Path) -> list[Path]:
-    """Return `pattern` if it is there, else what it matches: not every shell expands a star."""
-    found = [pattern] if pattern.exists() else sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
-    if not found:
-        raise UserError(f"{pattern} is missing; name a radiograph or a folder of them")
-    return found
-
-
-def _radiographs(folder: Path, output: Path, skipped: Counter[str]) -> Iterator[Path]:
-    """Yield the files below `folder`, linked folders among them, that are radiographs by suffix or content.
-
-    Each folder once, whatever links to it. `skipped` counts the others, but for results of before.
-    """
-    results = output.resolve() if output.is_dir() and not output.samefile(folder) else None
-    seen: set[Path] = set()
-    for name, folders, files in os.walk(folder, followlinks=True):
-        place = Path(name).resolve()
-        if place in seen or (results and results in [place, *place.parents]):
-            folders.clear()
-            continue
-        seen.add(place)
-        folders.sort()
-        for path in (Path(name) / file for file in files):
-            if _hidden(path.relative_to(folder)):
-                skipped["hidden"] += 1
-            elif not path.is_file():
-                skipped["broken links or no files"] += 1
-            elif kind_of(path) or _is_image(path):
-                yield path
-            else:
-                skipped["no radiographs"] += 1
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-
-
-def _is_image(path: Path) -> bool:
-    """Tell by content whether the file `path` is an image; one that cannot be read counts as one, and is told of later."""
-    try:
-        with path.open("rb") as file:
-            return file.read(8).startswith(IMAGES) or (is_dicom(path) and path.name != "DICOMDIR")
-    except OSError:
-        return True
 
 
 def _files(count: int) -> str:
@@ -278,15 +203,16 @@ def _enhance(
             overwrite=given.overwrite,
             reference=given.reference,
             deidentify=deidentify,
+            compare=given.compare,
             now=datetime.now(),
         )
     for remark in enhanced.remarks:
-        tqdm.write(f"{label}: {remark}")
+        say(f"{label}: {remark}")
     if given.compare:
-        title = f"{enhanced.path.name if deidentify else source.name} {description(model, given.scale)}"
-        enhanced.compare(targets.comparison_of(enhanced.path), title)
+        title = f"{enhanced.path.name if deidentify else shown(source.name)} {description(model, given.scale)}"
+        enhanced.compare(comparison_of(enhanced.path), title)
     for method, (psnr, ssim) in enhanced.quality().items():
-        print(f"{TITLES[method]}: PSNR {psnr:.2f} dB, SSIM {ssim:.4f}")
+        say(f"{TITLES[method]}: PSNR {psnr:.2f} dB, SSIM {ssim:.4f}")
     return enhanced
 
 

@@ -1,13 +1,14 @@
 """Where results go: checked for all of them before the first is written."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+from cxr.cli.screen import shown
 from cxr.foundation.errors import UserError
 from cxr.foundation.files import refuse_special
-from cxr.service import replaceable
+from cxr.service import comparison_of, replaceable
 
 Job = tuple[Path, Path]
 """A radiograph, and where its result goes."""
@@ -15,37 +16,37 @@ Job = tuple[Path, Path]
 NAMED = 10  # files that a message names at most
 
 
-def comparison_of(target: Path) -> Path:
-    """Return where the picture goes that compares the result in `target` with bicubic interpolation."""
-    return target.with_name(f"{target.name}.compare.png")
-
-
 def refuse(
-    jobs: Sequence[Job], compare: bool, others: Sequence[Path], overwrite: bool, note_for: Callable[[Path], str] | None = None
+    jobs: Sequence[Job],
+    compare: bool,
+    others: Sequence[Path],
+    overwrite: bool,
+    note_for: Callable[[Path], str],
+    called: Mapping[Path, str],
 ) -> None:
     """Raise UserError unless every result of `jobs`, and every comparison, can be written without harm.
 
     Never over a radiograph or one of the `others`, which are read as well, by whatever name; never two into one file; never
     over a pipe or a folder. Over another file only with `overwrite`, or where it holds the note that `note_for` the radiograph
-    returns: it is then the result of the same command on the same source.
+    returns: it is then the result of the same command on the same source. `called` has what messages call radiographs.
     """
     written = list(_written(jobs, compare))
-    _refuse_meeting(written)
+    _refuse_meeting(written, called)
     read = {_identity(path): path for path in (*(source for source, _ in jobs), *others) if path.exists()}
     there = []
     for source, target in written:
         refuse_special(target)
         if target.is_dir():
-            raise UserError(f"{target} is a folder; name another output")
+            raise UserError(f"{shown(target)} is a folder; name another output")
         if target.exists() and (same := read.get(_identity(target))):
-            raise UserError(f"{same} would be overwritten; name another output")
+            raise UserError(f"{called.get(same, shown(same))} would be overwritten; name another output")
         if os.path.lexists(target):
             there.append((source, target))
     if overwrite:
         return
-    kept = [target for source, target in there if not note_for or not _same(source, target, note_for)]
+    kept = [target for source, target in there if not _same(source, target, note_for)]
     if kept:
-        named = ", ".join(map(str, kept[:NAMED])) + (f" and {len(kept) - NAMED} more" if len(kept) > NAMED else "")
+        named = ", ".join(map(shown, kept[:NAMED])) + (f" and {len(kept) - NAMED} more" if len(kept) > NAMED else "")
         be, those = ("are", "the results") if len(kept) > 1 else ("is", "the result")
         raise UserError(f"{named} {be} there already, and not {those} of this command; --overwrite replaces what is there")
 
@@ -64,12 +65,12 @@ def _written(jobs: Sequence[Job], compare: bool) -> Iterator[Job]:
             yield source, comparison_of(target)
 
 
-def _refuse_meeting(written: Sequence[Job]) -> None:
+def _refuse_meeting(written: Sequence[Job], called: Mapping[Path, str]) -> None:
     """Raise UserError when two results would become one file: also by way of links, and of names that differ in case alone."""
 
     @cache
     def place(folder: Path) -> tuple[Path, bool]:
-        return folder.resolve(), ignores_case(folder)
+        return Path(os.path.realpath(folder)), ignores_case(folder)  # resolve() fails on links in a circle
 
     taken: dict[str, Path] = {}
     for source, target in written:
@@ -77,7 +78,8 @@ def _refuse_meeting(written: Sequence[Job]) -> None:
         name = str(folder / target.name)
         first = taken.setdefault(name.casefold() if any_case else name, source)
         if first is not source:
-            raise UserError(f"{first} and {source} would both become {target}; enhance them one by one")
+            both = f"{called[first]} and {called[source]}"
+            raise UserError(f"{both} would both become {shown(target)}; enhance them one by one")
 
 
 def ignores_case(folder: Path) -> bool:

@@ -36,7 +36,7 @@ class Checkpoint:
         buffer = io.BytesIO()  # torch itself would tell a full disk as an internal error
         torch.save(dict(state), buffer)
         content = buffer.getbuffer()
-        with replacing(self.path) as temporary, temporary.open("wb") as file:
+        with replacing(self.path, ours=True) as temporary, temporary.open("wb") as file:
             file.write(hashlib.sha256(content).digest())
             file.write(content)
 

@@ -129,7 +129,7 @@ def _write(pixels: Path, usable: Any, used: pd.DataFrame) -> None:
     # Copied, not through memory maps, whose pages would count as this process's memory.
     stored = "<u2" if used["bits"].max() > 8 else "|u1"
     header = {"descr": stored, "fortran_order": False, "shape": (int((used["rows"] * used["columns"]).sum()),)}
-    with replacing(pixels) as partial_file, partial_file.open("wb") as file:
+    with replacing(pixels, ours=True) as partial_file, partial_file.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for at, rows, columns, bits in used[["at", "rows", "columns", "bits"]].itertuples(index=False):
             usable.seek(at)

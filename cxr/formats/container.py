@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 from PIL import Image
 
 from cxr.formats.decode import Unusable, as_unusable
+from cxr.formats.metered import Metered
 
 READ = "BMP", "JPEG", "PNG", "TIFF"
 
@@ -57,7 +58,13 @@ def container(path: Path) -> Container:
     """
     found = Container("")
     # Opened here, since what ails the disk is no fault of the file.
-    with path.open("rb") as file, suppress(Unusable), as_unusable(), Image.open(file, formats=READ) as image:
+    with (
+        suppress(Unusable),
+        as_unusable(OSError),
+        Metered(path) as file,
+        as_unusable(),
+        Image.open(file, formats=READ) as image,
+    ):
         found = Container("JPEG" if image.format == "MPO" else str(image.format))
         with suppress(Exception):  # broken notes come as any exception, and the file has its format without them
             found = found._replace(note=_note(image))

@@ -16,14 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from cxr.formats.metered import Metered, scans
+
 Grey = NDArray[np.uint8] | NDArray[np.uint16]
 Kind = Literal["damaged", "too small", "duplicate", "no radiograph", "external patient"]
 
 MAX_PIXELS = 100_000_000
 """The largest radiographs have some 20 million pixels; a small file that claims more than this is made to fill the memory."""
 
+MAX_SCANS = 20
+"""Of a JPEG of MAX_PIXELS; in proportion more of a smaller one. Encoders write some ten."""
+
 _FORMATS = ("BMP", "JPEG", "PNG", "TIFF")
 _LOUD = {"PNG", "TIFF"}
+_JPEG = {"JPEG", "MPO"}
 _GREY_16 = ("I;16", "I;16B", "I;16L", "I;16N")
 
 # TIFF tags
@@ -65,8 +71,8 @@ class Opened(NamedTuple):
     """Whether 0 is white, which is so of some TIFFs of 16 bits."""
     significant: int | None
     """The bits that a PNG's sBIT chunk says were measured (PNG, third edition, 11.3.2.7), if it has one."""
-    pictures: int
-    """How many pages or frames the file has, of which this is the first."""
+    several: bool
+    """Whether the file has further pages or frames, of which this is the first."""
 
 
 def decode(path: Path) -> Grey:
@@ -88,7 +94,7 @@ def opened(path: Path) -> Opened:
     be opened.
     """
     # Opened here, not by Pillow: from a path, Pillow 13 maps uncompressed TIFFs lying on their side with the wrong width.
-    with path.open("rb") as file, no_warnings():
+    with as_unusable(OSError), Metered(path) as file:
         if not os.fstat(file.fileno()).st_size:
             raise Unusable("damaged", "the file is empty")
         try:
@@ -96,10 +102,12 @@ def opened(path: Path) -> Opened:
             with Image.open(file, formats=_FORMATS) as image, silence() if image.format in _LOUD else nullcontext():
                 if image.width * image.height > MAX_PIXELS:
                     raise Unusable("damaged", f"more than {MAX_PIXELS:,} pixels")
-                pictures = _pictures(image)
+                if image.format in _JPEG and scans(file) * image.width * image.height > MAX_SCANS * MAX_PIXELS:
+                    raise Unusable("damaged", "a JPEG of more scans than encoders write")
+                several = _several(image)
                 levels, white_is_zero = _grey(image, file)
                 significant = _significant(file) if image.format == "PNG" else None
-                return Opened(levels, white_is_zero, significant, pictures)
+                return Opened(levels, white_is_zero, significant, several)
         except Unusable:
             raise
         except UnidentifiedImageError:
@@ -130,12 +138,16 @@ def _grey(image: Any, file: IO[bytes]) -> tuple[Grey, bool]:
     return _upright(np.asarray(colour.convert("L")), _orientation(image)), False
 
 
-def _pictures(image: Any) -> int:
+def _several(image: Any) -> bool:
     try:
-        return int(getattr(image, "n_frames", 1))
+        if image.format != "TIFF":
+            return int(getattr(image, "n_frames", 1)) > 1
+        image.seek(1)  # since to count the pages of a TIFF takes long
     except Exception:  # what is broken lies behind the first, which is good without it
         image.seek(0)
-        return 1
+        return False
+    image.seek(0)
+    return True
 
 
 def _significant(file: IO[bytes]) -> int | None:

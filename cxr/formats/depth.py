@@ -60,7 +60,7 @@ def measured(found: Opened, path: Path, asked: int | None = None) -> Measured:
     Raises UserError when a value, or the file, does not fit with `asked`.
     """
     container, largest = 8 * found.levels.dtype.itemsize, int(found.levels.max())
-    remarks: tuple[str, ...] = (f"{found.pictures} pages, of which the first is taken",) if found.pictures > 1 else ()
+    remarks: tuple[str, ...] = ("several pages, of which the first is taken",) if found.several else ()
     bits, shift = container, 0
     if asked is not None:
         refuse_beyond(path, asked, container, largest)

@@ -24,6 +24,8 @@ FORMATS = {
     **dict.fromkeys((".tif", ".tiff"), "TIFF"),
 }
 """By suffix, the formats that can be written and hold a note."""
+SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "TIFF": ".tif"}
+"""By format, the suffix of a file whose source's name may not be told."""
 
 
 def encode(

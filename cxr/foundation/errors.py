@@ -20,9 +20,9 @@ class UserError(Exception):
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the process with one line and exit code 1 on a UserError and on what ails a disk, and with 130 on Ctrl-C.
+    """End the process with one line and exit code 1 on a UserError and on what ails a disk or a file, and with 130 on Ctrl-C.
 
-    Every other exception is let through.
+    Every other exception is let through, among them those of the system that name no file.
     """
     try:
         yield
@@ -31,9 +31,9 @@ def one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except OSError as error:
-        if not of_the_disk(error):
+        if not of_the_disk(error) and error.filename is None:
             raise
-        remedy = REMEDIES[error.errno or 0]
+        remedy = REMEDIES.get(error.errno or 0, "see to it")
         sys.exit(f"error: {error.filename or 'a file'}: {error.strerror}; {remedy} and run it again")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,37 +17,46 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+LONGEST = 16
+"""Bytes of a suffix at most that a half-made file has as well, since no name has more than 255."""
+
+
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, ours: bool = False) -> Iterator[Path]:
     """Yield a hidden path beside `path`, with its suffix, for a file that takes the place of `path` when the block ends well.
 
     Folders on the way are made. When the block raises, the half-made file is removed and `path` stays as it was. After a power
-    cut, too, `path` holds all of the old or all of the new.
+    cut, too, `path` holds all of the old or all of the new. The hidden file has a name that no file had, so a killed run leaves
+    one behind. With `ours`, for what is large or written often in folders that are the pipeline's own, its name is always the
+    same, and the next run replaces what a killed one has left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = _partial(path)
-    partial.unlink(missing_ok=True)
-    try:
-        with _naming(path):
+    partial = _partial(path) if ours else _unused(path)
+    with naming(path, partial):
+        if ours:
+            partial.unlink(missing_ok=True)
+        partial.touch(exist_ok=False)
+        try:
             yield partial
             _to_disk(partial)
             partial.replace(path)
             _to_disk(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder beside `path` that takes the place of the folder `path`, if there is one, when the block ends well.
 
-    When the block raises, the half-made folder is removed and `path` stays as it was.
+    When the block raises, the half-made folder is removed and `path` stays as it was. For folders of the pipeline alone: a
+    half-made one has always the same name, and what lies there, such as gigabytes that a killed run has left, is removed.
     """
     partial = _partial(path)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        with _naming(path):
+        with naming(path, partial):
             yield partial
             if path.exists():
                 shutil.rmtree(path)
@@ -77,23 +87,27 @@ SPECIAL = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a d
 """By kind of file, what is never opened: to open it can hang, or start something."""
 
 
-def refuse_special(path: Path) -> None:
-    """Raise UserError when `path`, links followed, is one of SPECIAL. What is missing or closed is let through."""
+def refuse_special(path: Path, called: str = "") -> None:
+    """Raise UserError when `path`, links followed, is one of SPECIAL. What is missing or closed is let through.
+
+    The message calls it `called`, or by its name if that is empty.
+    """
     try:
         kind = SPECIAL.get(stat.S_IFMT(path.stat().st_mode))
     except OSError:  # which whoever opens it tells
         return
     if kind:
-        raise UserError(f"{path} is {kind}; name a file")
+        raise UserError(f"{called or path} is {kind}; name a file")
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Let what the system says of the block name `path`, where it names nothing: writing to a full disk does not."""
+def naming(path: Path, partial: Path | None = None) -> Iterator[None]:
+    """Let what the system says of the block, or of `partial`, name `path`: of a full or broken disk it names nothing."""
     try:
         yield
     except OSError as error:
-        error.filename = error.filename or str(path)
+        if error.filename is None or error.filename == str(partial):
+            error.filename, error.filename2 = str(path), None
         raise
 
 
@@ -108,8 +122,12 @@ def _to_disk(path: Path) -> None:
 
 
 def _partial(path: Path) -> Path:
-    # Always the same name, so that a killed run leaves one file that the next run replaces, not a heap of them.
     return path.with_name(f".{path.stem}.partial{path.suffix}")
+
+
+def _unused(path: Path) -> Path:
+    suffix = path.suffix if len(os.fsencode(path.suffix)) <= LONGEST else ""
+    return path.with_name(f".{secrets.token_hex(8)}.partial{suffix}")
 
 
 @contextmanager

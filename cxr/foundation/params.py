@@ -7,8 +7,8 @@ A section is a frozen dataclass that stands beside the code that uses it. Its an
 
 import dataclasses
 import difflib
-import math
 import reprlib
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
@@ -40,7 +40,15 @@ def between(low: float, high: float) -> Must:
 
 SEED = Must("from 0 to 4294967295", lambda value: 0 <= value < 2**32)  # what every generator of random numbers takes
 MAX_BYTES = 100_000  # of a file: what its author wrote takes a few thousand, and reading takes long
-_SHORT = reprlib.Repr()  # a few lines of YAML can stand for a value that fills the memory when it is printed
+
+
+class _Short(reprlib.Repr):
+    def repr_int(self, x: int, level: int) -> str:
+        # Python itself refuses to write numbers of more than 4,300 digits.
+        return super().repr_int(x, level) if x.bit_length() < 1000 else f"a whole number of {x.bit_length():,} bits"
+
+
+_SHORT = _Short()  # a few lines of YAML can stand for a value that fills the memory when it is printed
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 80, 80
 
 
@@ -142,7 +150,7 @@ def _is_of(value: Any, kind: Any) -> bool:
     if origin is dict:
         return isinstance(value, dict)
     if kind is float:
-        return type(value) is int or (type(value) is float and math.isfinite(value))
+        return type(value) in {int, float} and abs(value) <= sys.float_info.max  # a whole number may exceed what floats hold
     return type(value) is kind  # not isinstance: True is an int to Python and a mistake here
 
 

@@ -59,6 +59,24 @@ def test_no_name_is_left_anywhere_but_in_the_line_for_the_users_eyes(archive, tm
     assert "De-identified header, elements: " in said.out
 
 
+@pytest.mark.parametrize("name", [f"scan.{NAME}", f"1.{NAME}.PNG", "scan.dcm", "scan.jpe", "scan"])
+@pytest.mark.parametrize(("kind", "suffix"), [("JPEG", ".jpg"), ("PNG", ".png"), ("TIFF", ".tif")])
+def test_a_result_is_named_by_its_content_alone(tmp_path, name, kind, suffix):
+    Image.fromarray(np.arange(600, dtype=np.uint8).reshape(20, 30)).save(tmp_path / name, kind)
+    run(tmp_path / name, "-o", tmp_path / "out", "--model", "srcnn", "--anonymise", "--pixels-checked", "--compare")
+    made = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert [re.sub("^[0-9a-f]{32}", "", each) for each in made] == [suffix, f"{suffix}.compare.png"]
+    with Image.open(tmp_path / "out" / made[0]) as result:
+        assert result.format == kind
+
+
+def test_a_bmp_is_no_result_and_tells_no_name(tmp_path):
+    Image.fromarray(np.arange(600, dtype=np.uint8).reshape(20, 30)).save(tmp_path / f"{NAME}.{NAME}", "BMP")
+    with pytest.raises(UserError, match=r"cannot be written as BMP, .*; name a result that ends in .jpg") as error:
+        run(tmp_path / f"{NAME}.{NAME}", "-o", tmp_path / "out", "--model", "srcnn", "--anonymise", "--pixels-checked")
+    assert NAME.lower() not in str(error.value).lower()
+
+
 def test_without_a_look_at_the_picture_it_is_refused_by_number(archive, tmp_path, capsys):
     with pytest.raises(UserError) as error:
         run(archive, "-o", tmp_path / "out", "--model", "srcnn", "--anonymise")

@@ -91,6 +91,18 @@ def test_the_result_of_another_command_or_source_stays(name, other):
     assert pictures(Path("out")) != before
 
 
+@pytest.mark.parametrize("which", ["source", "model", "bystander"])
+@pytest.mark.parametrize("more", [[], ["--overwrite"], ["--anonymise", "--pixels-checked"]], ids=" ".join)
+def test_a_file_named_as_one_on_its_way_stays(which, more):
+    write(Path(".b.partial.png"))
+    shutil.copy(ROOT / "pretrained/srcnn.safetensors", ".c.partial.png")
+    Path(".d.partial.png").write_text("precious")
+    before = pictures(Path())
+    target = {"source": "b.png", "model": "c.png", "bystander": "d.png"}[which]
+    run(".b.partial.png", "-o", target, "--model", ".c.partial.png", *more)
+    assert {name: content for name, content in pictures(Path()).items() if name != target} == before
+
+
 def plain(path):
     Image.fromarray(grey(7)).save(path, "PNG")
 
@@ -184,6 +196,36 @@ def test_a_result_never_meets_the_comparison_of_another():
     ):
         run("in", "-o", "more", "--compare")
     assert not Path("more").exists()
+
+
+@pytest.mark.parametrize(("key", "output"), [("k.dcm", "k.dcm"), ("b.dcm.compare.png", "b.dcm"), ("k", "link.dcm")])
+def test_the_key_is_never_overwritten(key, output):
+    write(Path("a.dcm"))
+    Path("link.dcm").symlink_to("k")
+    for _ in range(2):  # a new key, and one that is there
+        with pytest.raises(UserError, match=f"^{key} would be overwritten; name another output$"):
+            run("a.dcm", "-o", output, "--key", key, "--anonymise", "--pixels-checked", "--compare", "--overwrite")
+        assert len(bytes.fromhex(Path(key).read_text().strip())) == 32
+
+
+@pytest.mark.parametrize("name", SOURCES.values())
+@pytest.mark.parametrize("content", [lambda path: path.write_text("a letter"), lambda path: path.symlink_to("nowhere")])
+def test_a_file_in_the_place_of_a_comparison_stays_when_a_key_names_it(name, content):
+    write(Path(name))
+    given = (name, "-o", "out", "--anonymise", "--pixels-checked", "--key", "key", "--compare")
+    run(*given)
+    (picture,) = Path("out").glob("*.compare.png")
+    result = picture.with_name(picture.name.removesuffix(".compare.png"))
+    for path in (picture, result):
+        path.unlink()
+    content(picture)
+    with pytest.raises(UserError, match=r"^out/\w.*\.compare\.png is there already, and not the result of this"):
+        run(*given)
+    assert picture.is_symlink() or picture.read_text() == "a letter"
+    assert not result.exists()
+    run(*given, "--overwrite")
+    run(*given)
+    assert note_in(picture) == note_in(result)
 
 
 def test_results_never_meet_by_way_of_a_link():

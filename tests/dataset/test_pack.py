@@ -153,10 +153,10 @@ def test_images_of_several_shapes_and_depths_are_read_back_as_they_were(tmp_path
 
 
 def test_what_is_to_be_told_of_a_file_is_told_with_its_name(tmp_path, monkeypatch):
-    with_bits(monkeypatch, {"a": 8}, ["3 pages, of which the first is taken"])
+    with_bits(monkeypatch, {"a": 8}, ["several pages, of which the first is taken"])
     raw = several(tmp_path / "raw", {"NORMAL/a-1.png": radiograph(1)})
     remarks = pack(raw, tmp_path / "pixels.npy", SETTINGS, 1).remarks
-    assert remarks == [("NORMAL/a-1.png", "3 pages, of which the first is taken")]
+    assert remarks == [("NORMAL/a-1.png", "several pages, of which the first is taken")]
 
 
 PEOPLE = {f"{finding}/person{n}_virus_{n}{i}.png": (n, i) for n, finding in ((1, "A"), (2, "B"), (3, "B")) for i in range(2)}

@@ -18,9 +18,10 @@ from cxr.foundation.errors import UserError, one_line_errors
         (OSError(errno.EROFS, "Read-only", "x"), "error: x: Read-only; get permission for it and run it again"),
         (OSError(errno.EIO, "I/O error", "x"), "error: x: I/O error; see to its disk and run it again"),
         (OSError(errno.ESTALE, "Stale file handle", "x"), "error: x: Stale file handle; see to its disk and run it again"),
+        (OSError(errno.ELOOP, "Too many links", "x"), "error: x: Too many links; see to it and run it again"),
         (KeyboardInterrupt(), 130),
     ],
-    ids=["mistake", "full disk", "full quota", "permission", "read-only", "broken disk", "lost mount", "Ctrl-C"],
+    ids=["mistake", "full disk", "full quota", "permission", "read-only", "broken disk", "lost mount", "loop", "Ctrl-C"],
 )
 def test_what_the_user_did_or_can_mend_ends_without_a_traceback(error, code):
     with pytest.raises(SystemExit) as ended, one_line_errors():

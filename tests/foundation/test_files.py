@@ -1,6 +1,7 @@
 import errno
 import os
 import stat
+from contextlib import nullcontext
 
 import pytest
 
@@ -28,6 +29,55 @@ def test_replacing_shows_the_file_only_when_whole(tmp_path):
         assert partial.suffix == ".png"
         assert not path.exists()
     assert path.read_bytes() == b"whole"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_replacing_touches_no_file_that_it_did_not_make(tmp_path, fails):
+    """Least of all one that is named as half-made files are, or were."""
+    path, others = tmp_path / "a.png", [tmp_path / ".a.partial.png", tmp_path / ".a.png.partial"]
+    for other in others:
+        other.write_text("of the user")
+    with pytest.raises(RuntimeError) if fails else nullcontext(), replacing(path) as partial:
+        assert partial not in others
+        partial.write_bytes(b"whole")
+        if fails:
+            raise RuntimeError
+    assert [other.read_text() for other in others] == ["of the user"] * 2
+    assert len(list(tmp_path.iterdir())) == (2 if fails else 3)
+
+
+def test_two_that_replace_the_same_file_at_once_each_write_their_own(tmp_path):
+    with replacing(tmp_path / "a") as first, replacing(tmp_path / "a") as second:
+        first.write_text("first")
+        second.write_text("second")
+        assert first.read_text() == "first"
+    assert [item.name for item in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("name", ["a" * 251 + ".png", "a." + "b" * 253, "\N{GREEK SMALL LETTER ALPHA}" * 125 + ".dcm"])
+def test_the_longest_names_that_a_disk_takes_can_be_written(tmp_path, name):
+    write_text(tmp_path / name, "whole")
+    assert [item.name for item in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_a_new_file_has_the_mode_that_the_umask_gives(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        write_text(tmp_path / "a", "whole")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o666 & ~umask
+
+
+def test_what_a_killed_run_of_the_pipeline_has_left_is_replaced(tmp_path):
+    with pytest.raises(KeyError), replacing(tmp_path / "a.npy", ours=True) as left:
+        raise KeyError
+    left.write_text("half")
+    with replacing(tmp_path / "a.npy", ours=True) as partial:
+        assert partial == left
+        assert not partial.read_bytes()
+    assert [item.name for item in tmp_path.iterdir()] == ["a.npy"]
 
 
 def test_replacing_folder_leaves_nothing_of_the_old_one_nor_of_a_failure(tmp_path):
@@ -74,3 +124,6 @@ def test_what_the_system_says_names_the_place(tmp_path, place):
     with pytest.raises(OSError, match="full") as error, place(tmp_path / "a"):
         raise OSError(errno.ENOSPC, "full", "other")
     assert error.value.filename == "other"
+    with pytest.raises(OSError, match="long") as error, place(tmp_path / "a") as partial:
+        raise OSError(errno.ENAMETOOLONG, "long", str(partial), None, str(tmp_path / "a"))
+    assert (error.value.filename, error.value.filename2) == (str(tmp_path / "a"), None)

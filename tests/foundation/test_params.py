@@ -79,6 +79,16 @@ def test_a_wrong_value_is_named_with_what_is_expected(key, value, expected):
     assert str(caught.value) == f"params.yaml: s.{key} is {value!r}; expected {expected}"
 
 
+@pytest.mark.parametrize("value", [10**400, -(10**400), 16**5000], ids=["400", "-400", "6000"])
+@pytest.mark.parametrize("key", ["share", "pair", "flag"])
+def test_a_whole_number_that_no_float_holds_is_refused(key, value):
+    with pytest.raises(
+        UserError, match=r"s\.\S+ is a whole number of [\d,]+ bits; expected (a number|true or false)"
+    ) as caught:
+        params.convert({**GOOD, key: [1, value] if key == "pair" else value}, Everything, "params.yaml: s")
+    assert len(str(caught.value)) < 120
+
+
 def test_a_wrong_item_of_a_list_is_named_by_its_place():
     with pytest.raises(UserError, match=r"s\.scales\[1\] is 4; expected one of 2, 3"):
         params.convert({**GOOD, "scales": [2, 4]}, Everything, "params.yaml: s")
