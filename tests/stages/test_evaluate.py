@@ -155,8 +155,8 @@ def test_the_statistics_are_those_of_the_table(finished):
 
 def test_the_metrics_are_the_means_over_the_test_images(finished, by_hand):
     metrics = json.loads((finished / "metrics/evaluate.json").read_text())
-    assert list(metrics) == ["bicubic", "srcnn", "vdsr", "test_set"]
-    for model in ("bicubic", "srcnn", "vdsr"):
+    assert list(metrics) == ["bicubic", "srcnn", "vdsr", "edsr", "test_set"]
+    for model in ("bicubic", "srcnn", "vdsr", "edsr"):
         for scale in ("x2", "x3", "x4"):
             psnr, ssim = np.mean([value for (_, m, s), value in by_hand[0].items() if (m, s) == (model, scale)], axis=0)
             assert metrics[model][scale] == {"psnr": pytest.approx(psnr, abs=6e-4), "ssim": pytest.approx(ssim, abs=6e-5)}
@@ -166,7 +166,7 @@ def test_the_charts_show_the_metrics(finished):
     metrics = json.loads((finished / "metrics/evaluate.json").read_text())
     for metric in ("psnr", "ssim"):
         rows = pd.read_csv(finished / f"plots/{metric}.csv")
-        assert len(rows) == 9
+        assert len(rows) == 4 * 3
         for row in rows.itertuples():
             assert getattr(row, metric) == metrics[row.model][row.degradation][metric]
 
