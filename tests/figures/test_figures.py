@@ -12,6 +12,7 @@ from cxr.dataset.packed import Frames
 from cxr.figures import contact_sheet, error_maps, layout, panels
 from cxr.superres.evaluation.observed import Restored
 from cxr.superres.evaluation.settings import ErrorMaps
+from cxr.superres.methods import NAMES
 from cxr.superres.settings import Degradation
 
 MODELS = ("bicubic", "srcnn", "vdsr")
@@ -300,14 +301,14 @@ def restored_image(bits, shape=(48, 72)):
     """Return a radiograph of so many bits with what methods made of it, at x2."""
     source = np.random.default_rng(bits)
     kind = torch.uint8 if bits == 8 else torch.int32
-    truth, *images = (torch.from_numpy(source.integers(0, 1 << bits, (1, 1, *shape))).to(kind) for _ in range(4))
-    return Restored(truth, truth[..., ::2, ::2], dict(zip(MODELS, images, strict=True)), 2**bits - 1)
+    truth, *images = (torch.from_numpy(source.integers(0, 1 << bits, (1, 1, *shape))).to(kind) for _ in range(5))
+    return Restored(truth, truth[..., ::2, ::2], dict(zip(NAMES, images, strict=True)), 2**bits - 1)
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 16])
 def test_deep_images_are_shown_in_8_bits_with_errors_in_grey_levels_of_255(bits):
     restored = restored_image(bits)
-    figure = error_maps.panel(restored, SCORES, Degradation(2), "a.png", ErrorMaps(1, 10.0, 8))
+    figure = error_maps.panel(restored, {**SCORES, "edsr": (34.567, 0.84567)}, Degradation(2), "a.png", ErrorMaps(1, 10.0, 8))
     truth, bicubic = (each[0, 0].numpy().astype(float) for each in (restored.truth, restored.images["bicubic"]))
     for levels in (truth, bicubic):
         assert len(shown(figure, np.rint(levels * 255 / (2**bits - 1)).astype(np.uint8))) == 2

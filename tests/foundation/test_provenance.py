@@ -16,6 +16,7 @@ from packaging.version import Version
 
 from cxr.compute import modelfile
 from cxr.foundation.provenance import code_of, made_with
+from cxr.superres.methods import NETWORKS
 from tests.support.tiny import ROOT
 from tools.dependencies import closure
 
@@ -38,9 +39,9 @@ def test_the_versions_are_those_that_run():
 
 
 def test_models_and_metrics_tell_what_made_them(finished):
-    for network in ("srcnn", "vdsr"):
+    for network in NETWORKS:
         _, described = modelfile.read(finished / f"models/{network}.safetensors")
         assert described["made_with"] == made_with(f"train_{network}")
         assert set(described) >= {"settings", "augment", "data", "device", "precision", "scales", "noise", "best_step"}
     (made,) = json.loads((finished / "metrics/statistics.json").read_text())["made_with"]
-    assert made == {**made_with("evaluate"), "device": "cpu", "precision": {"srcnn": "float32", "vdsr": "float32"}}
+    assert made == {**made_with("evaluate"), "device": "cpu", "precision": dict.fromkeys(NETWORKS, "float32")}
