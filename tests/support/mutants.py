@@ -34,9 +34,9 @@ MUTANTS = [
     ),
     Mutant(
         "bytes of a big-endian file stay in its order",
-        "cxr/formats/dicom/derived.py",
-        "WORDS[element.VR]).byteswap().tobytes()",
-        "WORDS[element.VR]).tobytes()",
+        "cxr/formats/dicom/nested.py",
+        "np.frombuffer(element.value, kind).byteswap().tobytes()",
+        "np.frombuffer(element.value, kind).tobytes()",
         "tests/formats/test_dicom.py::test_big_endian_words_are_turned_wherever_they_are",
     ),
     Mutant(
@@ -119,7 +119,7 @@ MUTANTS = [
     Mutant(
         "ranks do not average their gradients",
         "cxr/superres/training/run.py",
-        "DistributedDataParallel(learning) if rank.count > 1 else learning",
+        "parallel(learning) if rank.count > 1 else learning",
         "learning",
         "tests/compute/test_ranks.py::test_two_ranks_learn_what_one_process_learns",
     ),
@@ -146,7 +146,7 @@ MUTANTS = [
     ),
     Mutant(
         "the first degradations get more than their share of a small batch",
-        "cxr/superres/training/crops.py",
+        "cxr/superres/training/turns.py",
         "slice((index - first) % count, None, count)",
         "slice(index, None, count)",
         "tests/superres/test_crops.py::test_over_the_steps_every_degradation_gets_its_share_of_the_crops",
@@ -224,8 +224,8 @@ MUTANTS = [
     Mutant(
         "crops are degraded before they are augmented",
         "cxr/superres/training/crops.py",
-        "return inputs, squares(crops, corners, patch)",
-        "return inputs, squares(observe(crops, 2), corners, patch)",
+        "truth = squares(crops, corners, patch).float()",
+        "truth = squares(enlarged_window(low_resolution(crops, 2), 2), corners, patch).float()",
         "tests/superres/test_crops.py::test_crops_are_augmented_first_and_degraded_after",
     ),
     Mutant(
@@ -259,8 +259,8 @@ MUTANTS = [
     Mutant(
         "the best checkpoint is chosen on the test split",
         "cxr/superres/training/trainer.py",
-        'Validation(images, self.data.rows("val"), degradations, self.device)',
-        'Validation(images, self.data.rows("test"), degradations, self.device)',
+        'Validation(images, self.data.rows("val"), degradations,',
+        'Validation(images, self.data.rows("test"), degradations,',
         "tests/superres/test_trainer.py::test_test_rows_change_nothing",
     ),
     Mutant(
@@ -273,8 +273,8 @@ MUTANTS = [
     Mutant(
         "SRCNN is evaluated at the wrong scale",
         "cxr/superres/evaluation/restore.py",
-        "restore(model, bicubic, scale) for name, model in self.models.items()",
-        "restore(model, bicubic, max(model.networks)) for name, model in self.models.items()",
+        "restore(model, low, scale, bicubic=bicubic)",
+        "restore(model, low, max(model.networks), bicubic=bicubic)",
         "tests/stages/test_evaluate.py::test_every_test_image_is_measured_as_scikit_image_does",
     ),
     Mutant(
@@ -378,9 +378,30 @@ MUTANTS = [
     Mutant(
         "a tile is placed without its halo taken off",
         "cxr/superres/tiles.py",
-        "restored[..., top - above : bottom - above, left - before : right - before]",
-        "restored[..., : bottom - top, : right - left]",
+        "_times(scale, top - above, bottom - above), _times(scale, left - before, right - before)",
+        "_times(scale, 0, bottom - top), _times(scale, 0, right - left)",
         "tests/superres/test_model.py::test_tiles_give_the_whole_image_bit_for_bit",
+    ),
+    Mutant(
+        "the bicubic image of a part sees nothing beyond it",
+        "cxr/superres/enhance.py",
+        "read = slice(max(begin - 2, 0), end + 2)",
+        "read = slice(begin, end)",
+        "tests/superres/test_edsr.py::test_a_part_from_anywhere_is_that_part_of_the_whole_bit_for_bit",
+    ),
+    Mutant(
+        "crops at low resolution are not those of their truth",
+        "cxr/superres/training/crops.py",
+        "(corners[:, dealt] - begin) // scale, small)",
+        "(corners[:, dealt] - begin) // scale - 1, small)",
+        "tests/superres/test_edsr.py::test_crops_at_low_resolution_are_those_of_the_degraded_image",
+    ),
+    Mutant(
+        "EDSR's head keeps oneDNN's layout, in which tiles differ",
+        "cxr/superres/network.py",
+        "torch.contiguous_format if stays else torch.channels_last",
+        "torch.channels_last",
+        "tests/superres/test_edsr.py::test_tiles_give_the_whole_image_bit_for_bit",
     ),
     Mutant(
         "a GPU's VDSR learns in the published form",
