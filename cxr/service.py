@@ -37,6 +37,8 @@ from cxr.superres.enhance import enhance, enhance_stored
 from cxr.superres.methods import BICUBIC, TITLES
 from cxr.superres.model import Model
 
+UNTOLD = "without --anonymise, the reason is told"
+"""What is said instead of a reason that may quote the header."""
 MOST_ROWS = 65_535  # and columns: what DICOM and JPEG can say
 MOST_PIXELS = 4 * MAX_PIXELS  # of a result, which takes some twelve bytes a pixel on its way
 
@@ -179,17 +181,16 @@ def enhance_file(
     time that a DICOM result says it was made at. `compare` looks at the place of a comparison (`comparison_of`) as at `target`.
     With `deidentify`, the header of a DICOM result holds nothing that can name the patient, and no time. Where `target` is then
     a folder that is there, the result in it is named by its new UID, or that of a picture by a hash.
-    Raises UserError when `target` is `source` or `reference`, or is there already, when the result would be of another kind or
-    too large, when values exceed `bits`, when `model` was not trained for `scale`, or when `reference` cannot be read or is of
-    another size; Unusable when `source` cannot be read, or may show the patient's name; OSError when a file cannot be opened or
-    written.
+    Raises UserError when `target` is what is read, or is there already, when the result would be of another kind or too large,
+    when values exceed `bits`, when `model` was not trained for `scale`, or when `reference` cannot be read or is of another
+    size; Unusable when `source` cannot be read, or may show a name; OSError when a file cannot be opened or written.
     """
     note = note_for(source, model, scale, bits, deidentify.key if deidentify else None)
-    truth = None if reference is None else _read_reference(reference)
+    truth = None if reference is None else _read_reference(reference, hidden=bool(deidentify))
 
     def settled(target: Path) -> Path:
         for written in (target, comparison_of(target)) if compare else (target,):
-            _refuse_loss(written, (source, reference), overwrite, note)
+            _refuse_loss(written, (source, reference, model.path), overwrite, note)
         return target
 
     if not (deidentify and target.is_dir()):
@@ -252,14 +253,18 @@ def _without_names(radiograph: Radiograph, wanted: Deidentification) -> tuple[Ra
     return replace(radiograph, data=data), actions
 
 
-def _read_reference(path: Path) -> Grey8:
-    """Return the radiograph `path` in 8 bits. Raises UserError, by its name, when it cannot be read."""
+def _read_reference(path: Path, hidden: bool) -> Grey8:
+    """Return the radiograph `path` in 8 bits.
+
+    Raises UserError, by its name, when it cannot be read, and, if `hidden`, without what the file itself says.
+    """
     refuse_special(path)
     try:
         with naming(path):
             found, bits, _ = read(path, any_modality=True)
     except Unusable as error:
-        raise UserError(f"{path}: {error}") from None
+        reason = f"{error.kind}; {UNTOLD}" if hidden and error.quotes else str(error)
+        raise UserError(f"{path}: {reason}") from None
     except (FileNotFoundError, IsADirectoryError):
         raise UserError(f"{path} is no file; name a reference") from None
     return _levels(found, (1 << bits) - 1)

@@ -14,7 +14,7 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from tqdm import tqdm
 from cxr.api import Enhanced, Model, enhance_file, load_model
 from cxr.cli import targets
 from cxr.cli.jobs import jobs, names_file
-from cxr.cli.screen import say, shown
+from cxr.cli.screen import on_terminal, say, shown
 from cxr.compute.memory import keep_freed_memory
 from cxr.figures.layout import DISCLAIMER
 from cxr.formats.decode import Unusable
@@ -31,10 +31,12 @@ from cxr.formats.dicom.deidentify.key import Key, kept_key
 from cxr.foundation.access import private
 from cxr.foundation.errors import UserError, of_the_disk, one_line_errors
 from cxr.foundation.files import refuse_special
-from cxr.service import Deidentification, comparison_of, description, note_for
+from cxr.service import UNTOLD, Deidentification, comparison_of, description, note_for
 from cxr.superres.methods import LEAD, NETWORKS, TITLES
 
 DEPTHS = range(2, 17)
+REFERENCE = "the reference"
+"""What messages call it that may not name it."""
 
 
 def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
@@ -43,8 +45,9 @@ def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
     keep_freed_memory()
     skipped: Counter[str] = Counter()
     found = list(jobs(given.input, given.output, skipped, hidden=given.anonymise))
+    aside = {given.reference: REFERENCE if given.anonymise else shown(given.reference)} if given.reference else {}
     labels = [f"input {number}" if given.anonymise else shown(source) for number, (source, _) in enumerate(found, 1)]
-    _check_reference(given.reference, len(found))
+    _check_reference(given.reference, len(found), hidden=given.anonymise)
     model = _model(given)
     deidentify = _deidentification(given)
     if deidentify and not names_file(given.output):  # where results get names that nobody has had
@@ -54,7 +57,7 @@ def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
         targets.refuse(
             *(found, given.compare, [path for path in (model.path, given.reference, given.key) if path], given.overwrite),
             lambda source: note_for(source, model, given.scale, given.bits, deidentify.key if deidentify else None),
-            {source: label for (source, _), label in zip(found, labels, strict=True)},
+            {**aside, **{source: label for (source, _), label in zip(found, labels, strict=True)}},
         )
     failed: list[str] = []
     made: dict[Path, str] = {}
@@ -68,12 +71,13 @@ def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
                     enhanced = _enhance(source, target, model, given, deidentify, label, alone=len(found) == 1)
                 path = enhanced.path
                 pixels += int(enhanced.result.size)
-                actions += enhanced.actions or Counter()
+                if path not in made:
+                    actions += enhanced.actions or Counter()
             except (UserError, Unusable, OSError) as error:
-                failed.append(_reason(error, source, label, hidden=given.anonymise))
+                failed.append(_reason(error, source, {source: label, **aside}, hidden=given.anonymise))
             if path and (first := made.setdefault(path, label)) is not label:
                 say(f"{label} is the same image as {first}, so both have one result")
-            if deidentify and sys.stdout.isatty():  # the one line that joins both, for the user's eyes
+            if deidentify and on_terminal():  # the one line that joins both, for the user's eyes
                 say(f"{label} was {shown(source)}, " + (f"became {path.name}" if path else "became nothing"))
             files.update()
     seconds = time.monotonic() - begun
@@ -81,7 +85,7 @@ def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
         say(f"{_files(skipped.total())} skipped: {', '.join(f'{count} {why}' for why, count in skipped.items())}")
     rate = f"{pixels / 1e6:.1f} million pixels in {seconds:.1f} s, {pixels / 1e6 / seconds:.2f} million a second"
     say(f"{len(made)} of {len(found)} {description(model, given.scale)}: {rate}. {DISCLAIMER}")
-    if deidentify:
+    if deidentify and made:
         say(_told(actions, kept=bool(given.key)))
     if failed:
         raise UserError("\n  ".join(failed if len(failed) == 1 else [f"{len(failed)} files could not be enhanced:", *failed]))
@@ -142,31 +146,45 @@ def _deidentification(given: argparse.Namespace) -> Deidentification | None:
     return None
 
 
-def _check_reference(reference: Path | None, radiographs: int) -> None:
-    """Raise UserError when there is a `reference`, and it is no file, or belongs to no single radiograph."""
+def _check_reference(reference: Path | None, radiographs: int, hidden: bool) -> None:
+    """Raise UserError when there is a `reference`, and it is no file, or belongs to no single radiograph.
+
+    If `hidden`, the message does not name it.
+    """
     if not reference:
         return
     if radiographs != 1:
         raise UserError(f"--reference belongs to one radiograph, but {radiographs} are given")
-    refuse_special(reference)
-    if not reference.is_file():
-        raise UserError(f"{reference} is no file; name a reference")
+    refuse_special(reference, REFERENCE if hidden else "")
+    try:
+        there = reference.is_file()
+    except OSError:
+        there = False
+    if not there:
+        raise UserError(f"{REFERENCE if hidden else reference} is no file; name a reference")
 
 
-def _reason(error: UserError | Unusable | OSError, source: Path, label: str, hidden: bool) -> str:
-    """Return why nothing became of `source`, which messages call `label`. Raises `error` when it is one of another disk."""
+def _reason(error: UserError | Unusable | OSError, source: Path, labels: Mapping[Path, str], hidden: bool) -> str:
+    """Return why nothing became of `source`; `labels` is what messages call each file that is read.
+
+    Raises `error` when it is one of another disk.
+    """
+    label = labels[source]
     match error:
-        case UserError() if str(error).startswith((f"{source}: ", f"{source} ")):
-            return label + str(error).removeprefix(str(source))
         case UserError():
+            for path, name in labels.items():
+                if str(error).startswith((f"{path}: ", f"{path} ")):
+                    return name + str(error).removeprefix(str(path))
             return str(error)
-        case OSError() if of_the_disk(error) and error.filename != str(source):
-            raise error
         case OSError():
-            named = label if error.filename in {None, str(source)} else shown(str(error.filename))
-            return f"{named}: {error.strerror or error}"
+            names = {str(path): name for path, name in labels.items()}
+            if of_the_disk(error) and error.filename != str(source):
+                error.filename = names.get(str(error.filename), error.filename)
+                raise error
+            name = label if error.filename is None else names.get(str(error.filename)) or shown(str(error.filename))
+            return f"{name}: {error.strerror or error}"
         case Unusable(quotes=True) if hidden:  # whose reason may hold what the label hides
-            return f"{label}: {error.kind}; without --anonymise, the reason is told"
+            return f"{label}: {error.kind}; {UNTOLD}"
     return f"{label}: {error}"
 
 

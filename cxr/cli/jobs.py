@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from cxr.cli.screen import shown
@@ -26,14 +26,14 @@ def jobs(inputs: Sequence[Path], output: Path, skipped: Counter[str], hidden: bo
     Raises UserError when one is missing or no file, or when `output` cannot take them.
     """
     to_file = names_file(output)
-    if to_file and (len(inputs) > 1 or inputs[0].is_dir()):
+    if to_file and (len(inputs) > 1 or _is(Path.is_dir, inputs[0])):
         raise UserError(
             f"{output} names one file, but a folder or several radiographs are given; name a folder for the results"
         )
     for number, pattern in enumerate(inputs, 1):
         called = f"argument {number}" if hidden else ""
         for given in _named(pattern, called):
-            found = sorted(_radiographs(given, output, skipped)) if given.is_dir() else [given]
+            found = sorted(_radiographs(given, output, skipped)) if _is(Path.is_dir, given) else [given]
             if not found:
                 raise UserError(f"{called or shown(given)} holds no radiograph ({', '.join([*FORMATS, *DICOM_SUFFIXES])})")
             for source in found:
@@ -41,7 +41,7 @@ def jobs(inputs: Sequence[Path], output: Path, skipped: Counter[str], hidden: bo
                 if hidden or to_file:
                     yield source, output
                 else:
-                    yield source, output / (source.relative_to(given) if given.is_dir() else source.name)
+                    yield source, output / (source.relative_to(given) if _is(Path.is_dir, given) else source.name)
 
 
 def names_file(output: Path) -> bool:
@@ -88,12 +88,20 @@ def _radiographs(folder: Path, output: Path, skipped: Counter[str]) -> Iterator[
         for path in (Path(name) / file for file in files):
             if _hidden(path.relative_to(folder)):
                 skipped["hidden"] += 1
-            elif not path.is_file():
+            elif not _is(Path.is_file, path, closed=True):
                 skipped["broken links or no files"] += 1
             elif kind_of(path) or _is_image(path):
                 yield path
             else:
                 skipped["no radiographs"] += 1
+
+
+def _is(kind: Callable[[Path], bool], path: Path, closed: bool = False) -> bool:
+    """Tell whether `path` is of a `kind`; `closed` is the answer where this user may not know, which is told of later."""
+    try:
+        return kind(path)
+    except OSError:
+        return closed
 
 
 def _hidden(path: Path) -> bool:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from cxr.foundation.errors import UserError
+
 
 def shown(path: Path | str) -> str:
     """Return the name `path` as any screen and picture can show it in one line: names are bytes, of any encoding or none."""
@@ -13,11 +15,23 @@ def shown(path: Path | str) -> str:
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
+def on_terminal() -> bool:
+    """Tell whether the user alone reads what is printed."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
 def say(text: str) -> None:
-    """Print `text`, in what the screen's encoding has. Once nobody reads any longer, as after `| head`, print nothing more."""
+    """Print `text`, in what the screen's encoding has. Once nobody reads any longer, as after `| head`, print nothing more.
+
+    Raises UserError when what is printed goes to a disk, and that does not take it.
+    """
+    if sys.stdout is None:  # closed by whoever started the command
+        return
     encoding = sys.stdout.encoding or "utf-8"
     try:
         tqdm.write(text.encode(encoding, "replace").decode(encoding))
         sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that what is left to print raises no more
+        if not isinstance(error, BrokenPipeError):
+            raise UserError(f"what the command prints cannot be written: {error.strerror}; results are there") from None

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -28,11 +29,14 @@ def refuse(
 
     Never over a radiograph or one of the `others`, which are read as well, by whatever name; never two into one file; never
     over a pipe or a folder. Over another file only with `overwrite`, or where it holds the note that `note_for` the radiograph
-    returns: it is then the result of the same command on the same source. `called` has what messages call radiographs.
+    returns: it is then the result of the same command on the same source. `called` has what messages call what is read.
     """
     written = list(_written(jobs, compare))
     _refuse_meeting(written, called)
-    read = {_identity(path): path for path in (*(source for source, _ in jobs), *others) if path.exists()}
+    read = {}
+    for path in (*(source for source, _ in jobs), *others):
+        with suppress(OSError):  # of what is missing or closed, which is told when it is opened
+            read[_identity(path)] = path
     there = []
     for source, target in written:
         refuse_special(target)

@@ -2,6 +2,7 @@
 
 import io
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -18,13 +19,14 @@ _VERSIONS = {42: ("I", 4, "H", "HHI4x"), 43: ("Q", 8, "Q", "HHQ8x")}  # TIFF, Bi
 class Metered(io.BufferedReader):
     """The file `path`, open for reading; `read` raises ValueError from the piece on that comes after PIECES.
 
-    Raises ValueError for a TIFF whose first directory has more than STRIPS; OSError when the file cannot be opened.
+    Raises ValueError for a TIFF of whose first two pages, no further being looked at, one has more than STRIPS; OSError when
+    the file cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__(io.FileIO(path))
         self._left = PIECES
-        if _strips(self) > STRIPS:
+        if max(_strips(self), default=0) > STRIPS:
             self.close()
             raise ValueError(f"a TIFF of more than {STRIPS:,} strips")
         self.seek(0)
@@ -43,23 +45,30 @@ def scans(file: IO[bytes]) -> int:
     return sum(block.count(_SCAN) for block in iter(lambda: file.read(1 << 20), b""))  # few lie across two blocks
 
 
-def _strips(file: io.BufferedReader) -> int:
-    """Return how many strips or tiles the first directory of the TIFF `file` says that it has; 0 of another file."""
+def _strips(file: io.BufferedReader) -> Iterator[int]:
+    """Yield how many strips or tiles each of the first two directories of the TIFF `file` says that it has."""
     head = file.read(16)
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
     if order is None or len(head) < 16:
-        return 0
+        return
     version, *_ = struct.unpack_from(f"{order}H", head, 2)
     if version not in _VERSIONS:
-        return 0
+        return
     place, where, number, entry = _VERSIONS[version]
-    (directory,) = struct.unpack_from(order + place, head, where)
-    if directory >= 1 << 63:
-        return 0
-    file.seek(directory)
-    counter, size = file.read(struct.calcsize(order + number)), struct.calcsize(order + entry)
-    if len(counter) < struct.calcsize(order + number):
-        return 0
-    entries = file.read(min(*struct.unpack(order + number, counter), 1 << 16) * size)
-    found = struct.iter_unpack(order + entry, entries[: len(entries) // size * size])
-    return max((count for tag, _, count in found if tag in _OFFSETS), default=0)
+    follows, counts, size = (struct.Struct(order + each) for each in (place, number, entry))
+    found = head[where:]
+    for _ in range(2):
+        if len(found) < follows.size:
+            return
+        (directory,) = follows.unpack_from(found)
+        if not 0 < directory < 1 << 63:
+            return
+        file.seek(directory)
+        counter = file.read(counts.size)
+        if len(counter) < counts.size:
+            return
+        entries = min(counts.unpack(counter)[0], 1 << 16)
+        listed = file.read(entries * size.size)
+        listed = listed[: len(listed) // size.size * size.size]
+        yield max((count for tag, _, count in size.iter_unpack(listed) if tag in _OFFSETS), default=0)
+        found = file.read(follows.size)

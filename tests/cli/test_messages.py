@@ -144,7 +144,12 @@ def test_a_short_name_garbles_no_message(name, kind):
         (f"GEHEIM{LONG} -o out", "argument 1: File name too long; name a radiograph or a folder of them"),
         ("GEHEIMpipe -o out", "argument 1 is a pipe; name a file"),
         ("GEHEIM.* -o out.dcm", "input 1 and input 2 would both become out.dcm; enhance them one by one"),
-        ("GEHEIM.dcm -o out --scale 4 --reference link.dcm", r"link.dcm has \(18, 14\) rows and columns, .*"),
+        ("GEHEIM.dcm -o out --scale 4 --reference link.dcm", r"the reference has \(18, 14\) rows and columns, .*"),
+        ("GEHEIM.png -o other.png --overwrite --reference GEHEIMref.png", "the reference would be overwritten; .*"),
+        ("GEHEIM.dcm -o out --reference GEHEIMref", "the reference is no file; name a reference"),
+        ("GEHEIM.dcm -o out --reference GEHEIMpipe", "the reference is a pipe; name a file"),
+        (f"GEHEIM.dcm -o out --reference GEHEIM{LONG}", "the reference is no file; name a reference"),
+        (f"GEHEIM{LONG} -o out.dcm", "argument 1: File name too long; name a radiograph or a folder of them"),
     ],
 )
 def test_no_message_names_an_input_that_is_de_identified(arguments, said):
@@ -154,6 +159,7 @@ def test_no_message_names_an_input_that_is_de_identified(arguments, said):
     os.mkfifo(f"{NAME}pipe")
     Path("link.dcm").symlink_to(f"{NAME}.dcm")
     Path("hard.dcm").hardlink_to(f"{NAME}.dcm")
+    Path("other.png").symlink_to(picture(Path(f"{NAME}ref.png")))
     with pytest.raises(UserError) as error:
         run(*arguments.split(), "--anonymise", "--pixels-checked")
     assert re.fullmatch(said, str(error.value))
@@ -182,6 +188,52 @@ def test_a_file_that_a_broken_disk_holds_ends_no_batch(suffix, more):
     label = "input 1" if more else f"in/{NAME}{suffix}"
     assert str(error.value) == f"{label}: Input/output error"
     assert len(list(Path("out").iterdir())) == 2
+
+
+@pytest.mark.parametrize("more", [[], ["--anonymise", "--pixels-checked"]], ids=["", "anonymise"])
+def test_a_folder_that_may_be_listed_but_not_entered_ends_no_batch(monkeypatch, more):
+    picture(Path("in/a.png"))
+    picture(Path(f"in/{NAME}/b.png"))
+    found = os.stat
+
+    def closed(path, **options):
+        if os.fspath(path) == f"in/{NAME}/b.png":
+            raise PermissionError(errno.EACCES, "Permission denied", os.fspath(path))
+        return found(path, **options)
+
+    monkeypatch.setattr("os.stat", closed)
+    monkeypatch.setattr("cxr.service.is_dicom", lambda path: closed(path) is None)
+    with pytest.raises(UserError) as error:
+        run("in", "-o", "out", *more)
+    label = "input 1" if more else f"in/{NAME}/b.png"
+    assert str(error.value) == f"{label}: Permission denied"
+    assert len(list(Path("out").glob("*.png"))) == 1
+
+
+def test_no_text_of_the_reference_is_told(tmp_path):
+    radiograph(Path("a.dcm"))
+    save(dataset(values(), PhotometricInterpretation="GEHEIM_MUELLER"), Path("truth.dcm"))
+    with pytest.raises(UserError) as error:
+        run("a.dcm", "-o", "out", "--reference", "truth.dcm", "--anonymise", "--pixels-checked")
+    assert str(error.value) == "the reference: damaged; without --anonymise, the reason is told"
+    with pytest.raises(UserError, match=r"^truth.dcm: PhotometricInterpretation is GEHEIM_MUELLER"):
+        run("a.dcm", "-o", "out", "--reference", "truth.dcm")
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_closed_or_full_place_for_what_is_printed(full):
+    if full and not Path("/dev/full").exists():
+        pytest.skip("this system has no disk that is always full")
+    picture(Path("a.png"))
+    call = f"import sys; from cxr.cli.main import run; {'' if full else 'sys.stdout = None; '}run()"
+    with Path("/dev/full" if full else os.devnull).open("w") as screen:
+        done = subprocess.run(
+            [sys.executable, "-c", call, "enhance", "a.png", "-o", "out", "--model=srcnn", "--anonymise", "--pixels-checked"],
+            env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=screen, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    said = "error: what the command prints cannot be written: No space left on device; results are there\n"
+    assert (done.returncode, done.stderr) == ((1, said) if full else (0, ""))
+    assert len(list(Path("out").iterdir())) == 1
 
 
 def test_what_ails_the_reference_or_the_result_names_it(monkeypatch):

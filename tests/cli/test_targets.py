@@ -293,6 +293,15 @@ def test_the_call_from_python_keeps_what_is_there_too():
     assert Image.open(target).size == (36, 48)
 
 
+def test_the_call_from_python_never_overwrites_the_model():
+    model = load_model("srcnn")
+    shutil.copy(model.path, "model.safetensors")
+    before = Path("model.safetensors").read_bytes()
+    with pytest.raises(UserError, match=r"^model.safetensors would be overwritten; name another output$"):
+        enhance_file(write(Path("a.png")), Path("model.safetensors"), load_model("model.safetensors"), overwrite=True)
+    assert Path("model.safetensors").read_bytes() == before
+
+
 def test_the_note_holds_no_name_date_or_path():
     for name in SOURCES.values():
         write(Path(name))

@@ -286,7 +286,8 @@ def test_the_process_knows_no_credentials(tmp_path, monkeypatch):
 
 
 READING = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
 from pathlib import Path
 import numpy as np
 from cxr.formats.dicom import derived, radiograph
@@ -307,13 +308,16 @@ def test_nothing_is_left_behind(tmp_path, sent):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen([sys.executable, "-c", READING, str(tmp_path)], env=environment, stdout=-1, stderr=-1) as reading:
         assert reading.stdout is not None
-        child = psutil.Process(int(reading.stdout.readline()))
-        time.sleep(0.5)
-        assert psutil.Process(reading.pid).children(recursive=True) == [child]
-        reading.send_signal(sent)
-        assert ended(child, 2)
-        reading.communicate(timeout=5)
-        assert reading.returncode == -sent
+        try:
+            child = psutil.Process(int(reading.stdout.readline()))
+            time.sleep(0.5)
+            assert psutil.Process(reading.pid).children(recursive=True) == [child]
+            reading.send_signal(sent)
+            assert ended(child, 2)
+            reading.communicate(timeout=5)
+            assert reading.returncode == -sent
+        finally:
+            reading.kill()
     assert {path.name for path in tmp_path.iterdir()} <= {"in.dcm", "small.dcm", "out.dcm"}
 
 

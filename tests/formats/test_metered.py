@@ -75,6 +75,14 @@ def tiff_of_pages(count=30_000):
     return bytes(whole) + b"".join(page + struct.pack("<I", start + (each + 1) * size) for each in range(count))
 
 
+def tiff_of_strips_on_its_second_page(count=MANY, order="<"):
+    many = tiff_of_strips(count, order)
+    first = bytearray(tiff_of_strips(40, order))
+    start = len(first) + len(first) % 2
+    struct.pack_into(f"{order}I", first, 8 + 2 + 9 * 12, start)
+    return bytes(first).ljust(start, b"\0") + many[8:]
+
+
 def jpeg_of_scans(count=2_000, side=2_000, progressive=True):
     whole = saved("JPEG", np.zeros((side, side), np.uint8), progressive=progressive)
     last = whole[whole.rfind(b"\xff\xda") : -2]
@@ -90,6 +98,8 @@ def jpeg_of_scans(count=2_000, side=2_000, progressive=True):
         (jpeg_of_empty_comments, "more than 100,000 pieces"),
         (tiff_of_strips, "a TIFF of more than 100,000 strips"),
         (lambda: tiff_of_strips(order=">"), "a TIFF of more than 100,000 strips"),
+        (tiff_of_strips_on_its_second_page, "a TIFF of more than 100,000 strips"),
+        (lambda: tiff_of_strips_on_its_second_page(order=">"), "a TIFF of more than 100,000 strips"),
         (big_tiff_of_strips, "a TIFF of more than 100,000 strips"),
         (jpeg_of_scans, "a JPEG of more scans than encoders write"),
         (lambda: jpeg_of_scans(progressive=False), "a JPEG of more scans than encoders write"),
@@ -126,6 +136,7 @@ def test_pages_are_not_counted(tmp_path):
         lambda: tiff_of_strips(2000),
         lambda: tiff_of_strips(2000, ">"),
         lambda: tiff_of_pages(3),
+        lambda: tiff_of_strips_on_its_second_page(2000),
         lambda: jpeg_of_scans(50, 100),
     ],
 )

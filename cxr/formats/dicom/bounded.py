@@ -84,13 +84,16 @@ def _unread(data: Any) -> int:
 def _is_sequence(data: Any, element: Any) -> bool:
     """Tell whether pydicom would take the raw `element` of `data` for a sequence: where no VR says so, dictionaries do."""
     from pydicom.datadict import dictionary_VR, private_dictionary_VR  # noqa: PLC0415
+    from pydicom.tag import Tag  # noqa: PLC0415
+
+    from cxr.formats.dicom.text import as_ascii  # noqa: PLC0415
 
     if element.VR not in {None, "UN"}:
         return bool(element.VR == "SQ")
     try:
         if not element.tag.is_private:
             return dictionary_VR(element.tag) == "SQ"
-        creator = data[element.tag.group << 16 | element.tag.element >> 8].value
+        creator = as_ascii(data, Tag(element.tag.group << 16 | element.tag.element >> 8))
         return private_dictionary_VR(element.tag, creator) == "SQ"
     except KeyError:
         return False

@@ -12,16 +12,17 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.multival import MultiValue
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
+from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 from pydicom.valuerep import VR
 
 from cxr.formats.decode import Unusable, as_unusable
 from cxr.formats.dicom.compressed.lossy import say_lossy
 from cxr.formats.dicom.geometry import enlarge
-from cxr.formats.dicom.nested import drop_compressed, turn_little_endian
+from cxr.formats.dicom.nested import drop_compressed, turn_explicit, turn_little_endian
 from cxr.formats.dicom.radiograph import Radiograph
 from cxr.formats.dicom.stored import Values
-from cxr.formats.dicom.text import append
+from cxr.formats.dicom.text import append, as_ascii
 from cxr.foundation.files import replacing
 
 DICOM_SUFFIXES = ".dcm", ".dicom", ".ima"
@@ -58,6 +59,8 @@ def derived(
     del data.PixelData
     if not syntax.is_little_endian:
         turn_little_endian(data)
+    if syntax != ImplicitVRLittleEndian:
+        turn_explicit(data)
     for tag in list(data.keys()):  # not the elements: each stays the bytes that it was read as until it is asked for
         if tag.group in OVERLAYS or tag.group in CURVES or keyword_for_tag(tag) in OUTDATED:
             del data[tag]
@@ -137,7 +140,7 @@ def _series_number(data: Dataset) -> int:
 
 def _zone(data: Dataset) -> timezone | None:
     """Return the time zone that all times of `data` are in, such as +0100 (PS3.3, C.12.1.1.8), None for this machine's."""
-    said = re.fullmatch(r"([+-])(\d\d)([0-5]\d)", str(data.get("TimezoneOffsetFromUTC") or "").strip())
+    said = re.fullmatch(r"([+-])(\d\d)([0-5]\d)", as_ascii(data, Tag("TimezoneOffsetFromUTC")))
     if not said or int(said[2]) > 14:
         return None
     return timezone((1 if said[1] == "+" else -1) * timedelta(hours=int(said[2]), minutes=int(said[3])))

@@ -7,6 +7,7 @@ import numpy as np
 from pydicom import DataElement, Dataset
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
 from pydicom.dataelem import RawDataElement
+from pydicom.filewriter import correct_ambiguous_vr_element
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
@@ -84,10 +85,43 @@ def turn_little_endian(data: Dataset, big: bool = True, depth: int = 1) -> None:
         element: Any = data.get_item(tag)
         if isinstance(element, RawDataElement):
             if not element.is_little_endian:
-                data[tag] = element._replace(value=_turned(element), is_little_endian=True)
+                _put(data, element._replace(value=_turned(element), is_little_endian=True))
         elif big and element.VR in WORDS and isinstance(element.value, bytes):
             element.value = _turned(element)
     data.set_original_encoding(data.original_encoding[0], True)
+
+
+def turn_explicit(data: Dataset, depth: int = 1) -> None:
+    """Let items of `data` that were read without value representations, as those of an unknown sequence are, have some.
+
+    PS3.5, 6.2.2, note 5 lets them lie in explicit files. Text keeps its bytes; private elements become unknown ones.
+    """
+    for _, found in items(data, depth):
+        for item in found:
+            if item.original_encoding[0]:
+                for tag in list(item.keys()):
+                    _say_kind(item, tag)
+                item.set_original_encoding(False, True)
+            turn_explicit(item, depth + 1)
+
+
+def _say_kind(item: Dataset, tag: BaseTag) -> None:
+    element: Any = item.get_item(tag)
+    if not isinstance(element, RawDataElement):
+        return
+    creates = tag.is_private and 0x10 <= tag.element <= 0xFF  # PS3.5, 7.8.1
+    kind = "LO" if creates else dictionary_VR(tag) if dictionary_has_tag(tag) else "UN"
+    if kind == "SQ":
+        item[tag].value  # noqa: B018 - understood now, while it is said how its items were written
+    elif " or " in kind:  # of numbers, and of pixels
+        correct_ambiguous_vr_element(item[tag], item, True)
+    else:
+        _put(item, element._replace(VR=kind, is_implicit_VR=False))
+
+
+def _put(data: Dataset, element: RawDataElement) -> None:
+    """Let `data` hold `element` as it is: by its public ways, private elements and who made them would be understood."""
+    data._dict[element.tag] = element
 
 
 def _turned(element: DataElement | RawDataElement) -> bytes | None:

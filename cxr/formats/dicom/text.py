@@ -4,9 +4,11 @@ from typing import Any
 
 from pydicom import Dataset
 from pydicom.charset import convert_encodings
-from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag, Tag
+
+from cxr.formats.decode import Unusable
 
 MOST = {"LO": 64, "ST": 1024}
 """Characters, which no text of fewer bytes exceeds."""
@@ -31,16 +33,29 @@ def append(data: Dataset, name: str, between: str, text: str) -> None:
     data[tag] = RawDataElement(tag, kind, len(value), value, 0, bool(implicit), little is not False)
 
 
+def as_ascii(data: Dataset, tag: BaseTag) -> str:
+    """Return the text of an element, other characters than ASCII replaced, and "" without it.
+
+    The element stays as it was read: pydicom keeps what it has understood, and writes it anew, which costs the bytes of text
+    that is not in the character set of the file.
+    """
+    return _bytes(data, tag).decode("ascii", "replace").strip(" \0")
+
+
 def _bytes(data: Dataset, tag: BaseTag) -> bytes:
-    """Return the text of an element as it was read, or as it would be written."""
+    """Return the text of an element as it was read, or as it would be written.
+
+    Raises Unusable("damaged") when it is a sequence or numbers.
+    """
     if tag not in data:
         return b""
     element: Any = data.get_item(tag)
     if isinstance(element, RawDataElement):
         return element.value or b""
-    value = element.value
-    text = value if isinstance(value, str) else "\\".join(value or ())
-    return text.encode(_encodings(data)[0], "strict")
+    values = [element.value] if isinstance(element.value, str) else list(element.value or ())
+    if not all(isinstance(value, str) for value in values):
+        raise Unusable("damaged", f"{keyword_for_tag(tag) or tag} is no text")
+    return "\\".join(values).encode(_encodings(data)[0], "strict")
 
 
 def _encodings(data: Dataset) -> list[str]:

@@ -39,13 +39,15 @@ def test_text_keeps_its_bytes_whatever_set_of_characters_is_said(tmp_path, kind,
     said, text = TEXTS[kind]
     text += b" " * (len(text) % 2)
     letters = {
-        tag: bytes([65 + index]) * len(text) for index, tag in enumerate(("PatientName", "Institution", "Comments", "In"))
+        tag: bytes([65 + index]) * len(text) for index, tag in enumerate(("PatientName", "Institution", "Comments", "In", "Maker", "Own"))
     }
     inner = Dataset()
     inner.PatientName = letters["In"].decode()
     data = dataset(values(), PatientName=letters["PatientName"].decode(), InstitutionName=letters["Institution"].decode())
     data.SpecificCharacterSet = "S" * (len(said) + len(said) % 2) if said else None
     data.PatientComments, data.OtherPatientIDsSequence = letters["Comments"].decode(), [inner]
+    data.add_new(0x00290010, "LO", letters["Maker"].decode())
+    data.add_new(0x00291001, "LO", letters["Own"].decode())
     path = save(data, tmp_path / "in.dcm", syntax)
     content = path.read_bytes()
     for letter in letters.values():
@@ -53,7 +55,7 @@ def test_text_keeps_its_bytes_whatever_set_of_characters_is_said(tmp_path, kind,
         content = content.replace(letter, text)
     path.write_bytes(content.replace(b"S" * (len(said) + len(said) % 2), said.encode().ljust(len(said) + len(said) % 2)))
     content = made(path).read_bytes()
-    assert content.count(text) == 4
+    assert content.count(text) == 6
     assert said.encode() in content
 
 

@@ -31,6 +31,16 @@ def result(path, *elements, **more):
         (0x00189305, "FD", b"GEHEIM_M"),
         (0x0008040C, "UV", b"GEHEIM_M"),
         (0x0008040C, "UV", b"GEHEIM\0\0"),
+        (0x00189328, "FD", "M\xfcller19".encode("latin-1")),
+        (0x00189328, "FD", "M\xfcller\0\0".encode("latin-1")),
+        (0x00189328, "FD", "M\u00fcller1".encode()),
+        (0x00189328, "FD", "\u041c\u044e\u043b\u043b\u0435\u044012".encode("cp1251")),
+        (0x00189313, "FD", b"MUELLER@ANNA-LE@ANNA-LE?"),
+        (0x0066001A, "FL", b"ANNABELLGEHEIM_AGEHEIMER"),
+        (0x0066001A, "FL", b"GEHEIM MUELLER 19491207 "),
+        (0x0066001A, "FL", "J\xf6rg M\xfcller, geboren 49".encode("latin-1")[:24]),
+        (0x20400011, "US", b"GEHEIM MUELLER 19491207 " * 8),
+        (0x20400011, "US", "M\xfcller".encode("latin-1").ljust(8)),
     ],
 )
 def test_text_that_poses_as_numbers_goes(tmp_path, tag, kind, value):
@@ -40,6 +50,18 @@ def test_text_that_poses_as_numbers_goes(tmp_path, tag, kind, value):
 @pytest.mark.parametrize("kept", [0.0, 0.1, -1.5, 2.0, 34.2578125, 100.25, 479.9, 1e-5, 3e8, float(np.float32(100.1))])
 def test_numbers_stay(tmp_path, kept):
     assert result(tmp_path / "in.dcm", (0x00189305, "FD", struct.pack("<d", kept)))[0x00189305].value == kept
+
+
+@pytest.mark.parametrize("kept", [[0.0, 1.5, 0.1, -2.0, 1e6, 3.25], [100.1, 2.2, 3.3, 44.4, 5.5, 6.6], [0.0] * 6])
+def test_shorter_numbers_stay(tmp_path, kept):
+    drawn = np.array(kept, "<f4")
+    assert list(result(tmp_path / "in.dcm", (0x0066001A, "FL", drawn.tobytes()))[0x0066001A].value) == drawn.tolist()
+
+
+@pytest.mark.parametrize("kept", [[1, 2, 3, 4], [0, 0, 0, 0], [4095, 65535, 300, 7], [65535] * 4])
+def test_lists_of_whole_numbers_stay(tmp_path, kept):
+    made = result(tmp_path / "in.dcm", (0x20400011, "US", np.array(kept, "<u2").tobytes()))
+    assert list(made[0x20400011].value) == kept
 
 
 @pytest.mark.parametrize("kept", [0, 7, 1 << 24, (1 << 64) - 1])

@@ -12,6 +12,7 @@ from typing import Any
 from pydicom import DataElement, Dataset
 from pydicom.datadict import dictionary_has_tag
 from pydicom.dataset import FileMetaDataset
+from pydicom.sequence import Sequence
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.tag import BaseTag, Tag
@@ -89,7 +90,8 @@ def refuse_unchecked(data: Dataset) -> None:
 def deidentified(data: Dataset, key: Key) -> tuple[Dataset, Counter[str]]:
     """Return the header of `data` without what can name a patient, with its pixels, and how many elements met which action.
 
-    UIDs and the patient's number are those that `key` gives, so that images of one study, made with one key, stay together.
+    Elements in sequences are counted, too. UIDs and the patient's number are those that `key` gives, so that images of one
+    study, made with one key, stay together.
     Raises Unusable for a SOP class that DICOM does not define, and for sequences nested deeper than any radiograph's.
     """
     if str(data.get("SOPClassUID") or "") not in DEFINED:
@@ -133,7 +135,7 @@ def _cleaned(data: Dataset, key: Key, counts: Counter[str], depth: int = 0) -> D
         except Exception:  # broken bytes lead pydicom anywhere
             kept = None
         if kept is None:
-            counts[REMOVED] += 1
+            counts[REMOVED] += 1 + _within(data, tag, depth)
         else:
             result.add(kept)
     return result
@@ -218,8 +220,24 @@ def _items(element: DataElement, key: Key, counts: Counter[str], depth: int) -> 
                 yield kept
         elif code := known_code(item):
             kept = coded(code)
+            for each in kept:
+                counts[KEPT if item.get(each.tag) == each else REPLACED] += 1
             modifiers = [each.tag for each in item if each.VR == "SQ" and not action(each.tag)]
             for found in (_element(tag, item, key, counts, depth + 1) for tag in modifiers):
                 if found:
                     kept.add(found)
+            counts[REMOVED] += sum(1 + _within(item, each, depth + 1) for each in item.keys() if each not in kept)  # noqa: SIM118
             yield kept
+        else:
+            counts[REMOVED] += sum(1 + _within(item, each, depth + 1) for each in item.keys())  # noqa: SIM118
+
+
+def _within(data: Dataset, tag: BaseTag, depth: int) -> int:
+    """Return how many elements the sequence `tag` of `data` holds, and what is in them; 0 for what is no sequence."""
+    try:
+        value = data[tag].value
+    except Exception:  # broken bytes lead pydicom anywhere
+        return 0
+    if not isinstance(value, Sequence) or depth > _DEEPEST:
+        return 0
+    return sum(1 + _within(item, each, depth + 1) for item in value for each in item.keys())  # noqa: SIM118

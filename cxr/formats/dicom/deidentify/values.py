@@ -4,18 +4,21 @@ The data dictionary (PS3.6) decides what an element may hold, not the value repr
 """
 
 import math
+import re
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from pydicom import DataElement, Dataset
 from pydicom.datadict import dictionary_VM, dictionary_VR
 from pydicom.valuerep import DSfloat
 
 from cxr.formats.dicom.deidentify.table import terms
 
-BINARY = frozenset(("US", "SS", "UL", "SL", "UV", "SV", "FL", "FD"))
 WRITTEN = frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"))
-LONG = {"FD": "f8", "SV": "i8", "UV": "u8"}
+KINDS = {"US": "u2", "SS": "i2", "UL": "u4", "SL": "i4", "UV": "u8", "SV": "i8", "FL": "f4", "FD": "f8"}
+SHORT, LONG = 2, 8  # bytes
+_CONTROLS = re.compile(rb"[\0-\x1f\x7f]")
 FEW, MEASURED = 4, (1e-9, 1e5)
 """Characters that text has at least, and between which magnitudes a number is what was measured."""
 LONGEST = {"DS": 16, "IS": 12}  # characters (PS3.5, 6.2)
@@ -55,7 +58,7 @@ def as_declared(element: DataElement) -> DataElement:
 
 def kept_value(element: DataElement) -> Any:
     """Return what stays of the value of `element`: numbers, written anew, or terms of the standard; else None."""
-    if element.VR in BINARY:
+    if element.VR in KINDS:
         return element.value if _few_and_finite(element) and not _spells(element) else None
     if element.VR in LONGEST:
         return _numbers(_texts(element), element.VR, _most(element)) or None
@@ -122,18 +125,30 @@ def _few_and_finite(element: DataElement) -> bool:
 
 
 def _spells(element: DataElement) -> bool:
-    """Tell whether a number of 8 bytes is text that was written as one.
+    """Tell whether numbers are text that was written as some, from 8 bytes on: fewer would too often be numbers.
 
-    So if it is characters throughout, up to zeros at its end, and of no magnitude that is measured. Of shorter numbers, too
-    many would be taken for text.
+    So if all together are characters of ASCII, but for a single number that can have been measured; or if one of 8 bytes, or
+    all together, are any characters, up to zeros at the end, and cannot have been. In either order of bytes.
     """
-    if element.VR not in LONG:
-        return False
-    numbers = np.atleast_1d(np.asarray(element.value, LONG[element.VR]))
-    odd = numbers[~((np.abs(numbers) > MEASURED[0]) & (np.abs(numbers) < MEASURED[1]))]
-    ends = [number.tobytes() for number in odd.astype(f"<{LONG[element.VR]}")]
-    texts = [end.rstrip(b"\0") for end in ends] + [end[::-1] for end in ends]  # in little- and in big-endian order
-    return any(len(text) >= FEW and text.isascii() and text.decode().isprintable() for text in texts)
+    numbers = np.atleast_1d(np.asarray(element.value, KINDS[element.VR]))
+    odd = ~((np.abs(numbers) > MEASURED[0]) & (np.abs(numbers) < MEASURED[1])) | (numbers.itemsize == SHORT)
+    parts = [(numbers, bool(odd.any()))]
+    if numbers.itemsize == LONG:
+        parts += [(numbers[i : i + 1], bool(odd[i])) for i in range(len(numbers))]
+    return any(_is_text(part, strange) for part, strange in parts if part.nbytes >= LONG and (strange or part.size > 1))
+
+
+def _is_text(numbers: npt.NDArray[Any], strange: bool) -> bool:
+    little, big = (numbers.astype(f"{order}{numbers.dtype.str[1:]}").tobytes() for order in "<>")
+    if _in_ascii(little) or _in_ascii(big):
+        return True
+    little, big = little.rstrip(b"\0"), big.rstrip(b"\0")
+    characters = len(little) >= FEW and little.strip(b"\xff") and not _CONTROLS.search(little)
+    return strange and bool(characters or (len(big) >= FEW and _in_ascii(big)))
+
+
+def _in_ascii(text: bytes) -> bool:
+    return text.isascii() and text.decode().isprintable()
 
 
 def _most(element: DataElement, without_end: int = 1 << 10) -> int:
