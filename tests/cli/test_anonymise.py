@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 
 from cxr.cli import enhance
 from cxr.figures import panels
@@ -123,3 +123,27 @@ def test_the_counts_are_those_of_the_file(tmp_path, capsys):
     # stands for the patient: name and number. UIDs: study, series, instance.
     assert (found["removed"], found["emptied"], found["replaced by a dummy"], found["UIDs replaced"]) == (2, 3, 2, 3)
     assert sum(found.values()) == len(dataset(values(), BurnedInAnnotation="NO")) - 1  # all but the pixels
+
+
+def coded(value, meaning, scheme="SCT"):
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
+    return item
+
+
+def test_what_is_in_sequences_is_counted_too_and_of_two_equal_images_once(tmp_path, capsys):
+    known, private = coded("51185008", f"{NAME} chest"), Dataset()
+    private.PatientName, private.ReferencedSeriesSequence = NAME, [coded("1", NAME)]
+    data = dataset(values(), BurnedInAnnotation="NO", AnatomicRegionSequence=[known])
+    data.ProcedureCodeSequence = [coded("1", NAME, NAME)]
+    data.OtherPatientIDsSequence = [private, private]
+    every = list(data.iterall())
+    for name in ("a", "b"):
+        save(data, tmp_path / f"{name}.dcm")
+    run(tmp_path / "a.dcm", tmp_path / "b.dcm", "-o", tmp_path / "out", "--model", "srcnn", "--anonymise")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("De-identified header")]
+    found = {what: int(count) for count, what in re.findall(r"(\d+) ([A-Za-z ]+)", line.partition(".")[0])}
+    # Removed, beside two elements: the unknown code with its sequence, and the patient's other numbers. Replaced, beside two
+    # elements: what a code means.
+    assert (found["removed"], found["replaced by a dummy"]) == (2 + 4 + 11, 3)
+    assert sum(found.values()) == len(every) - 1

@@ -18,7 +18,7 @@ QUALITY = [
     {"rev": rev, "degradation": scale, "model": model, "psnr": f"{30 + i + gain}"}
     for rev, gain in (("main", 0.12), ("wider", 0.5))
     for scale in ("x2", "x4")
-    for i, model in enumerate(("bicubic", "srcnn", "vdsr"))
+    for i, model in enumerate(("bicubic", "srcnn", "vdsr", "edsr"))
 ]
 CURVES = [
     {"rev": rev, "model": model, "step": f"{step}", "degradation": scale, "loss": f"{1 / step}", "gain": f"{step / 100 - 1}"}
@@ -55,7 +55,7 @@ def workspace(tmp_path_factory):
     plots_page.run(workspace)
     plots_page.run(workspace)
     of_srcnn, of_vdsr = ([row for row in CURVES[:18] if row["model"] == model] for model in ("srcnn", "vdsr"))
-    for name, rows in (("psnr", QUALITY[:6]), ("gains", GAINS[:20]), ("train_srcnn", of_srcnn), ("train_vdsr", of_vdsr)):
+    for name, rows in (("psnr", QUALITY[:8]), ("gains", GAINS[:20]), ("train_srcnn", of_srcnn), ("train_vdsr", of_vdsr)):
         keys = [key for key in rows[0] if key != "rev"]
         lines = [",".join(keys), *(",".join(row[key] for key in keys) for row in rows)]
         (workspace / f"{name}.csv").write_text("\n".join(lines) + "\n")
@@ -121,7 +121,7 @@ def test_quality_draws_each_value_once_with_a_panel_for_each_revision():
     assert sorted(text for text in texts if re.fullmatch(r"3\d\.\d\d", text)) == sorted(
         f"{float(row['psnr']):.2f}" for row in QUALITY
     )
-    for said in ("On test", "mean PSNR (dB)", "main", "wider", "Bicubic", "SRCNN", "VDSR"):
+    for said in ("On test", "mean PSNR (dB)", "main", "wider", "Bicubic", "SRCNN", "VDSR", "EDSR"):
         assert said in texts
     for colour in methods.COLOURS.values():
         assert len(re.findall(f'fill="{colour}"', svg, re.IGNORECASE)) == 5  # two scales, two revisions and the legend

@@ -34,7 +34,7 @@ def scores_of(count=80, negatives=30, seed=0):
     patients = np.array([f"p{number // 2}" for number in range(count)])
     disease = source.normal(size=count) + 1.5 * labels
     scores = {("original", ""): disease}
-    for spoilt, view in zip((0.8, 0.6, 0.4, 0.2), DEGRADED_VIEWS, strict=True):
+    for spoilt, view in zip((0.8, 0.6, 0.4, 0.2, 0.15), DEGRADED_VIEWS, strict=True):
         scores[view, "x2"] = disease + spoilt * source.normal(size=count)
     return scores, labels, patients
 

@@ -39,7 +39,8 @@ def test_text_keeps_its_bytes_whatever_set_of_characters_is_said(tmp_path, kind,
     said, text = TEXTS[kind]
     text += b" " * (len(text) % 2)
     letters = {
-        tag: bytes([65 + index]) * len(text) for index, tag in enumerate(("PatientName", "Institution", "Comments", "In", "Maker", "Own"))
+        tag: bytes([65 + index]) * len(text)
+        for index, tag in enumerate(("PatientName", "Institution", "Comments", "In", "Maker", "Own"))
     }
     inner = Dataset()
     inner.PatientName = letters["In"].decode()

@@ -98,6 +98,7 @@ def deidentified(data: Dataset, key: Key) -> tuple[Dataset, Counter[str]]:
         raise Unusable("damaged", "its SOP class is none of DICOM's, so what it holds is not known")
     counts: Counter[str] = Counter()
     result = _cleaned(data, key, counts)
+    counts[REMOVED] = _elements(data) - ("PixelData" in data) - counts.total()
     pixels = sha256(bytes(data.get("PixelData") or b"")).hexdigest()
     for name in (name for name in _INSTANCE if not result.get(name)):
         setattr(result, name, key.uid(f"{name} {pixels}"))
@@ -128,15 +129,16 @@ def _cleaned(data: Dataset, key: Key, counts: Counter[str], depth: int = 0) -> D
         raise Unusable("damaged", f"sequences nested more than {_DEEPEST} deep")
     result = Dataset()
     for tag in [tag for tag in data.keys() if tag.group != 0x7FE0]:  # noqa: SIM118 - elements are understood one by one
+        before = counts.copy()
         try:
             kept = _element(tag, data, key, counts, depth) if _may_be_kept(tag) else None
         except Unusable:
             raise
         except Exception:  # broken bytes lead pydicom anywhere
             kept = None
-        if kept is None:
-            counts[REMOVED] += 1 + _within(data, tag, depth)
-        else:
+            counts.clear()
+            counts.update(before)  # without what was done before they broke
+        if kept is not None:
             result.add(kept)
     return result
 
@@ -205,6 +207,7 @@ def _sequence(element: DataElement, data: Dataset, key: Key, counts: Counter[str
     if element.keyword in _TABLES:
         # The first is the one that is seen; another may be anything.
         items = [lookup_table(element.value[0], data.original_encoding[1] is not False)] if element.value else []
+        counts[KEPT] += sum(map(len, items))
     else:
         items = list(_items(element, key, counts, depth))
     if not items and element.value and element.keyword in _GENERAL:
@@ -226,18 +229,17 @@ def _items(element: DataElement, key: Key, counts: Counter[str], depth: int) -> 
             for found in (_element(tag, item, key, counts, depth + 1) for tag in modifiers):
                 if found:
                     kept.add(found)
-            counts[REMOVED] += sum(1 + _within(item, each, depth + 1) for each in item.keys() if each not in kept)  # noqa: SIM118
             yield kept
-        else:
-            counts[REMOVED] += sum(1 + _within(item, each, depth + 1) for each in item.keys())  # noqa: SIM118
 
 
-def _within(data: Dataset, tag: BaseTag, depth: int) -> int:
-    """Return how many elements the sequence `tag` of `data` holds, and what is in them; 0 for what is no sequence."""
-    try:
-        value = data[tag].value
-    except Exception:  # broken bytes lead pydicom anywhere
-        return 0
-    if not isinstance(value, Sequence) or depth > _DEEPEST:
-        return 0
-    return sum(1 + _within(item, each, depth + 1) for item in value for each in item.keys())  # noqa: SIM118
+def _elements(data: Dataset, depth: int = 0) -> int:
+    """Return how many elements `data` holds, those in its sequences, too, as deep as radiographs have any."""
+    found = len(data)
+    for tag in data.keys() if depth < _DEEPEST else ():  # not the elements: they are understood one by one
+        try:
+            value = data[tag].value
+        except Exception:  # broken bytes lead pydicom anywhere
+            value = None
+        if isinstance(value, Sequence):
+            found += sum(_elements(item, depth + 1) for item in value)
+    return found
