@@ -37,7 +37,7 @@ chaos: $(VENV)/ready-dev  ## kill training at random moments and see it come bac
 	@$(BIN)/python -m tests.support.chaos
 
 fuzz: $(VENV)/ready-dev  ## try 10,000 parameter files and 20,800 damaged images, zips and DICOM files
-	@FUZZ_TIMES=100 $(BIN)/python -m pytest -n 3 tests/pipeline/test_fuzz.py
+	@FUZZ_TIMES=100 $(BIN)/python -m pytest -n 3 --dist worksteal tests/pipeline/test_fuzz.py
 
 mutants: $(VENV)/ready-dev  ## break the code on purpose and see the tests notice
 	@$(BIN)/python -m tests.support.mutants
