@@ -229,6 +229,20 @@ def test_a_checkpoint_of_other_pixels_is_not_taken_up(data, tmp_path, monkeypatc
     assert steps[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "small", "large"),
+    [("edsr", partial(EDSR, 1, 8), partial(EDSR, 1, 16)), ("srcnn", partial(SRCNN, 1), partial(SRCNN, 5))],
+)
+def test_a_checkpoint_of_another_architecture_is_not_taken_up(data, tmp_path, monkeypatch, name, small, large):
+    trainer(data, tmp_path, minutes=0, steps=1, validations=1).fit(name, small(), [X2], forms=AS_PUBLISHED)
+    steps: list[int] = []
+    draw_crops = Crops.draw
+    monkeypatch.setattr(Crops, "draw", lambda crops, step: steps.append(step) or draw_crops(crops, step))
+    fitted = trainer(data, tmp_path, steps=1, validations=1).fit(name, large(), [X2], forms=AS_PUBLISHED)
+    assert steps == [0]
+    assert {key: each.shape for key, each in fitted.weights.items()} == {k: v.shape for k, v in large().state_dict().items()}
+
+
 def test_test_rows_change_nothing(data, tmp_path):
     images = stacked(data)
     images[8:] = np.random.default_rng(0).integers(0, 256, images[8:].shape)

@@ -97,7 +97,8 @@ class Trainer:
         network = laid_out(network, self.device)
         run = Run(network, settings, degradations, self.precision, validation_precision, self.rank, forms)
         validated = validation_steps(settings.steps, settings.validations)
-        identity = {**self.description, "degradations": degradations, "steps": settings.steps}
+        weights = {name: list(weight.shape) for name, weight in network.named_parameters()}
+        identity = {**self.description, "degradations": degradations, "steps": settings.steps, "weights": weights}
         checkpoint = Checkpoint(self.checkpoints, name, identity)
         self._written.append(checkpoint)
         if state := checkpoint.load():
