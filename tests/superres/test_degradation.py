@@ -14,6 +14,7 @@ from cxr.superres.degradation import (
     crop_to_multiple,
     enlarge,
     in_unit_range,
+    interpolated,
     low_resolution,
     noise_for_image,
     observe,
@@ -68,6 +69,16 @@ def test_enlarging_is_matlab_imresize_unrounded(image, scale):
     got = enlarge(tensor(low.astype(np.uint8)), scale)[0, 0].numpy() * 255
     expected = resize(low, low.shape[0] * scale, low.shape[1] * scale).clip(0, 255)
     np.testing.assert_allclose(got, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("pixels", [1, 700, 5000])  # a row at a time, strips whose last is shorter
+def test_enlarging_in_strips_gives_the_whole_bit_for_bit(monkeypatch, scale, dtype, pixels):
+    low = torch.rand(2, 1, 41, 37, dtype=dtype, generator=torch.Generator().manual_seed(0)) * 3 - 1
+    whole = enlarge(low, scale), interpolated(low, scale)
+    monkeypatch.setattr(degradation, "STRIP", {"cpu": pixels})
+    assert all(torch.equal(*each) for each in zip((enlarge(low, scale), interpolated(low, scale)), whole, strict=True))
 
 
 def test_a_network_that_multiplies_in_bfloat16_is_given_the_same(image):
