@@ -1,6 +1,7 @@
 """The low-resolution observation of a radiograph: the one function that makes a network's input, in training and after."""
 
 import math
+from collections.abc import Iterator
 from functools import cache
 
 import torch
@@ -27,6 +28,10 @@ White = int | Tensor
 REACH = 5
 MARGIN = 24  # pixels that this comes to at the largest scale, at least; a multiple of every scale
 
+
+# Pixels of a result that are interpolated at a time, which takes some 30 bytes for each besides it. On a CPU larger strips
+# leave its cache; smaller ones take several times as long when threads must wait for a busy core.
+STRIP = {"cpu": 1 << 20, "cuda": 1 << 24}
 
 # Up to this many pixels a side, matrix products of all of an image are several times as fast as an interpolation that skips the
 # zeros, and as exact.
@@ -80,7 +85,10 @@ def low_resolution(images: Tensor, scale: int, noise: Tensor | None = None, whit
 
 def enlarge(low: Tensor, scale: int) -> Tensor:
     """Return `low` (N, 1, h, w) brought to (N, 1, h*scale, w*scale) by bicubic interpolation, float32 in [0, 1]."""
-    return interpolated(low, scale).clamp(0, 1).float()
+    enlarged = low.new_empty([*low.shape[:-2], *(length * scale for length in low.shape[-2:])], dtype=torch.float32)
+    for place, strip in _strips(low, scale):
+        enlarged[..., place, :] = strip.clamp_(0, 1)
+    return enlarged
 
 
 def interpolated(low: Tensor, scale: int) -> Tensor:
@@ -89,7 +97,20 @@ def interpolated(low: Tensor, scale: int) -> Tensor:
     Pixels are multiplied and added up in the same order wherever they lie. So a part of an image, with two more pixels to each
     side, gives to the last bit what the whole gives there.
     """
-    return _enlarged(_enlarged(low, -2, scale), -1, scale)
+    enlarged = low.new_empty([*low.shape[:-2], *(length * scale for length in low.shape[-2:])])
+    for place, strip in _strips(low, scale):
+        enlarged[..., place, :] = strip
+    return enlarged
+
+
+def _strips(low: Tensor, scale: int) -> Iterator[tuple[slice, Tensor]]:
+    """Yield `low` interpolated, in strips of rows (N, 1, rows, w*scale), each with its place among the rows of the result."""
+    height = low.shape[-2]
+    rows = max(STRIP[low.device.type] // max(low[..., :1, :].numel() * scale**2, 1), 1)
+    for top in range(0, height, rows):
+        above, bottom = max(top - 2, 0), min(top + rows, height)
+        down = _enlarged(low[..., above : bottom + 2, :], -2, scale)[..., (top - above) * scale : (bottom - above) * scale, :]
+        yield slice(top * scale, bottom * scale), _enlarged(down, -1, scale)
 
 
 def _enlarged(images: Tensor, axis: int, scale: int) -> Tensor:
@@ -131,14 +152,6 @@ def _cubic(distance: float) -> float:
 def enlarged_window(low: Tensor, scale: int) -> Tensor:
     """Return the same as `enlarge` but for its last bits, of small images in less time: as matrix products."""
     return resize(low, low.shape[-2] * scale, low.shape[-1] * scale).clamp(0, 1).float()
-
-
-def observe(images: Tensor, scale: int, noise: Tensor | None = None, white: White = WHITE) -> Tensor:
-    """Return what a network is given for the ground truth `images` (N, 1, H, W): same shape, float32 in [0, 1].
-
-    `noise` and `white` are those of `low_resolution`.
-    """
-    return enlarge(low_resolution(images, scale, noise, white), scale)
 
 
 def to_levels(images: Tensor, white: White = WHITE) -> Tensor:

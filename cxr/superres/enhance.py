@@ -14,7 +14,7 @@ from cxr.foundation.errors import UserError
 from cxr.superres.degradation import enlarge, interpolated
 from cxr.superres.model import Model, network_for
 from cxr.superres.network import is_post_upsampling
-from cxr.superres.tiles import tiled
+from cxr.superres.tiles import LEAST, tiled
 
 Levels = TypeVar("Levels", np.uint8, np.uint16, np.float32)
 Span = slice | tuple[int, int]
@@ -45,9 +45,11 @@ def enhance(
 
     0 is black. White is 2**bits - 1 of uint8 and uint16, or, without `bits`, the greatest value of the dtype; of float32, 1.
     `done` is told the pixels of each finished tile.
-    Raises UserError when `model` was not trained for `scale`, or values exceed white; ValueError for arrays of another kind.
+    Raises UserError when `model` was not trained for `scale`, or values exceed white; ValueError for arrays of another kind or
+    of no pixels.
     """
     white = _white(image, bits)
+    _refuse_beyond(white, image, bits)
     low = torch.from_numpy(image.astype(np.float32) / white)[None, None].to(model.device)
     return _levels(restore(model, low, scale, done), white, image.dtype)
 
@@ -56,18 +58,23 @@ def enhance(
 def enhance_part(
     model: Model, image: npt.NDArray[Levels], scale: int, rows: Span, columns: Span, bits: int | None = None
 ) -> npt.NDArray[Levels]:
-    """Return `enhance(model, image, scale, bits=bits)[rows, columns]`, having computed no more than that needs.
+    """Return `enhance(model, image, scale, bits=bits)[rows, columns]`, having computed little more than that needs.
 
     `rows` and `columns` are of the result: slices without a step, or first ones with the one behind the last. On a CPU a
-    post-upsampling network that multiplies in float32 gives the same to the last bit; others to 1e-6 of white, or in bfloat16
-    what that rounds.
-    Raises what `enhance` raises.
+    post-upsampling network that multiplies in float32 gives the same to the last bit; to that end at least `LEAST` pixels go
+    through it, or all there are. Others give the same to 1e-6 of white, or in bfloat16 within what that rounds: the bundled
+    VDSR to 0.012 of white on noise, and to 0.0003 on a smooth phantom.
+    Raises what `enhance` raises, for values beyond white where it reads any; ValueError, besides, for slices with a step.
     """
     white, network = _white(image, bits), network_for(model, scale)
-    halo = cast(int, network.halo) if is_post_upsampling(network) else math.ceil(cast(int, network.halo) / scale)
-    down, across = (_line(span, length, scale, halo) for span, length in zip((rows, columns), image.shape, strict=True))
-    read = image[down.read, across.read].astype(np.float32) / white
-    low = torch.from_numpy(read)[None, None].to(model.device)
+    halo, least = cast(int, network.halo), LEAST
+    if not is_post_upsampling(network):  # it sees so many pixels of the enlarged image
+        halo, least = math.ceil(halo / scale), math.ceil(least / scale**2)
+    down = _line(rows, image.shape[0], scale, halo, max(math.isqrt(least), math.ceil(least / image.shape[1])))
+    across = _line(columns, image.shape[1], scale, halo, math.ceil(least / (down.seen.stop - down.seen.start)))
+    read = image[down.read, across.read]
+    _refuse_beyond(white, read, bits)
+    low = torch.from_numpy(read.astype(np.float32) / white)[None, None].to(model.device)
     bicubic = enlarge(low, scale)[..., _times(down.seen, scale), _times(across.seen, scale)]
     made = restore(model, low[..., down.seen, across.seen], scale, bicubic=bicubic)
     return _levels(made[..., down.part, across.part], white, image.dtype)
@@ -84,11 +91,14 @@ class _Line(NamedTuple):
     """Of what the network makes: what is wanted."""
 
 
-def _line(span: Span, length: int, scale: int, halo: int) -> _Line:
+def _line(span: Span, length: int, scale: int, halo: int, least: int) -> _Line:
+    """Return how `span` of the result is made of a line of `length`, of which the network sees at least `least`, or all."""
     first, behind, step = (span if isinstance(span, slice) else slice(*span)).indices(length * scale)
     if step != 1:
         raise ValueError(f"a part is of every row and column; {span} has a step")
     begin, end = max(first // scale - halo, 0), min(math.ceil(max(first, behind) / scale) + halo, length)
+    begin = max(min(begin, end - least), 0)
+    end = min(max(end, begin + least), length)
     read = slice(max(begin - 2, 0), end + 2)
     part = slice(first - begin * scale, max(first, behind) - begin * scale)
     return _Line(read, slice(begin - read.start, end - read.start), part)
@@ -107,9 +117,9 @@ def _levels(enhanced: Tensor, white: int, dtype: np.dtype[Any]) -> npt.NDArray[A
 def _white(image: npt.NDArray[Any], bits: int | None) -> int:
     """Return the value of `image` that is white.
 
-    Raises UserError when there are greater ones, ValueError when it is no grey image.
+    Raises UserError when its dtype holds no such `bits`, ValueError when it is no grey image.
     """
-    if image.ndim != 2 or image.dtype not in (np.uint8, np.uint16, np.float32):
+    if image.ndim != 2 or not image.size or image.dtype not in (np.uint8, np.uint16, np.float32):
         raise ValueError(f"{image.dtype} {image.shape} is no grey image of uint8, uint16 or float32")
     if image.dtype == np.float32:
         return 1
@@ -117,9 +127,13 @@ def _white(image: npt.NDArray[Any], bits: int | None) -> int:
     white: int = (1 << (container if bits is None else bits)) - 1
     if bits is not None and not 1 <= bits <= container:
         raise UserError(f"{bits} bits are none that {image.dtype} holds; give 1 to {container}")
-    if image.size and image.max() > white:
-        raise UserError(f"values up to {image.max():,} exceed {white:,}, the most that {bits} bits hold; give more bits")
     return white
+
+
+def _refuse_beyond(white: int, image: npt.NDArray[Any], bits: int | None) -> None:
+    """Raise UserError when integers of `image` exceed `white`, the most of `bits`."""
+    if image.dtype != np.float32 and image.max() > white:
+        raise UserError(f"values up to {image.max():,} exceed {white:,}, the most that {bits} bits hold; give more bits")
 
 
 @torch.inference_mode()
@@ -129,8 +143,9 @@ def enhance_stored(
     """Return values (H * scale, W * scale) of a radiograph whose `stored` values (H, W) are seen through `display`.
 
     `model` sees what is shown. What it changes of that is changed in the bicubically enlarged stored values, which so keep
-    what lies beyond black and white.
+    what lies beyond black and white. Raises UserError when `model` was not trained for `scale`.
     """
+    network_for(model, scale)
     bicubic = interpolated(torch.from_numpy(stored)[None, None].to(model.device), scale)[0, 0].cpu().numpy()
     before = display.shown(bicubic)
     seen, enlarged = (torch.from_numpy(each)[None, None].to(model.device) for each in (display.shown(stored), before))

@@ -14,7 +14,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from cxr.compute import modelfile
 from cxr.dataset.packed import Dataset, Frame, Frames
 from cxr.foundation.errors import UserError
-from cxr.superres.degradation import enlarge, low_resolution, noise_for_image, observe
+from cxr.superres.degradation import enlarge, low_resolution, noise_for_image
 from cxr.superres.evaluation.archive import Archive
 from cxr.superres.evaluation.observed import degraded
 from cxr.superres.evaluation.restore import Restorers, inconsistency
@@ -24,6 +24,7 @@ from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
 from cxr.superres.settings import Degradation, Degrade
 from stages import errormaps, evaluate, train_edsr, train_srcnn, train_vdsr
+from tests.support.observed import observe
 from tests.support.phantoms import square
 from tests.support.tiny import TINY, write_params
 
@@ -192,7 +193,7 @@ def test_what_the_networks_made_is_kept(finished, by_hand):
     assert identities == list(truths(finished))
     assert len(list((finished / "data/restored").iterdir())) == 1 + 3 * 3
     for scale in SCALES:
-        for model in ("srcnn", "vdsr"):
+        for model in ("srcnn", "vdsr", "edsr"):
             kept = np.load(finished / f"data/restored/{model}_x{scale}.npy")
             cropped = [cropped_to(truth, scale) for truth in truths(finished).values()]
             assert (kept.shape, kept.dtype) == ((sum(each.size for each in cropped),), np.uint8)

@@ -1,11 +1,13 @@
 """EDSR: its layers, its start, its crops, its tiles; what all networks share is tested with the others."""
 
+from functools import partial
 from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from scipy.signal import correlate2d
 from torch import nn
 
@@ -15,7 +17,7 @@ from cxr.dataset.packed import Dataset, Frames
 from cxr.foundation.errors import UserError
 from cxr.foundation.randomness import generator
 from cxr.superres.degradation import crop_to_multiple, enlarge, low_resolution
-from cxr.superres.enhance import enhance, enhance_part
+from cxr.superres.enhance import enhance, enhance_part, restore
 from cxr.superres.kernels.forms import AS_PUBLISHED, Published
 from cxr.superres.model import Model, load_model
 from cxr.superres.network import is_post_upsampling, laid_out
@@ -28,6 +30,7 @@ from cxr.superres.training.losses import Losses
 from cxr.superres.training.settings import Augment
 from cxr.superres.training.turns import Turns
 from tests.superres.test_trainer import data, trainer  # noqa: F401
+from tests.support.phantoms import square
 
 CPU = torch.device("cpu")
 SCALES = (2, 3, 4)
@@ -51,12 +54,20 @@ def given(scale: int, size: tuple[int, int] = (9, 7), images: int = 1) -> tuple[
     return low, enlarge(low, scale)
 
 
+def loaded(path: Path, width: int, precision: str = "float32") -> Model:
+    described = {"network": "edsr", "blocks": 2, "width": width, "scales": SCALES, "noise": [0], "precision": precision}
+    modelfile.write(path, {"edsr": busy(2, width).state_dict()}, described)
+    return load_model(path, CPU)
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Model:
-    path = tmp_path_factory.mktemp("edsr") / "edsr.safetensors"
-    described = {"network": "edsr", "blocks": 2, "width": 8, "scales": SCALES, "noise": [0], "precision": "float32"}
-    modelfile.write(path, {"edsr": busy().state_dict()}, described)
-    return load_model(path, CPU)
+    return loaded(tmp_path_factory.mktemp("edsr") / "edsr.safetensors", 8)
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory) -> Model:
+    return loaded(tmp_path_factory.mktemp("wide") / "edsr.safetensors", 64)
 
 
 def test_it_has_as_many_weights_as_its_layers():
@@ -203,6 +214,25 @@ def test_a_part_from_anywhere_is_that_part_of_the_whole_bit_for_bit(model, scale
         assert np.array_equal(found, whole[cut[0], cut[1]]), (first, second)
 
 
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("size", [(61, 47), (76, 9), (3, 700), (1, 1100), (520, 2), (12, 13)])
+def test_a_corner_and_a_thin_image_get_the_sums_of_a_large_one(wide, scale, size):
+    image = np.random.default_rng(0).random(size, dtype=np.float32)
+    whole = enhance(wide, image, scale)
+    for first, second in product((slice(0, 8), slice(-8, None)), repeat=2):
+        assert np.array_equal(enhance_part(wide, image, scale, first, second), whole[first, second])
+    middle = tuple(slice(length // 2, length // 2 + 8) for length in whole.shape)
+    assert np.array_equal(enhance_part(wide, image, scale, *middle), whole[middle])
+
+
+@pytest.mark.parametrize("size", [(1, 520), (2, 1030), (513, 1)])
+def test_tiles_of_a_thin_image_give_the_whole_bit_for_bit(wide, size):
+    low, bicubic = given(2, size)
+    network = wide.networks[2]
+    with torch.no_grad():
+        assert torch.equal(tiled(network, network.halo, low, bicubic=bicubic), network(low, bicubic).clamp(0, 1))
+
+
 def test_a_part_that_a_refining_network_makes_is_that_of_the_whole():
     refining = load_model("srcnn", CPU)
     image = np.random.default_rng(0).integers(0, 4096, (40, 50), dtype=np.uint16)
@@ -219,6 +249,31 @@ def test_a_part_computes_no_more_than_it_needs(model, monkeypatch):
     enhance_part(model, np.zeros((500, 600), np.uint8), 2, (100, 164), (300, 364))
     halo = model.networks[2].halo
     assert sizes == [(32 + 2 * halo, 32 + 2 * halo)]
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0), (2, 5, 5), (5,)])
+def test_what_is_no_grey_image_is_refused(model, shape):
+    for work in (partial(enhance, model), partial(enhance_part, model, scale=2, rows=(0, 1), columns=(0, 1))):
+        with pytest.raises(ValueError, match="is no grey image"):
+            work(np.zeros(shape, np.uint8))
+
+
+@pytest.mark.parametrize("scale", [2.0, 5, "2"])
+def test_a_scale_that_was_not_trained_is_refused_in_one_line(model, scale):
+    image = np.zeros((9, 9), np.uint8)
+    for work in (partial(enhance, model, image, scale), partial(enhance_part, model, image, scale, (0, 1), (0, 1))):
+        with pytest.raises(UserError, match=f"this edsr was trained for x2, x3, x4, not for x{scale}"):
+            work()
+    assert enhance(model, image, np.int64(2)).shape == (18, 18)
+
+
+def test_values_beyond_white_are_looked_for_in_what_a_part_reads(model):
+    image = np.zeros((300, 300), np.uint16)
+    image[0, 0] = 4096
+    assert not enhance_part(model, image, 2, (500, 510), (500, 510), bits=12).all()
+    for work in (partial(enhance, model, image), partial(enhance_part, model, image, 2, (0, 9), (0, 9))):
+        with pytest.raises(UserError, match="values up to 4,096 exceed 4,095"):
+            work(bits=12)
 
 
 def test_parts_that_leave_pixels_out_are_refused(model):
@@ -296,6 +351,34 @@ def test_only_edsr_works_at_low_resolution():
     assert is_post_upsampling(EDSR(1, 4))
     assert not is_post_upsampling(VDSR())
     assert not is_post_upsampling(nn.Conv2d(1, 1, 3))
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_part_that_vdsr_makes_in_bfloat16_is_that_of_the_whole_within_a_quarter_of_a_grey_level(scale, monkeypatch):
+    monkeypatch.setattr("cxr.superres.model.choose_precision", lambda *_: torch.bfloat16)
+    refining = load_model("vdsr", CPU)
+    assert refining.precision == torch.bfloat16
+    image = np.rint(gaussian_filter(square(0, 0, 96).astype(float), 1) * 257).astype(np.uint16)
+    whole = enhance(refining, image, scale).astype(int)
+    side = 96 * scale
+    for first, second in product(((0, 30), (97, 143), (side - 9, side)), ((0, 40), (77, 121), (side - 31, side))):
+        found = enhance_part(refining, image, scale, first, second)
+        assert abs(found - whole[slice(*first), slice(*second)]).max() <= 64
+
+
+@pytest.mark.parametrize("trained", ["float32", "bfloat16"])
+def test_edsr_multiplies_in_bfloat16_where_that_is_fast_and_it_was_trained_so(tmp_path, monkeypatch, trained):
+    wished = []
+    monkeypatch.setattr("cxr.superres.model.choose_precision", lambda wish, _: wished.append(wish) or torch.bfloat16)
+    model = loaded(tmp_path / "edsr.safetensors", 64, trained)
+    assert model.precision == getattr(torch, trained)
+    assert wished == (["auto"] if trained == "bfloat16" else [])  # which in hardware without it is float32
+    low, bicubic = given(2, (40, 40))
+    found = restore(model, low, 2, bicubic=bicubic)
+    with torch.no_grad():
+        exact = model.networks[2](low, bicubic).clamp(0, 1)
+    assert torch.equal(found, exact) == (trained == "float32")
+    torch.testing.assert_close(found, exact, rtol=0, atol=0.01)
 
 
 @pytest.mark.parametrize("scale", SCALES)

@@ -29,7 +29,7 @@ from cxr.superres.training.schedule import share_of_peak
 from cxr.superres.training.settings import Augment, Training
 from cxr.superres.training.trainer import Fitted, Trainer
 from cxr.superres.training.validation import Validation
-from stages import train_srcnn, train_vdsr
+from stages import train_edsr, train_srcnn, train_vdsr
 from tests.support.phantoms import square
 from tests.support.tiny import TINY, write_params
 
@@ -197,6 +197,29 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(data, tmp_path, monkeypat
     assert drawn == list(range(interrupted_at, 6))  # what was done is not done again
 
 
+def test_seconds_of_training_add_up_over_interruptions_and_networks(data, tmp_path, monkeypatch):
+    clock, draw_crops = [0.0], Crops.draw
+
+    def ten_seconds(crops: Crops, step: int) -> Drawn:
+        clock[0] += 10
+        if step == 4 and clock[0] == 50:
+            raise KeyboardInterrupt  # in the fifth step, which is lost
+        return draw_crops(crops, step)
+
+    monkeypatch.setattr("cxr.superres.training.trainer.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(Crops, "draw", ten_seconds)
+
+    def fit_two(again: Trainer) -> float:
+        for name in ("first", "second"):
+            again.fit(name, EDSR(1, 8), ALL, forms=AS_PUBLISHED)
+        return again.seconds
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_two(trainer(data, tmp_path, minutes=0))
+    assert fit_two(trainer(data, tmp_path, minutes=0)) == 120
+    assert fit_two(trainer(data, tmp_path, minutes=0)) == 120  # from checkpoints
+
+
 def test_a_finished_network_comes_back_from_its_checkpoint_until_that_is_forgotten(data, tmp_path, monkeypatch):
     first = trainer(data, tmp_path)
     network = VDSR()
@@ -227,6 +250,20 @@ def test_a_checkpoint_of_other_pixels_is_not_taken_up(data, tmp_path, monkeypatc
     monkeypatch.setattr(Crops, "draw", lambda crops, step: steps.append(step) or draw_crops(crops, step))
     fit(Dataset(Frames.of(images), data.table), tmp_path)
     assert steps[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "small", "large"),
+    [("edsr", partial(EDSR, 1, 8), partial(EDSR, 1, 16)), ("srcnn", partial(SRCNN, 1), partial(SRCNN, 5))],
+)
+def test_a_checkpoint_of_another_architecture_is_not_taken_up(data, tmp_path, monkeypatch, name, small, large):
+    trainer(data, tmp_path, minutes=0, steps=1, validations=1).fit(name, small(), [X2], forms=AS_PUBLISHED)
+    steps: list[int] = []
+    draw_crops = Crops.draw
+    monkeypatch.setattr(Crops, "draw", lambda crops, step: steps.append(step) or draw_crops(crops, step))
+    fitted = trainer(data, tmp_path, steps=1, validations=1).fit(name, large(), [X2], forms=AS_PUBLISHED)
+    assert steps == [0]
+    assert {key: each.shape for key, each in fitted.weights.items()} == {k: v.shape for k, v in large().state_dict().items()}
 
 
 def test_test_rows_change_nothing(data, tmp_path):
@@ -386,6 +423,15 @@ def test_each_further_scale_starts_from_the_network_of_the_one_before(workspace,
     assert [(name, steps) for name, steps, _ in begun] == [("srcnn x2", 6), ("srcnn x3", 2), ("srcnn x4", 2)]
     for (_, _, start), before in zip(begun[1:], ("x2", "x3"), strict=True):
         assert all(torch.equal(start[key], written[before][key]) for key in start)
+
+
+def test_a_tiny_edsr_has_moved_at_every_scale_and_in_every_layer(workspace):
+    train_edsr.run(workspace)
+    (weights,) = modelfile.read(workspace / train_edsr.MODEL)[0].values()
+    start = EDSR()
+    edsr.start_from_bicubic(start, 0)
+    moved = {name for name, first in start.state_dict().items() if not torch.equal(weights[name], first)}
+    assert moved == set(weights)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

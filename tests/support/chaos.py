@@ -135,7 +135,7 @@ def kill(workspace: Workspace, way: str, stage: str, after: float) -> bool:
 def tiny_trial(ready: Mapping[str, Workspace], expected: Undisturbed, seed: int, way: str, number: int) -> bool:
     """Kill the tiny run once; say how it ended, and tell whether it ended as undisturbed."""
     dice = random.Random(f"{seed} {way} {number}")
-    stage = STAGES[number % 2]
+    stage = STAGES[number % len(STAGES)]
     after = dice.uniform(0, LATEST * expected.seconds[stage])
     workspace = ready[stage].copy(ready[stage].folder.with_name(f"{way}-{number}"))
     kept = kill(workspace, way, stage, after)
@@ -156,8 +156,8 @@ def demo_trial(folder: Path, seed: int) -> bool:
     ready = prepared(folder / "demo", demo=True)
     expected = undisturbed(ready.copy(folder / "demo-undisturbed"), evaluate=False)
     dice = random.Random(f"{seed} demo")
-    for way, stage in zip(dice.sample(WAYS, len(WAYS)), ("train_srcnn", "train_vdsr", "train_vdsr"), strict=True):
-        after = dice.uniform(0, LATEST / 2 * expected.seconds[stage])  # of a stage that is killed twice, half is done before
+    for way, stage in zip(dice.sample(WAYS, len(WAYS)), STAGES, strict=True):
+        after = dice.uniform(0, LATEST * expected.seconds[stage])
         kept = kill(ready, way, stage, after)
         print(f"demo: {way}: {stage} killed after {after:.1f} s, {'a' if kept else 'no'} checkpoint", flush=True)
     ready.call("dvc", "repro", *STAGES)
@@ -178,9 +178,9 @@ def main() -> None:
         tiny = prepared(folder / "tiny", demo=False)
         expected = undisturbed(tiny.copy(folder / "undisturbed"), evaluate=True)
         ready = {}
-        for stage, other in zip(STAGES, reversed(STAGES), strict=True):  # what a trial does not kill is done before
+        for stage in STAGES:  # what a trial does not kill is done before
             ready[stage] = tiny.copy(folder / f"without-{stage}")
-            ready[stage].call("dvc", "repro", other)
+            ready[stage].call("dvc", "repro", *(other for other in STAGES if other != stage))
         trials = [(given.trial[0], int(given.trial[1]))] if given.trial else list(product(WAYS, range(TIMES)))
         with ThreadPoolExecutor(len(os.sched_getaffinity(0)) + 1) as pool:  # since starting dvc is not all computing
             outcomes = list(pool.map(lambda trial: tiny_trial(ready, expected, given.seed, *trial), trials))
