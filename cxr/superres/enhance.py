@@ -14,7 +14,7 @@ from cxr.foundation.errors import UserError
 from cxr.superres.degradation import enlarge, interpolated
 from cxr.superres.model import Model, network_for
 from cxr.superres.network import is_post_upsampling
-from cxr.superres.tiles import tiled
+from cxr.superres.tiles import LEAST, tiled
 
 Levels = TypeVar("Levels", np.uint8, np.uint16, np.float32)
 Span = slice | tuple[int, int]
@@ -56,16 +56,19 @@ def enhance(
 def enhance_part(
     model: Model, image: npt.NDArray[Levels], scale: int, rows: Span, columns: Span, bits: int | None = None
 ) -> npt.NDArray[Levels]:
-    """Return `enhance(model, image, scale, bits=bits)[rows, columns]`, having computed no more than that needs.
+    """Return `enhance(model, image, scale, bits=bits)[rows, columns]`, having computed little more than that needs.
 
     `rows` and `columns` are of the result: slices without a step, or first ones with the one behind the last. On a CPU a
     post-upsampling network that multiplies in float32 gives the same to the last bit; others to 1e-6 of white, or in bfloat16
-    what that rounds.
+    what that rounds. So that it is the same, of any part at least `LEAST` pixels go through the network, or all there are.
     Raises what `enhance` raises.
     """
     white, network = _white(image, bits), network_for(model, scale)
-    halo = cast(int, network.halo) if is_post_upsampling(network) else math.ceil(cast(int, network.halo) / scale)
-    down, across = (_line(span, length, scale, halo) for span, length in zip((rows, columns), image.shape, strict=True))
+    halo, least = cast(int, network.halo), LEAST
+    if not is_post_upsampling(network):  # it sees so many pixels of the enlarged image
+        halo, least = math.ceil(halo / scale), math.ceil(least / scale**2)
+    down = _line(rows, image.shape[0], scale, halo, max(math.isqrt(least), math.ceil(least / image.shape[1])))
+    across = _line(columns, image.shape[1], scale, halo, math.ceil(least / (down.seen.stop - down.seen.start)))
     read = image[down.read, across.read].astype(np.float32) / white
     low = torch.from_numpy(read)[None, None].to(model.device)
     bicubic = enlarge(low, scale)[..., _times(down.seen, scale), _times(across.seen, scale)]
@@ -84,11 +87,14 @@ class _Line(NamedTuple):
     """Of what the network makes: what is wanted."""
 
 
-def _line(span: Span, length: int, scale: int, halo: int) -> _Line:
+def _line(span: Span, length: int, scale: int, halo: int, least: int) -> _Line:
+    """Return how `span` of the result is made of a line of `length`, of which the network sees at least `least`, or all."""
     first, behind, step = (span if isinstance(span, slice) else slice(*span)).indices(length * scale)
     if step != 1:
         raise ValueError(f"a part is of every row and column; {span} has a step")
     begin, end = max(first // scale - halo, 0), min(math.ceil(max(first, behind) / scale) + halo, length)
+    begin = max(min(begin, end - least), 0)
+    end = min(max(end, begin + least), length)
     read = slice(max(begin - 2, 0), end + 2)
     part = slice(first - begin * scale, max(first, behind) - begin * scale)
     return _Line(read, slice(begin - read.start, end - read.start), part)

@@ -10,6 +10,13 @@ from torch import Tensor
 # Rows and columns of what layers see: a tile's maps (64 of them in float32) take 80 MB on a CPU, and two are there at a time.
 TILE_CPU, TILE_CUDA = (512, 512), (1024, 1024)
 
+LEAST = 1024
+"""Pixels that layers see at once, at least, where an image has as many.
+
+oneDNN adds up a convolution of few pixels in another order, up to 320 of them as measured with 64 maps in float32: their last
+bits would differ from those of a larger piece of the image.
+"""
+
 
 @torch.inference_mode()
 def tiled(
@@ -25,10 +32,12 @@ def tiled(
     A post-upsampling network is given, besides, the same `bicubic`ally enlarged (N, 1, s H, s W), and makes images of that
     size. Images larger than a `tile` of so many rows and columns (chosen to suit the device when None) go through in tiles with
     `halo` pixels to each side, as far as the network sees, so that the result is that of the whole image and memory stays
-    bounded. `done` is told the pixels of each finished tile.
+    bounded. Thin images go through in longer tiles, of `LEAST` pixels. `done` is told the pixels of each finished tile.
     """
     height, width = images.shape[-2:]
     rows, columns = tile or (TILE_CPU if images.device.type == "cpu" else TILE_CUDA)
+    # Shares are at least half as long as what they are cut by.
+    rows, columns = max(rows, math.ceil(2 * LEAST / width)), max(columns, math.ceil(2 * LEAST / height))
     larger = images if bicubic is None else bicubic
     scale = larger.shape[-1] // width
     enhanced = torch.empty_like(larger)

@@ -51,12 +51,20 @@ def given(scale: int, size: tuple[int, int] = (9, 7), images: int = 1) -> tuple[
     return low, enlarge(low, scale)
 
 
+def loaded(path: Path, width: int, precision: str = "float32") -> Model:
+    described = {"network": "edsr", "blocks": 2, "width": width, "scales": SCALES, "noise": [0], "precision": precision}
+    modelfile.write(path, {"edsr": busy(2, width).state_dict()}, described)
+    return load_model(path, CPU)
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Model:
-    path = tmp_path_factory.mktemp("edsr") / "edsr.safetensors"
-    described = {"network": "edsr", "blocks": 2, "width": 8, "scales": SCALES, "noise": [0], "precision": "float32"}
-    modelfile.write(path, {"edsr": busy().state_dict()}, described)
-    return load_model(path, CPU)
+    return loaded(tmp_path_factory.mktemp("edsr") / "edsr.safetensors", 8)
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory) -> Model:
+    return loaded(tmp_path_factory.mktemp("wide") / "edsr.safetensors", 64)
 
 
 def test_it_has_as_many_weights_as_its_layers():
@@ -201,6 +209,25 @@ def test_a_part_from_anywhere_is_that_part_of_the_whole_bit_for_bit(model, scale
         cut = [each if isinstance(each, slice) else slice(*each) for each in (first, second)]
         assert found.dtype == dtype
         assert np.array_equal(found, whole[cut[0], cut[1]]), (first, second)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("size", [(61, 47), (76, 9), (3, 700), (1, 1100), (520, 2), (12, 13)])
+def test_a_corner_and_a_thin_image_get_the_sums_of_a_large_one(wide, scale, size):
+    image = np.random.default_rng(0).random(size, dtype=np.float32)
+    whole = enhance(wide, image, scale)
+    for first, second in product((slice(0, 8), slice(-8, None)), repeat=2):
+        assert np.array_equal(enhance_part(wide, image, scale, first, second), whole[first, second])
+    middle = tuple(slice(length // 2, length // 2 + 8) for length in whole.shape)
+    assert np.array_equal(enhance_part(wide, image, scale, *middle), whole[middle])
+
+
+@pytest.mark.parametrize("size", [(1, 520), (2, 1030), (513, 1)])
+def test_tiles_of_a_thin_image_give_the_whole_bit_for_bit(wide, size):
+    low, bicubic = given(2, size)
+    network = wide.networks[2]
+    with torch.no_grad():
+        assert torch.equal(tiled(network, network.halo, low, bicubic=bicubic), network(low, bicubic).clamp(0, 1))
 
 
 def test_a_part_that_a_refining_network_makes_is_that_of_the_whole():
