@@ -6,7 +6,7 @@ are to be enlarged. It returns `enhanced`. All are float32 (N, 1, H, W) in [0, 1
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,8 +17,11 @@ from torch import nn
 
 from cxr.foundation.errors import UserError
 from cxr.foundation.files import refuse_special, replacing
-from cxr.superres.model import BUILDERS, Model, network_for
+from cxr.superres.model import Model, network_for
+from cxr.superres.network import is_post_upsampling
 from cxr.superres.networks.edsr import EDSR, Block
+from cxr.superres.networks.srcnn import SRCNN
+from cxr.superres.networks.vdsr import VDSR
 
 OPSET = 17  # of 2022: old enough for every runtime in use
 IR_VERSION = 8  # of the same age
@@ -29,18 +32,15 @@ LARGER: list[str | int | None] = ["images", 1, "rows", "columns"]
 def graph(model: Model, scale: int) -> onnx.ModelProto:
     """Return the network of `model` for `scale`: its convolutions, and what lies between them.
 
-    In float32, also where `model` multiplies in bfloat16. Raises UserError when it was not trained for `scale`.
+    In float32, also where `model` multiplies in bfloat16. Raises UserError when it was not trained for `scale`, or when nothing
+    here says what lies between the convolutions of such a network.
     """
     network, drawn = network_for(model, scale), _Graph()
-    if isinstance(network, EDSR):
-        given, size = "low", LARGER
-        enhanced = _edsr(drawn, network, given, scale)
-    else:
-        given, size = "bicubic", SHAPE
-        enhanced = _layers(drawn, network, given)
-        if BUILDERS[model.name].residual:
-            enhanced = drawn.add("Add", [given, enhanced])
-    drawn.clipped(enhanced, "enhanced")
+    if type(network) not in DRAWINGS:
+        known = ", ".join(each.__name__ for each in DRAWINGS)
+        raise UserError(f"{model.name} cannot be written as ONNX; export one of {known}, or add it to cxr/superres/export.py")
+    given, size = ("low", LARGER) if is_post_upsampling(network) else ("bicubic", SHAPE)
+    drawn.clipped(DRAWINGS[type(network)](drawn, network, given, scale), "enhanced")
     inputs = helper.make_tensor_value_info(given, TensorProto.FLOAT, SHAPE)
     outputs = helper.make_tensor_value_info("enhanced", TensorProto.FLOAT, size)
     made = helper.make_model(
@@ -90,6 +90,16 @@ class _Graph:
         return self.add("Clip", [images, *limits], result)
 
 
+def _srcnn(drawn: _Graph, network: SRCNN, bicubic: str, scale: int) -> str:
+    """Return the name of what `network` makes of the images `bicubic`."""
+    return _layers(drawn, network, bicubic)
+
+
+def _vdsr(drawn: _Graph, network: VDSR, bicubic: str, scale: int) -> str:
+    """Return the name of the images `bicubic` and what `network` adds to them."""
+    return drawn.add("Add", [bicubic, _layers(drawn, network, bicubic)])
+
+
 def _layers(drawn: _Graph, network: nn.Module, maps: str) -> str:
     """Return the name of what the convolutions of `network`, with ReLU between them, make of `maps`."""
     *layers, last = (layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
@@ -113,10 +123,14 @@ def _edsr(drawn: _Graph, network: EDSR, low: str, scale: int) -> str:
     return drawn.add("Add", [drawn.clipped(bicubic), added])
 
 
+# How each network is drawn: of the name of its input and its scale, the name of its output before that is clipped.
+DRAWINGS: Mapping[type[nn.Module], Callable[[_Graph, Any, str, int], str]] = {SRCNN: _srcnn, VDSR: _vdsr, EDSR: _edsr}
+
+
 def write(path: Path, model: Model, scale: int, overwrite: bool = False) -> None:
     """Write the network of `model` for `scale` to `path`, whole or not at all; equal models give equal bytes.
 
-    Raises UserError when it was not trained for `scale`, when `path` is the model's own file or none, and, without
+    Raises UserError when it was not trained for `scale` or is of an unknown kind, when `path` is the model's own file or none, and, without
     `overwrite`, when other bytes are there.
     """
     refuse_special(path)

@@ -62,8 +62,6 @@ class Builder(NamedTuple):
     """Whether there is a network for each scale, named x2, x3, ..., or one for all, named as the method."""
     bfloat16: bool
     """Whether it may multiply in bfloat16 outside of training: a network whose layers all carry the image would lose by it."""
-    residual: bool
-    """Whether its layers make what is to be added to the bicubic image, and not the image itself."""
     forms: Forms = AS_PUBLISHED
     """The forms in which it runs."""
     architecture: type[Any] | None = None
@@ -75,16 +73,14 @@ BUILDERS = {
         lambda chosen: SRCNN(chosen["mapping"]),
         per_scale=True,
         bfloat16=False,
-        residual=False,
         forms=srcnn.FORMS,
         architecture=srcnn_architecture.Architecture,
     ),
-    "vdsr": Builder(lambda _: VDSR(), per_scale=False, bfloat16=True, residual=True, forms=vdsr.FORMS),
+    "vdsr": Builder(lambda _: VDSR(), per_scale=False, bfloat16=True, forms=vdsr.FORMS),
     "edsr": Builder(
         lambda chosen: EDSR(chosen["blocks"], chosen["width"], chosen["scales"]),
         per_scale=False,
         bfloat16=True,
-        residual=True,
         architecture=edsr_architecture.Architecture,
     ),
 }

@@ -55,7 +55,7 @@ EDITS = {  # what a further network changes in existing files of code: three fil
     "cxr/superres/model.py": [
         (
             "BUILDERS = {\n",
-            'BUILDERS = {\n    "dummy": Builder(lambda _: Dummy(), per_scale=False, bfloat16=False, residual=True),\n',
+            'BUILDERS = {\n    "dummy": Builder(lambda _: Dummy(), per_scale=False, bfloat16=False),\n',
         ),
         ("from cxr.superres.networks.srcnn", "from cxr.superres.networks.dummy import Dummy\nfrom cxr.superres.networks.srcnn"),
     ],
