@@ -22,6 +22,7 @@ PIXELS, TABLE, SPLIT = Path("data/pixels.npy"), Path("data/images.csv"), Path("d
 MODELS, RESTORED, ERRORS = Path("models"), Path("data/restored"), Path("data/mean_errors.npz")
 CHARTS = {"psnr": Path("plots/psnr.csv"), "ssim": Path("plots/ssim.csv")}
 PER_IMAGE, GAINS = Path("plots/per_image.csv"), Path("plots/gains.csv")
+CHECKPOINTS = Path("checkpoints")
 METRICS, STATISTICS = Path("metrics/evaluate.json"), Path("metrics/statistics.json")
 
 
@@ -43,7 +44,7 @@ def run(workspace: Path) -> None:
     made = [{**provenance.made_with("evaluate"), "device": device.type, "precision": restorers.precisions()}]
     files.write_json(workspace / STATISTICS, {**summary(per_image), "costs": restorers.costs(), "made_with": made})
     files.write_json(workspace / METRICS, {**in_the_mean, "test_set": packed.digest(data.images, data.rows("test"))[:12]})
-    print(table(per_image), restorers.cost_table(), sep="\n\n")
+    print(table(per_image), restorers.cost_table(workspace / CHECKPOINTS), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -11,10 +11,9 @@ from cxr.superres.network import is_post_upsampling
 SIDE = 12  # pixels of the image in which products are counted
 
 
-def weights(model: Model) -> int:
-    """Return how many numbers the networks of `model` hold together."""
-    networks = {id(network): network for network in model.networks.values()}
-    return sum(parameter.numel() for network in networks.values() for parameter in network.parameters())
+def weights(model: Model, scale: int) -> int:
+    """Return how many numbers the network of `model` for `scale` holds. Raises what `network_for` raises."""
+    return sum(parameter.numel() for parameter in network_for(model, scale).parameters())
 
 
 @torch.inference_mode()

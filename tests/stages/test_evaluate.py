@@ -192,7 +192,7 @@ def test_what_the_networks_made_is_kept(finished, by_hand):
     assert identities == list(truths(finished))
     assert len(list((finished / "data/restored").iterdir())) == 1 + 3 * 3
     for scale in SCALES:
-        for model in ("srcnn", "vdsr"):
+        for model in ("srcnn", "vdsr", "edsr"):
             kept = np.load(finished / f"data/restored/{model}_x{scale}.npy")
             cropped = [cropped_to(truth, scale) for truth in truths(finished).values()]
             assert (kept.shape, kept.dtype) == ((sum(each.size for each in cropped),), np.uint8)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from cxr.superres.cost import multiply_adds, weights
+from cxr.superres.duration import minutes, note
 from cxr.superres.model import Model, load_model
 from cxr.superres.networks.edsr import EDSR
 
@@ -16,10 +17,22 @@ def edsr() -> Model:
     return Model("edsr", networks, networks, {}, "", CPU, torch.float32)
 
 
-def test_weights_are_counted_once():
-    assert weights(load_model("vdsr", CPU)) == 665_921
-    assert weights(load_model("srcnn", CPU)) == 3 * 57_281  # one network for each scale
-    assert weights(edsr()) == 645_149
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_weights_are_those_of_the_network_that_makes_an_image_at_the_scale(scale):
+    assert weights(load_model("vdsr", CPU), scale) == 665_921
+    assert weights(load_model("srcnn", CPU), scale) == 57_281  # one network for each scale
+    assert weights(edsr(), scale) == 645_149
+
+
+def test_minutes_of_training_are_told_of_the_model_that_they_led_to_alone(tmp_path):
+    model = tmp_path / "edsr.safetensors"
+    model.write_bytes(b"first")
+    assert minutes(tmp_path, "edsr", model) is None
+    note(tmp_path, "edsr", model, 90)
+    assert minutes(tmp_path, "edsr", model) == 1.5
+    assert minutes(tmp_path, "vdsr", model) is None
+    model.write_bytes(b"second")
+    assert minutes(tmp_path, "edsr", model) is None
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

@@ -13,11 +13,12 @@ from cxr.dataset.packed import Dataset, Frames
 from cxr.foundation.errors import UserError
 from cxr.sources.phantom.scene import draw
 from cxr.superres.degradation import noise_for_image
+from cxr.superres.duration import note
 from cxr.superres.evaluation.archive import Archive
 from cxr.superres.evaluation.mean_errors import MeanErrors, load
 from cxr.superres.evaluation.observed import Restored, degraded
-from cxr.superres.evaluation.restore import Restorers, inconsistency
-from cxr.superres.methods import NAMES
+from cxr.superres.evaluation.restore import Restorers, Taken, inconsistency
+from cxr.superres.methods import NAMES, NETWORKS
 from cxr.superres.networks.edsr import EDSR
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
@@ -131,6 +132,21 @@ def test_psnr_and_ssim_are_scikit_images_on_each_images_own_range(evaluated, by_
         assert (row.psnr, row.ssim) == pytest.approx((psnr, ssim), abs=2e-3), row
 
 
+def test_the_table_of_costs_has_seconds_after_the_first_image_and_minutes_that_were_noted(networks, restorers, tmp_path):
+    model = restorers.models["edsr"]
+    note(tmp_path, "edsr", model.path, 754)
+    alone = Restorers(model.path.parent, DEGRADE, CPU)
+    alone.taken["edsr", 2] = [Taken(100, 1), Taken(2, 1_000_000), Taken(1, 1_000_000)]
+    alone.taken["edsr", 3] = [Taken(3, 1_000_000)]
+    rows = [line.split() for line in alone.cost_table(tmp_path).splitlines()[1:]]
+    found = {(scale, name): (weights, seconds, trained) for scale, name, weights, _, seconds, trained in rows}
+    held = f"{sum(each.numel() for each in networks['edsr', 0].parameters()):,}"
+    assert found["x2", "edsr"] == (held, "1.50", "12.6")
+    assert found["x3", "edsr"] == (held, "3.00", "12.6")
+    assert found["x2", "srcnn"] == ("57,281", "0.00", "-")
+    assert [line[:2] for line in rows] == [[f"x{scale}", name] for scale in DEGRADE.scales for name in NETWORKS]
+
+
 def test_inconsistency_is_in_grey_levels_of_255(evaluated, by_hand):
     for row in evaluated[0].per_image.itertuples():
         _, low, levels, white = by_hand[row.image, row.model, row.degradation]
@@ -163,7 +179,7 @@ def test_what_was_restored_is_kept_and_given_back(evaluated, restorers, data, by
 
 def test_the_archive_is_as_large_and_as_deep_as_what_it_holds(evaluated, data):
     _, folder = evaluated
-    for degradation, network in itertools.product(DEGRADE.degradations, ("srcnn", "vdsr")):
+    for degradation, network in itertools.product(DEGRADE.degradations, NETWORKS):
         kept = np.load(folder / f"{network}_{degradation.name}.npy")
         rows, columns = (data.images.shapes // degradation.scale * degradation.scale).T
         assert (kept.shape, kept.dtype) == ((sum(rows * columns),), np.uint16)

@@ -29,7 +29,7 @@ from cxr.superres.training.schedule import share_of_peak
 from cxr.superres.training.settings import Augment, Training
 from cxr.superres.training.trainer import Fitted, Trainer
 from cxr.superres.training.validation import Validation
-from stages import train_srcnn, train_vdsr
+from stages import train_edsr, train_srcnn, train_vdsr
 from tests.support.phantoms import square
 from tests.support.tiny import TINY, write_params
 
@@ -195,6 +195,29 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(data, tmp_path, monkeypat
     monkeypatch.setattr(Crops, "draw", lambda crops, step: drawn.append(step) or draw_crops(crops, step))
     assert equal(fit(data, tmp_path / "resumed", network, minutes=0), undisturbed)
     assert drawn == list(range(interrupted_at, 6))  # what was done is not done again
+
+
+def test_seconds_of_training_add_up_over_interruptions_and_networks(data, tmp_path, monkeypatch):
+    clock, draw_crops = [0.0], Crops.draw
+
+    def ten_seconds(crops: Crops, step: int) -> Drawn:
+        clock[0] += 10
+        if step == 4 and clock[0] == 50:
+            raise KeyboardInterrupt  # in the fifth step, which is lost
+        return draw_crops(crops, step)
+
+    monkeypatch.setattr("cxr.superres.training.trainer.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(Crops, "draw", ten_seconds)
+
+    def fit_two(again: Trainer) -> float:
+        for name in ("first", "second"):
+            again.fit(name, EDSR(1, 8), ALL, forms=AS_PUBLISHED)
+        return again.seconds
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_two(trainer(data, tmp_path, minutes=0))
+    assert fit_two(trainer(data, tmp_path, minutes=0)) == 120
+    assert fit_two(trainer(data, tmp_path, minutes=0)) == 120  # from checkpoints
 
 
 def test_a_finished_network_comes_back_from_its_checkpoint_until_that_is_forgotten(data, tmp_path, monkeypatch):
@@ -400,6 +423,15 @@ def test_each_further_scale_starts_from_the_network_of_the_one_before(workspace,
     assert [(name, steps) for name, steps, _ in begun] == [("srcnn x2", 6), ("srcnn x3", 2), ("srcnn x4", 2)]
     for (_, _, start), before in zip(begun[1:], ("x2", "x3"), strict=True):
         assert all(torch.equal(start[key], written[before][key]) for key in start)
+
+
+def test_a_tiny_edsr_has_moved_at_every_scale_and_in_every_layer(workspace):
+    train_edsr.run(workspace)
+    (weights,) = modelfile.read(workspace / train_edsr.MODEL)[0].values()
+    start = EDSR()
+    edsr.start_from_bicubic(start, 0)
+    moved = {name for name, first in start.state_dict().items() if not torch.equal(weights[name], first)}
+    assert moved == set(weights)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -15,6 +15,7 @@ from cxr.foundation.errors import UserError
 from cxr.measures.quality import psnr, ssim
 from cxr.superres import cost
 from cxr.superres.degradation import WHITE, in_unit_range, low_resolution, to_levels
+from cxr.superres.duration import minutes
 from cxr.superres.enhance import restore
 from cxr.superres.evaluation.archive import Archive
 from cxr.superres.evaluation.mean_errors import MeanErrors
@@ -32,6 +33,14 @@ class Evaluated(NamedTuple):
     errors: MeanErrors
 
 
+class Taken(NamedTuple):
+    """What an image took a network."""
+
+    seconds: float
+    pixels: int
+    """Of the result."""
+
+
 class Restorers:
     """Every method at every scale, ready to restore."""
 
@@ -42,9 +51,8 @@ class Restorers:
         """
         self.degrade, self.device = degrade, device
         self.models = {name: _loaded(models / f"{name}.safetensors", name, degrade, device) for name in networks}
-        self.seconds: dict[tuple[str, int], float] = {(name, scale): 0.0 for name in networks for scale in degrade.scales}
-        """That each network took so far, and below it the pixels that all have made, by scale."""
-        self.pixels: dict[int, int] = dict.fromkeys(degrade.scales, 0)
+        self.taken: dict[tuple[str, int], list[Taken]] = {(name, scale): [] for name in networks for scale in degrade.scales}
+        """By network and scale what each image took so far."""
 
     def evaluate(self, data: Dataset, folder: Path) -> Evaluated:
         """Restore and measure the test images of `data` at every degradation, and keep in `folder` what was restored."""
@@ -76,30 +84,43 @@ class Restorers:
         It multiplies in what its model chose when it was loaded (`cxr.superres.model.Model.precision`).
         """
         made = {}
-        self.pixels[scale] += bicubic.numel()
         for name, model in self.models.items():
-            begun = time.perf_counter()
+            begun = self._now()
             made[name] = restore(model, low, scale, bicubic=bicubic)
-            if self.device.type == "cuda":
-                torch.cuda.synchronize()
-            self.seconds[name, scale] += time.perf_counter() - begun
+            self.taken[name, scale].append(Taken(self._now() - begun, bicubic.numel()))
         return made
 
+    def _now(self) -> float:
+        """Return a time in seconds, once the device has done what it was given."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
     def costs(self) -> list[dict[str, Any]]:
-        """Return a record for each network and scale: weights, and multiply_adds for a pixel of the result."""
+        """Return a record for each network and scale: weights that make an image at it, multiply_adds for a pixel of that."""
+        counts = {"weights": cost.weights, "multiply_adds": cost.multiply_adds}
         return [
-            {"model": name, "scale": scale, "weights": cost.weights(model), "multiply_adds": cost.multiply_adds(model, scale)}
+            {"model": name, "scale": scale, **{what: count(model, scale) for what, count in counts.items()}}
             for name, model in self.models.items()
             for scale in self.degrade.scales
         ]
 
-    def cost_table(self) -> str:
-        """Return the `costs`, and how long a megapixel took so far, as lines of text."""
-        lines = ["scale  model      weights   multiply-adds a pixel   seconds a megapixel"]
+    def cost_table(self, checkpoints: Path) -> str:
+        """Return as lines of text the `costs`, seconds a megapixel so far, and minutes of training for all scales together.
+
+        The first image, in which a device warms up, does not count where there are others. Minutes are noted in the folder
+        `checkpoints`; a dash stands where they are not.
+        """
+        lines = ["scale  model      weights   multiply-adds a pixel   seconds a megapixel   minutes of training, all scales"]
         for each in sorted(self.costs(), key=lambda each: each["scale"]):
             name, scale = each["model"], each["scale"]
-            taken = self.seconds[name, scale] / max(self.pixels[scale], 1) * 1e6
-            lines.append(f"x{scale}     {name:8} {each['weights']:9,}   {each['multiply_adds']:21,.0f}   {taken:19.2f}")
+            taken, path = self.taken[name, scale], self.models[name].path
+            seconds, pixels = (sum(which) for which in zip(*(taken[1:] or taken or [Taken(0, 1)]), strict=True))
+            trained = path and minutes(checkpoints, name, path)
+            lines.append(
+                f"x{scale}     {name:8} {each['weights']:9,}   {each['multiply_adds']:21,.0f}   {seconds / pixels * 1e6:19.2f}   "
+                + ("-" if trained is None else f"{trained:.1f}").rjust(31)
+            )
         return "\n".join(lines)
 
     def precisions(self) -> dict[str, str]:

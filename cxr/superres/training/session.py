@@ -13,6 +13,7 @@ from cxr.dataset import packed
 from cxr.foundation.files import write_table
 from cxr.foundation.provenance import made_with
 from cxr.foundation.runtime import Runtime
+from cxr.superres.duration import note
 from cxr.superres.training.settings import Augment, Training
 from cxr.superres.training.trainer import Fitted, Trainer
 
@@ -46,8 +47,8 @@ def train(
 ) -> list[str]:
     """Train with `fit` in as many ranks as `settings` ask for; write model and curves; return lines that say what is gained.
 
-    The stage is `stages.train_NETWORK`. Its checkpoints are locked while it runs and forgotten when it has written. Where the
-    ranks are processes of their own, the first one writes, and the others return no lines.
+    The stage is `stages.train_NETWORK`. Its checkpoints are locked while it runs and forgotten when it has written; how long
+    training took is noted beside them. Where the ranks are processes of their own, the first one writes, and the others return no lines.
     Raises UserError when data do not belong together, another process trains here, or training fails.
     """
     stage = f"train_{network}"
@@ -64,6 +65,7 @@ def train(
             return []
         weights = {name: each.weights for name, each in fitted.items()}
         modelfile.write(places.model, weights, {"network": network, **description, **trainer.description})
+        note(places.checkpoints, network, places.model, trainer.seconds)
         write_table(places.curves, [{"model": network, **row} for each in fitted.values() for row in each.curves])
         trainer.forget()
     last = [row for each in fitted.values() for row in each.curves if row["step"] == each.curves[-1]["step"]]

@@ -65,6 +65,8 @@ class Trainer:
             "precision": str(self.precision).removeprefix("torch."),
             "made_with": dict(made_with),
         }
+        self.seconds = 0.0
+        """That the networks took: validation, too, and what checkpoints keep of interrupted runs."""
         self._written: list[Checkpoint] = []
 
     def fit(
@@ -101,9 +103,10 @@ class Trainer:
         identity = {**self.description, "degradations": degradations, "steps": settings.steps, "weights": weights}
         checkpoint = Checkpoint(self.checkpoints, name, identity)
         self._written.append(checkpoint)
+        saved = begun = time.monotonic()
         if state := checkpoint.load():
             run.load_state(state)
-        saved = time.monotonic()
+            begun -= state["seconds"]
         with (
             tqdm(
                 desc=name, total=settings.steps, initial=run.step, unit="step", disable=None if self.rank.first else True
@@ -123,8 +126,9 @@ class Trainer:
                     progress.set_postfix_str(run.progress_text())
                 if run.step == settings.steps or time.monotonic() - saved >= self.checkpoint_seconds:
                     if self.rank.first:
-                        checkpoint.save(run.state())
+                        checkpoint.save({**run.state(), "seconds": time.monotonic() - begun})
                     saved = time.monotonic()
+        self.seconds += time.monotonic() - begun
         return Fitted(run.best["weights"], run.best["step"], run.curves)
 
     def forget(self) -> None:
