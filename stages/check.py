@@ -5,12 +5,14 @@ if __name__ == "__main__":  # before imports that take seconds, in which nobody 
 
     exit_with_parent()
 
+import math
 from pathlib import Path
 from typing import Any
 
 from cxr.dataset.settings import Preprocess, Split
 from cxr.detection.settings import Diagnose
 from cxr.foundation import errors, files, params
+from cxr.foundation.errors import UserError
 from cxr.foundation.runtime import Runtime
 from cxr.sources.phantom.settings import Phantom
 from cxr.sources.settings import Download
@@ -43,12 +45,18 @@ SECTIONS: dict[str, type[Any]] = {
 def run(workspace: Path) -> None:
     """Check `workspace`'s parameters and write a constant that download depends on.
 
-    Raises UserError for an unknown or missing section, and for an unknown, missing, ill-typed or ill-valued key.
+    Raises UserError for an unknown or missing section, for an unknown, missing, ill-typed or ill-valued key, and when EDSR's
+    patch is no multiple of a scale.
     """
     path = workspace / PARAMS
     params.refuse_unknown(params.load(path), SECTIONS, path)
     for section, schema in SECTIONS.items():
         params.read(path, section, schema)
+    training, degrade = params.read(path, "train_edsr", Training), params.read(path, "degrade", Degrade)
+    if wrong := [scale for scale in degrade.scales if training.patch % scale]:
+        least = math.lcm(*degrade.scales)
+        reason = f"train_edsr.patch is {training.patch}, no multiple of the scale {wrong[0]}"
+        raise UserError(f"{path}: {reason}; set a multiple of {least}")
     files.write_text(workspace / OK, "every section of params.yaml is understood\n")
 
 

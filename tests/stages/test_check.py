@@ -46,6 +46,23 @@ def test_values_that_do_not_fit_together_are_told_with_their_file_and_section(tm
     assert str(refused.value) == f"{tmp_path / 'params.yaml'}: {section}: {problem}"
 
 
+@pytest.mark.parametrize(
+    ("scales", "patch", "reason"),
+    [
+        ([2, 3, 4], 41, "train_edsr.patch is 41, no multiple of the scale 2; set a multiple of 12"),
+        ([2, 3, 4], 90, "train_edsr.patch is 90, no multiple of the scale 4; set a multiple of 12"),
+        ([3], 40, "train_edsr.patch is 40, no multiple of the scale 3; set a multiple of 3"),
+    ],
+)
+def test_a_patch_of_edsr_that_a_scale_does_not_divide_is_told_at_once(tmp_path, scales, patch, reason):
+    write_params(tmp_path, {"degrade": {"scales": scales}, "train_edsr": {"patch": patch}})
+    with pytest.raises(UserError) as refused:
+        check.run(tmp_path)
+    assert str(refused.value) == f"{tmp_path / 'params.yaml'}: {reason}"
+    write_params(tmp_path, {"degrade": {"scales": scales}, "train_edsr": {"patch": 48}})
+    check.run(tmp_path)
+
+
 @pytest.mark.parametrize(("key", "value"), [("stall_seconds", 0), ("stall_seconds", "long"), ("retry_minutes", -1)])
 def test_patience_with_the_network_has_bounds(tmp_path, key, value):
     write_params(tmp_path, {"runtime": {key: value}})
