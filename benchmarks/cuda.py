@@ -1,4 +1,4 @@
-"""Time every stage on a CUDA GPU, and say how much of the GPU both trainings use: as whole stages, and once they run.
+"""Time every stage on a CUDA GPU, and say how much of the GPU each training uses: as whole stages, and once they run.
 
     python -m benchmarks.cuda FOLDER [--images N] [--srcnn-steps N] [--vdsr-steps N] [--edsr-steps N] [--batch N]
 

@@ -11,6 +11,7 @@ import argparse
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -38,6 +39,13 @@ EVERY = 50
 """Steps between two looks at the validation windows."""
 
 
+def now() -> float:
+    """Return a time in seconds, once a GPU has done what it was given."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 class Clock:
     """Seconds of training, and how much the network gained by then."""
 
@@ -49,10 +57,10 @@ class Clock:
         """Take steps, `most` at most, until the gain is there at every degradation of `validation`; tell whether it is."""
         taken = 0
         while taken < most and self.seconds < self.limit:
-            begun = time.perf_counter()
+            begun = now()
             for _ in range(EVERY):
                 step()
-            self.seconds += time.perf_counter() - begun
+            self.seconds += now() - begun
             taken += EVERY
             found = validation.measure(network)
             gains = {each.name: found[each][0] - validation.bicubic[each][0] for each in found}
@@ -78,6 +86,8 @@ def ours(name: str, workspace: Path, clock: Clock, seed: int) -> bool:
     if name == "srcnn":
         together = [degrade.at(scale) for scale in degrade.scales]
     for number, degradations in enumerate(together):
+        if number == 1:  # and on: what the stage gives each further scale, over which the learning rate falls
+            settings = replace(settings, steps=math.ceil(settings.steps * train_srcnn.FURTHER))
         drawing = settings.patch, settings.batch, seed, device
         low = is_post_upsampling(network)
         margin = needed_margin(degradations)
@@ -95,8 +105,7 @@ def ours(name: str, workspace: Path, clock: Clock, seed: int) -> bool:
         def step(run: Run = run, crops: Crops = crops, degradations: Sequence[Degradation] = degradations) -> None:
             run.train_step(*crops.observed(run.step, degradations))
 
-        most = settings.steps if number == 0 else settings.steps * train_srcnn.FURTHER
-        if not clock.reached(step, validation, run.judged, most):
+        if not clock.reached(step, validation, run.judged, settings.steps):
             return False
         network.load_state_dict(run.averaged.module.state_dict())
     return True

@@ -45,7 +45,7 @@ from cxr.superres.evaluation.restore import Restorers, measured
 from cxr.superres.kernels.forms import AS_PUBLISHED, Forms
 from cxr.superres.kernels.srcnn import FORMS as SRCNN_FORMS
 from cxr.superres.kernels.vdsr import FORMS as VDSR_FORMS
-from cxr.superres.network import laid_out
+from cxr.superres.network import is_post_upsampling, laid_out
 from cxr.superres.networks import edsr, srcnn, vdsr
 from cxr.superres.networks.edsr import EDSR
 from cxr.superres.networks.srcnn import SRCNN
@@ -66,8 +66,9 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[Any, int], None], F
     "vdsr": (VDSR, vdsr.start_from_bicubic, VDSR_FORMS),
     "edsr": (EDSR, edsr.start_from_bicubic, AS_PUBLISHED),
 }
-# Multiply-adds for each pixel, forwards; a training step takes three times as many.
-OPERATIONS = {"srcnn": 57_184, "vdsr": 664_704}
+# Multiply-adds for each pixel of the result, forwards, EDSR's in the mean of its scales; a training step takes three times as
+# many.
+OPERATIONS = {"srcnn": 57_184, "vdsr": 664_704, "edsr": 89_148}
 PLAIN_STEPS, OUR_STEPS = {"srcnn": 2, "vdsr": 1}, {"srcnn": 6, "vdsr": 1}  # in a turn of training
 # Seconds that a side's round is to take, in this many turns at most: all then see as much of a machine whose rates change.
 ROUND, MOST_TURNS = 10, 20
@@ -283,7 +284,9 @@ def start_training(
     augment = params.read(PARAMS, "augment", Augment)
     precision = choose_precision(settings.precision, device)
     degradations = [Degradation(scale) for scale in scales_of(name)]
-    crops = Crops(images, np.arange(len(images)), augment, patch, batch, 0, device, margin=needed_margin(degradations))
+    drawing = augment, patch, batch, 0, device
+    margin, low = needed_margin(degradations), is_post_upsampling(network)
+    crops = Crops(images, np.arange(len(images)), *drawing, margin=margin, post_upsampling=low)
     run = Run(network, settings, degradations, precision, forms=forms)
     return run, lambda: crops.observed(run.step, degradations)
 

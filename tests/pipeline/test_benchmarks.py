@@ -8,13 +8,15 @@ import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
-from benchmarks import cuda, natural_images, plain, speed
+from benchmarks import cuda, learning, natural_images, plain, speed
 from cxr.compute.device import choose_precision
 from cxr.dataset.prepare import prepare
 from cxr.dataset.settings import Preprocess
 from cxr.foundation import params
 from cxr.measures.quality import psnr, ssim
+from cxr.superres.cost import multiply_adds
 from cxr.superres.degradation import enlarge, observe
+from cxr.superres.model import Model
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
 from cxr.superres.training.settings import Training
@@ -78,12 +80,29 @@ def test_the_gpu_benchmark_times_every_stage(finished):
     assert (finished / "metrics/evaluate.json").is_file()
 
 
-def test_the_gpu_benchmark_measures_training_once_it_runs(finished):
-    settings = params.read(finished / "params.yaml", "train_vdsr", Training)
+@pytest.mark.parametrize("network", ["vdsr", "edsr"])
+def test_the_gpu_benchmark_measures_training_once_it_runs(finished, network):
+    settings = params.read(finished / "params.yaml", f"train_{network}", Training)
     start = time.perf_counter()
-    rate = cuda.training_rate("vdsr", finished, settings, torch.device("cpu"), steps=2)
-    lowest = 6 * 664_704 * settings.patch**2 * settings.batch * 2 / (time.perf_counter() - start)
+    rate = cuda.training_rate(network, finished, settings, torch.device("cpu"), steps=2)
+    lowest = 6 * speed.OPERATIONS[network] * settings.patch**2 * settings.batch * 2 / (time.perf_counter() - start)
     assert lowest < rate < 1000 * lowest  # since only the last two steps are timed
+
+
+def test_operations_are_the_multiply_adds_of_the_networks():
+    for name, (build, _, _) in speed.NETWORKS.items():
+        networks = dict.fromkeys(speed.SCALES, build())
+        model = Model(name, networks, networks, {}, "", torch.device("cpu"), torch.float32)
+        counted = [multiply_adds(model, scale) for scale in speed.SCALES]
+        assert speed.OPERATIONS[name] == sum(counted) / len(counted)
+
+
+def test_learning_gives_each_further_scale_of_srcnn_the_steps_that_its_stage_gives(finished, monkeypatch):
+    given, make = [], learning.Run
+    monkeypatch.setattr(learning, "EVERY", 1)
+    monkeypatch.setattr(learning, "Run", lambda *all, **named: given.append(all[1].steps) or make(*all, **named))
+    assert learning.ours("srcnn", finished, learning.Clock("srcnn", gain=-100, limit=1000), seed=0)
+    assert given == [6, 2, 2]
 
 
 def test_natural_images_are_trained_on_and_evaluated(tmp_path, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""How networks are trained: sections `train_srcnn`, `train_vdsr` and `augment` of params.yaml."""
+"""How networks are trained: sections `train_srcnn`, `train_vdsr`, `train_edsr` and `augment` of params.yaml."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -8,7 +8,7 @@ from cxr.foundation.params import SEED, Must, at_least, between
 
 @dataclass(frozen=True)
 class Training:
-    """Sections `train_srcnn` and `train_vdsr` of params.yaml."""
+    """Sections `train_srcnn`, `train_vdsr` and `train_edsr` of params.yaml."""
 
     steps: Annotated[int, at_least(1)]
     batch: Annotated[int, at_least(1)]
