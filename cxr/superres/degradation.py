@@ -154,14 +154,6 @@ def enlarged_window(low: Tensor, scale: int) -> Tensor:
     return resize(low, low.shape[-2] * scale, low.shape[-1] * scale).clamp(0, 1).float()
 
 
-def observe(images: Tensor, scale: int, noise: Tensor | None = None, white: White = WHITE) -> Tensor:
-    """Return what a network is given for the ground truth `images` (N, 1, H, W): same shape, float32 in [0, 1].
-
-    `noise` and `white` are those of `low_resolution`.
-    """
-    return enlarge(low_resolution(images, scale, noise, white), scale)
-
-
 def to_levels(images: Tensor, white: White = WHITE) -> Tensor:
     """Return `images` in [0, 1] as grey levels from 0 to `white`: clipped, halves rounded up.
 

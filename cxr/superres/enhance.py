@@ -45,9 +45,11 @@ def enhance(
 
     0 is black. White is 2**bits - 1 of uint8 and uint16, or, without `bits`, the greatest value of the dtype; of float32, 1.
     `done` is told the pixels of each finished tile.
-    Raises UserError when `model` was not trained for `scale`, or values exceed white; ValueError for arrays of another kind.
+    Raises UserError when `model` was not trained for `scale`, or values exceed white; ValueError for arrays of another kind or
+    of no pixels.
     """
     white = _white(image, bits)
+    _refuse_beyond(white, image, bits)
     low = torch.from_numpy(image.astype(np.float32) / white)[None, None].to(model.device)
     return _levels(restore(model, low, scale, done), white, image.dtype)
 
@@ -61,7 +63,7 @@ def enhance_part(
     `rows` and `columns` are of the result: slices without a step, or first ones with the one behind the last. On a CPU a
     post-upsampling network that multiplies in float32 gives the same to the last bit; others to 1e-6 of white, or in bfloat16
     what that rounds. So that it is the same, of any part at least `LEAST` pixels go through the network, or all there are.
-    Raises what `enhance` raises.
+    Raises what `enhance` raises, for values beyond white where it reads any; ValueError, besides, for slices with a step.
     """
     white, network = _white(image, bits), network_for(model, scale)
     halo, least = cast(int, network.halo), LEAST
@@ -69,8 +71,9 @@ def enhance_part(
         halo, least = math.ceil(halo / scale), math.ceil(least / scale**2)
     down = _line(rows, image.shape[0], scale, halo, max(math.isqrt(least), math.ceil(least / image.shape[1])))
     across = _line(columns, image.shape[1], scale, halo, math.ceil(least / (down.seen.stop - down.seen.start)))
-    read = image[down.read, across.read].astype(np.float32) / white
-    low = torch.from_numpy(read)[None, None].to(model.device)
+    read = image[down.read, across.read]
+    _refuse_beyond(white, read, bits)
+    low = torch.from_numpy(read.astype(np.float32) / white)[None, None].to(model.device)
     bicubic = enlarge(low, scale)[..., _times(down.seen, scale), _times(across.seen, scale)]
     made = restore(model, low[..., down.seen, across.seen], scale, bicubic=bicubic)
     return _levels(made[..., down.part, across.part], white, image.dtype)
@@ -113,9 +116,9 @@ def _levels(enhanced: Tensor, white: int, dtype: np.dtype[Any]) -> npt.NDArray[A
 def _white(image: npt.NDArray[Any], bits: int | None) -> int:
     """Return the value of `image` that is white.
 
-    Raises UserError when there are greater ones, ValueError when it is no grey image.
+    Raises UserError when its dtype holds no such `bits`, ValueError when it is no grey image.
     """
-    if image.ndim != 2 or image.dtype not in (np.uint8, np.uint16, np.float32):
+    if image.ndim != 2 or not image.size or image.dtype not in (np.uint8, np.uint16, np.float32):
         raise ValueError(f"{image.dtype} {image.shape} is no grey image of uint8, uint16 or float32")
     if image.dtype == np.float32:
         return 1
@@ -123,9 +126,13 @@ def _white(image: npt.NDArray[Any], bits: int | None) -> int:
     white: int = (1 << (container if bits is None else bits)) - 1
     if bits is not None and not 1 <= bits <= container:
         raise UserError(f"{bits} bits are none that {image.dtype} holds; give 1 to {container}")
-    if image.size and image.max() > white:
-        raise UserError(f"values up to {image.max():,} exceed {white:,}, the most that {bits} bits hold; give more bits")
     return white
+
+
+def _refuse_beyond(white: int, image: npt.NDArray[Any], bits: int | None) -> None:
+    """Raise UserError when integers of `image` exceed `white`, the most of `bits`."""
+    if image.dtype != np.float32 and image.max() > white:
+        raise UserError(f"values up to {image.max():,} exceed {white:,}, the most that {bits} bits hold; give more bits")
 
 
 @torch.inference_mode()
@@ -135,8 +142,9 @@ def enhance_stored(
     """Return values (H * scale, W * scale) of a radiograph whose `stored` values (H, W) are seen through `display`.
 
     `model` sees what is shown. What it changes of that is changed in the bicubically enlarged stored values, which so keep
-    what lies beyond black and white.
+    what lies beyond black and white. Raises UserError when `model` was not trained for `scale`.
     """
+    network_for(model, scale)
     bicubic = interpolated(torch.from_numpy(stored)[None, None].to(model.device), scale)[0, 0].cpu().numpy()
     before = display.shown(bicubic)
     seen, enlarged = (torch.from_numpy(each)[None, None].to(model.device) for each in (display.shown(stored), before))

@@ -90,12 +90,12 @@ class _Graph:
         return self.add("Clip", [images, *limits], result)
 
 
-def _srcnn(drawn: _Graph, network: SRCNN, bicubic: str, scale: int) -> str:
+def _srcnn(drawn: _Graph, network: SRCNN, bicubic: str, _scale: int) -> str:
     """Return the name of what `network` makes of the images `bicubic`."""
     return _layers(drawn, network, bicubic)
 
 
-def _vdsr(drawn: _Graph, network: VDSR, bicubic: str, scale: int) -> str:
+def _vdsr(drawn: _Graph, network: VDSR, bicubic: str, _scale: int) -> str:
     """Return the name of the images `bicubic` and what `network` adds to them."""
     return drawn.add("Add", [bicubic, _layers(drawn, network, bicubic)])
 
@@ -130,8 +130,8 @@ DRAWINGS: Mapping[type[nn.Module], Callable[[_Graph, Any, str, int], str]] = {SR
 def write(path: Path, model: Model, scale: int, overwrite: bool = False) -> None:
     """Write the network of `model` for `scale` to `path`, whole or not at all; equal models give equal bytes.
 
-    Raises UserError when it was not trained for `scale` or is of an unknown kind, when `path` is the model's own file or none, and, without
-    `overwrite`, when other bytes are there.
+    Raises UserError when it was not trained for `scale` or is of an unknown kind, when `path` is the model's own file or none,
+    and, without `overwrite`, when other bytes are there.
     """
     refuse_special(path)
     if path.is_dir():

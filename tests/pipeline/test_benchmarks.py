@@ -15,11 +15,12 @@ from cxr.dataset.settings import Preprocess
 from cxr.foundation import params
 from cxr.measures.quality import psnr, ssim
 from cxr.superres.cost import multiply_adds
-from cxr.superres.degradation import enlarge, observe
+from cxr.superres.degradation import enlarge
 from cxr.superres.model import Model
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
 from cxr.superres.training.settings import Training
+from tests.support.observed import observe
 from tests.support.phantoms import square
 
 

@@ -14,7 +14,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from cxr.compute import modelfile
 from cxr.dataset.packed import Dataset, Frame, Frames
 from cxr.foundation.errors import UserError
-from cxr.superres.degradation import enlarge, low_resolution, noise_for_image, observe
+from cxr.superres.degradation import enlarge, low_resolution, noise_for_image
 from cxr.superres.evaluation.archive import Archive
 from cxr.superres.evaluation.observed import degraded
 from cxr.superres.evaluation.restore import Restorers, inconsistency
@@ -24,6 +24,7 @@ from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
 from cxr.superres.settings import Degradation, Degrade
 from stages import errormaps, evaluate, train_edsr, train_srcnn, train_vdsr
+from tests.support.observed import observe
 from tests.support.phantoms import square
 from tests.support.tiny import TINY, write_params
 

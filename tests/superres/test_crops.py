@@ -6,11 +6,12 @@ from PIL import Image
 from cxr.dataset.packed import Frames
 from cxr.foundation.errors import UserError
 from cxr.foundation.randomness import generator
-from cxr.superres.degradation import MARGIN, observe
+from cxr.superres.degradation import MARGIN
 from cxr.superres.settings import Degradation
 from cxr.superres.training import crops as crops_module
 from cxr.superres.training.crops import GRID, Crops, Stored, cut_windows, needed_margin, pairs, squares
 from cxr.superres.training.settings import Augment
+from tests.support.observed import observe
 
 PLAIN = Augment(flip=False, zoom=1.0, rotation=0.0, warped=0.0)
 PATCH = 24

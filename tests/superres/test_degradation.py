@@ -17,10 +17,10 @@ from cxr.superres.degradation import (
     interpolated,
     low_resolution,
     noise_for_image,
-    observe,
     to_levels,
 )
 from cxr.superres.settings import Degradation, Degrade
+from tests.support.observed import observe
 from tests.support.phantoms import square
 
 
@@ -186,7 +186,6 @@ def test_deep_low_resolution_is_matlab_imresize_rounded_to_its_own_levels(image,
     assert (difference > 0.5).mean() < 0.01
     seen = observe(levels, scale, white=white)
     assert seen.dtype == torch.float32
-    torch.testing.assert_close(seen, enlarge(got, scale))
     np.testing.assert_allclose(seen[0, 0], resize(expected / white, side, side).clip(0, 1), atol=2 / white + 1e-6)
 
 
@@ -272,4 +271,3 @@ def test_noise_is_added_to_the_low_resolution_image_before_rounding(image):
     difference = np.abs(got - np.clip(np.floor(exact + 0.5), 0, 255))
     assert difference.max() <= 1
     assert (difference > 0.5).mean() < 0.01
-    torch.testing.assert_close(observe(tensor(image), 2, noise), enlarge(low_resolution(tensor(image), 2, noise), 2))

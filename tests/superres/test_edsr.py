@@ -1,5 +1,6 @@
 """EDSR: its layers, its start, its crops, its tiles; what all networks share is tested with the others."""
 
+from functools import partial
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -246,6 +247,31 @@ def test_a_part_computes_no_more_than_it_needs(model, monkeypatch):
     enhance_part(model, np.zeros((500, 600), np.uint8), 2, (100, 164), (300, 364))
     halo = model.networks[2].halo
     assert sizes == [(32 + 2 * halo, 32 + 2 * halo)]
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0), (2, 5, 5), (5,)])
+def test_what_is_no_grey_image_is_refused(model, shape):
+    for work in (partial(enhance, model), partial(enhance_part, model, scale=2, rows=(0, 1), columns=(0, 1))):
+        with pytest.raises(ValueError, match="is no grey image"):
+            work(np.zeros(shape, np.uint8))
+
+
+@pytest.mark.parametrize("scale", [2.0, 5, "2"])
+def test_a_scale_that_was_not_trained_is_refused_in_one_line(model, scale):
+    image = np.zeros((9, 9), np.uint8)
+    for work in (partial(enhance, model, image, scale), partial(enhance_part, model, image, scale, (0, 1), (0, 1))):
+        with pytest.raises(UserError, match=f"this edsr was trained for x2, x3, x4, not for x{scale}"):
+            work()
+    assert enhance(model, image, np.int64(2)).shape == (18, 18)
+
+
+def test_values_beyond_white_are_looked_for_in_what_a_part_reads(model):
+    image = np.zeros((300, 300), np.uint16)
+    image[0, 0] = 4096
+    assert not enhance_part(model, image, 2, (500, 510), (500, 510), bits=12).all()
+    for work in (partial(enhance, model, image), partial(enhance_part, model, image, 2, (0, 9), (0, 9))):
+        with pytest.raises(UserError, match="values up to 4,096 exceed 4,095"):
+            work(bits=12)
 
 
 def test_parts_that_leave_pixels_out_are_refused(model):

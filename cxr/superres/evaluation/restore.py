@@ -117,10 +117,8 @@ class Restorers:
             taken, path = self.taken[name, scale], self.models[name].path
             seconds, pixels = (sum(which) for which in zip(*(taken[1:] or taken or [Taken(0, 1)]), strict=True))
             trained = path and minutes(checkpoints, name, path)
-            lines.append(
-                f"x{scale}     {name:8} {each['weights']:9,}   {each['multiply_adds']:21,.0f}   {seconds / pixels * 1e6:19.2f}   "
-                + ("-" if trained is None else f"{trained:.1f}").rjust(31)
-            )
+            costs = f"{each['weights']:9,}   {each['multiply_adds']:21,.0f}   {seconds / pixels * 1e6:19.2f}"
+            lines.append(f"x{scale}     {name:8} {costs}   {'-' if trained is None else format(trained, '.1f'):>31}")
         return "\n".join(lines)
 
     def precisions(self) -> dict[str, str]:

@@ -294,7 +294,7 @@ def pairs(
     ours = everyone[own] if own else everyone
     inputs = crops.new_empty(len(crops), 1, patch, patch, dtype=torch.float32)
     small = patch // degradations[0].scale
-    lows = crops.new_empty(len(crops), 1, small, small, dtype=torch.float32)
+    lows = crops.new_empty(len(crops), 1, small, small, dtype=torch.float32) if post_upsampling else None
     for i, degradation in enumerate(degradations):
         dealt = dealt_to(i, first + ours.start, len(degradations))
         scale = degradation.scale
@@ -311,10 +311,10 @@ def pairs(
         theirs_white = white[dealt] if isinstance(white, Tensor) else white
         low = low_resolution(window, scale, noise, theirs_white)
         inputs[dealt] = squares(enlarged_window(low, scale), corners[:, dealt] - begin, patch)
-        if post_upsampling:
+        if lows is not None:
             lows[dealt] = squares(low, (corners[:, dealt] - begin) // scale, small)
     truth = squares(crops, corners, patch).float()
-    return (lows, inputs, truth) if post_upsampling else (inputs, truth)
+    return (inputs, truth) if lows is None else (lows, inputs, truth)
 
 
 def squares(images: Tensor, corners: Tensor, side: int) -> Tensor:

@@ -48,7 +48,8 @@ def train(
     """Train with `fit` in as many ranks as `settings` ask for; write model and curves; return lines that say what is gained.
 
     The stage is `stages.train_NETWORK`. Its checkpoints are locked while it runs and forgotten when it has written; how long
-    training took is noted beside them. Where the ranks are processes of their own, the first one writes, and the others return no lines.
+    training took is noted beside them. Where the ranks are processes of their own, the first one writes, and the others return
+    no lines.
     Raises UserError when data do not belong together, another process trains here, or training fails.
     """
     stage = f"train_{network}"
