@@ -61,8 +61,9 @@ def enhance_part(
     """Return `enhance(model, image, scale, bits=bits)[rows, columns]`, having computed little more than that needs.
 
     `rows` and `columns` are of the result: slices without a step, or first ones with the one behind the last. On a CPU a
-    post-upsampling network that multiplies in float32 gives the same to the last bit; others to 1e-6 of white, or in bfloat16
-    what that rounds. So that it is the same, of any part at least `LEAST` pixels go through the network, or all there are.
+    post-upsampling network that multiplies in float32 gives the same to the last bit; to that end at least `LEAST` pixels go
+    through it, or all there are. Others give the same to 1e-6 of white, or in bfloat16 within what that rounds: the bundled
+    VDSR to 0.012 of white on noise, and to 0.0003 on a smooth phantom.
     Raises what `enhance` raises, for values beyond white where it reads any; ValueError, besides, for slices with a step.
     """
     white, network = _white(image, bits), network_for(model, scale)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from scipy.signal import correlate2d
 from torch import nn
 
@@ -16,7 +17,7 @@ from cxr.dataset.packed import Dataset, Frames
 from cxr.foundation.errors import UserError
 from cxr.foundation.randomness import generator
 from cxr.superres.degradation import crop_to_multiple, enlarge, low_resolution
-from cxr.superres.enhance import enhance, enhance_part
+from cxr.superres.enhance import enhance, enhance_part, restore
 from cxr.superres.kernels.forms import AS_PUBLISHED, Published
 from cxr.superres.model import Model, load_model
 from cxr.superres.network import is_post_upsampling, laid_out
@@ -28,6 +29,7 @@ from cxr.superres.training.crops import MARGIN, Crops, pairs, squares
 from cxr.superres.training.losses import Losses
 from cxr.superres.training.settings import Augment
 from cxr.superres.training.turns import Turns
+from tests.support.phantoms import square
 from tests.superres.test_trainer import data, trainer  # noqa: F401
 
 CPU = torch.device("cpu")
@@ -349,6 +351,34 @@ def test_only_edsr_works_at_low_resolution():
     assert is_post_upsampling(EDSR(1, 4))
     assert not is_post_upsampling(VDSR())
     assert not is_post_upsampling(nn.Conv2d(1, 1, 3))
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_part_that_vdsr_makes_in_bfloat16_is_that_of_the_whole_within_a_quarter_of_a_grey_level(scale, monkeypatch):
+    monkeypatch.setattr("cxr.superres.model.choose_precision", lambda *_: torch.bfloat16)
+    refining = load_model("vdsr", CPU)
+    assert refining.precision == torch.bfloat16
+    image = np.rint(gaussian_filter(square(0, 0, 96).astype(float), 1) * 257).astype(np.uint16)
+    whole = enhance(refining, image, scale).astype(int)
+    side = 96 * scale
+    for first, second in product(((0, 30), (97, 143), (side - 9, side)), ((0, 40), (77, 121), (side - 31, side))):
+        found = enhance_part(refining, image, scale, first, second)
+        assert abs(found - whole[slice(*first), slice(*second)]).max() <= 64
+
+
+@pytest.mark.parametrize("trained", ["float32", "bfloat16"])
+def test_edsr_multiplies_in_bfloat16_where_that_is_fast_and_it_was_trained_so(tmp_path, monkeypatch, trained):
+    wished = []
+    monkeypatch.setattr("cxr.superres.model.choose_precision", lambda wish, _: wished.append(wish) or torch.bfloat16)
+    model = loaded(tmp_path / "edsr.safetensors", 64, trained)
+    assert model.precision == getattr(torch, trained)
+    assert wished == (["auto"] if trained == "bfloat16" else [])  # which in hardware without it is float32
+    low, bicubic = given(2, (40, 40))
+    found = restore(model, low, 2, bicubic=bicubic)
+    with torch.no_grad():
+        exact = model.networks[2](low, bicubic).clamp(0, 1)
+    assert torch.equal(found, exact) == (trained == "float32")
+    torch.testing.assert_close(found, exact, rtol=0, atol=0.01)
 
 
 @pytest.mark.parametrize("scale", SCALES)
