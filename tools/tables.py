@@ -12,9 +12,10 @@ from benchmarks.history import HISTORY, ISA, Row, read
 from cxr.foundation.errors import one_line_errors
 from cxr.foundation.files import write_text
 from cxr.foundation.place import ROOT
+from cxr.superres.methods import NETWORKS
 
 PAGE = Path("docs/performance.md")
-WORK = {
+WORK = {  # what `make bench` times; there is no public recipe to put beside EDSR
     "train_srcnn": "train SRCNN, patches/s",
     "train_vdsr": "train VDSR, patches/s",
     "evaluate": "evaluate, images/s",
@@ -27,9 +28,10 @@ GPU = {
     "train_vdsr with 256 crops step": "VDSR step, 256 crops",
     "train_srcnn stage": "train_srcnn",
     "train_vdsr stage": "train_vdsr",
+    "train_edsr stage": "train_edsr",
     "evaluate (300 images at three scales) stage": "evaluate",
 }
-STAGES = ("download", "preprocess", "split", "train_srcnn", "train_vdsr", "evaluate", "errormaps", "diagnose")
+STAGES = ("download", "preprocess", "split", "train_srcnn", "train_vdsr", "train_edsr", "evaluate", "errormaps", "diagnose")
 
 _TABLE = re.compile(r"(?P<begin><!-- table (?P<name>\w+) -->).*?(?P<end><!-- end -->)", re.DOTALL)
 
@@ -77,7 +79,7 @@ def expect(figures: Figures) -> list[str]:
 def forms(figures: Figures) -> list[str]:
     """Return how long each network takes in each form."""
     rows = []
-    for processor, network, what in product(figures.processors, ("srcnn", "vdsr"), ("step", "evaluation")):
+    for processor, network, what in product(figures.processors, NETWORKS, ("step", "evaluation")):
         name = f"{network} {what}"
         if figures.has(processor, f"{name} eager median"):
             found = [figures.spread(processor, f"{name} {form}") for form in FORMS]

@@ -29,8 +29,8 @@ from cxr.superres.training.crops import MARGIN, Crops, pairs, squares
 from cxr.superres.training.losses import Losses
 from cxr.superres.training.settings import Augment
 from cxr.superres.training.turns import Turns
-from tests.support.phantoms import square
 from tests.superres.test_trainer import data, trainer  # noqa: F401
+from tests.support.phantoms import square
 
 CPU = torch.device("cpu")
 SCALES = (2, 3, 4)
