@@ -56,8 +56,10 @@ def data() -> Dataset:
 def networks():
     """Networks that are nearly the identity, by name and scale."""
     source = torch.Generator().manual_seed(0)
-    made = {("srcnn", scale): SRCNN() for scale in DEGRADE.scales} | {("vdsr", 0): VDSR()}
-    made["edsr", 0] = EDSR(1, 8, DEGRADE.scales)
+    with torch.random.fork_rng(devices=[]):  # the other layers are drawn, too, and not by what ran before
+        torch.manual_seed(0)
+        made = {("srcnn", scale): SRCNN() for scale in DEGRADE.scales} | {("vdsr", 0): VDSR()}
+        made["edsr", 0] = EDSR(1, 8, DEGRADE.scales)
     lasts = [[*network.modules()][-1:] if name != "edsr" else network.tails.values() for (name, _), network in made.items()]
     for last in itertools.chain.from_iterable(lasts):
         torch.nn.init.normal_(last.weight, std=0.001, generator=source)
