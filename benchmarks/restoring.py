@@ -6,6 +6,7 @@ The networks, with weights drawn at random, take turns in each round. Linux only
 """
 
 import argparse
+import copy
 import subprocess
 import sys
 import tempfile
@@ -52,7 +53,7 @@ def written(name: str, folder: Path) -> Path:
     start(network, 0)
     keys = [f"x{scale}" for scale in SCALES] if name == "srcnn" else [name]
     path = folder / f"{name}.safetensors"
-    modelfile.write(path, {key: network.state_dict() for key in keys}, described)
+    modelfile.write(path, {key: copy.deepcopy(network.state_dict()) for key in keys}, described)
     return path
 
 
