@@ -1,4 +1,4 @@
-"""Make the networks that come along of those that the stages have trained: `python -m tools.pretrained [WORKSPACE]`.
+"""Make the networks that come along of those that the stages have trained: `python -m tools.pretrained [WORKSPACE [NETWORK...]]`.
 
 Prints their results on the test split, for pretrained/README.md.
 """
@@ -17,9 +17,11 @@ MOST_BYTES = 1_500_000  # of a file: git keeps every version for ever
 
 
 def main() -> None:
-    """Write both files."""
+    """Write the files of the networks named, or of all."""
     workspace = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
-    for name in NETWORKS:
+    for name in sys.argv[2:] or NETWORKS:
+        if name not in NETWORKS:
+            raise UserError(f"{name} is no network; name some of {', '.join(NETWORKS)}")
         networks, description = modelfile.read(workspace / f"models/{name}.safetensors")
         if BUILDERS[name].bfloat16:
             networks = {key: {part: tensor.half() for part, tensor in net.items()} for key, net in networks.items()}
