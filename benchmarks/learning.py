@@ -11,7 +11,7 @@ import argparse
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from cxr.dataset import packed
 from cxr.foundation import params
 from cxr.foundation.errors import one_line_errors
 from cxr.foundation.runtime import Runtime
+from cxr.superres.model import BUILDERS
 from cxr.superres.network import is_post_upsampling, laid_out
 from cxr.superres.settings import Degradation, Degrade
 from cxr.superres.training.crops import Crops, needed_margin
@@ -79,8 +80,9 @@ def ours(name: str, workspace: Path, clock: Clock, seed: int) -> bool:
     device = choose_device(params.read(path, "runtime", Runtime).device)
     precision = choose_precision(settings.precision, device)
     data = packed.load(*(workspace / each for each in (train_srcnn.PIXELS, train_srcnn.TABLE, train_srcnn.SPLIT)))
-    build, start, forms = NETWORKS[name]
-    network = build()
+    builder, (_, start, _) = BUILDERS[name], NETWORKS[name]
+    chosen = asdict(params.read(path, name, builder.architecture)) if builder.architecture else {}
+    network = builder.build({**chosen, "scales": degrade.scales})
     start(network, seed)
     together: Sequence[Sequence[Degradation]] = [degrade.degradations]
     if name == "srcnn":
@@ -99,7 +101,7 @@ def ours(name: str, workspace: Path, clock: Clock, seed: int) -> bool:
             degradations,
             precision,
             precision if name != "srcnn" else torch.float32,
-            forms=forms,
+            forms=builder.forms,
         )
 
         def step(run: Run = run, crops: Crops = crops, degradations: Sequence[Degradation] = degradations) -> None:
@@ -123,6 +125,18 @@ def as_public_code(workspace: Path, clock: Clock, seed: int) -> bool:
     return clock.reached(partial(next, training), validation, network, math.inf)
 
 
+def setting(name: str, workspace: Path) -> str:
+    """Return what of `workspace`'s parameters decides how the network `name` learns."""
+    path = workspace / "params.yaml"
+    frame = params.load(path)["preprocess"]["frame"]
+    if name == "plain":
+        return f"{frame} frames"
+    settings, architecture = params.read(path, f"train_{name}", Training), BUILDERS[name].architecture
+    sizes = asdict(params.read(path, name, architecture)).items() if architecture else ()
+    shape = "".join(f", {key} {value}" for key, value in sizes)
+    return f"{frame} frames{shape}, {settings.steps} steps of {settings.batch} x {settings.patch}^2, {settings.precision}"
+
+
 def main() -> None:
     """Train, and print and keep the seconds."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -133,7 +147,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=1, help="with the seeds 0, 1, ...")
     given = parser.parse_args()
     keep_freed_memory()
-    source = f"python -m benchmarks.learning, {given.network}, +{given.gain:g} dB"
+    source = f"python -m benchmarks.learning, {given.network}, +{given.gain:g} dB, {setting(given.network, given.workspace)}"
     for seed in range(given.times):
         clock = Clock(given.network, given.gain, 60 * given.minutes)
         with repeatable():

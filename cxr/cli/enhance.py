@@ -23,7 +23,7 @@ from tqdm import tqdm
 from cxr.api import Enhanced, Model, enhance_file, load_model
 from cxr.cli import targets
 from cxr.cli.jobs import jobs, names_file
-from cxr.cli.screen import on_terminal, say, shown
+from cxr.cli.screen import Unwritable, on_terminal, say, shown
 from cxr.compute.memory import keep_freed_memory
 from cxr.figures.layout import DISCLAIMER
 from cxr.formats.decode import Unusable
@@ -73,6 +73,8 @@ def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
                 pixels += int(enhanced.result.size)
                 if path not in made:
                     actions += enhanced.actions or Counter()
+            except Unwritable:
+                raise
             except (UserError, Unusable, OSError) as error:
                 failed.append(_reason(error, source, {source: label, **aside}, hidden=given.anonymise))
             if path and (first := made.setdefault(path, label)) is not label:
@@ -156,12 +158,15 @@ def _check_reference(reference: Path | None, radiographs: int, hidden: bool) -> 
     if radiographs != 1:
         raise UserError(f"--reference belongs to one radiograph, but {radiographs} are given")
     refuse_special(reference, REFERENCE if hidden else "")
+    name = REFERENCE if hidden else reference
     try:
         there = reference.is_file()
+    except PermissionError as error:
+        raise UserError(f"{name}: {error.strerror}; name a reference that can be read") from None
     except OSError:
         there = False
     if not there:
-        raise UserError(f"{REFERENCE if hidden else reference} is no file; name a reference")
+        raise UserError(f"{name} is no file; name a reference")
 
 
 def _reason(error: UserError | Unusable | OSError, source: Path, labels: Mapping[Path, str], hidden: bool) -> str:

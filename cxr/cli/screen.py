@@ -9,6 +9,10 @@ from tqdm import tqdm
 from cxr.foundation.errors import UserError
 
 
+class Unwritable(UserError):
+    """What the user should read cannot be written, which is the fault of no radiograph."""
+
+
 def shown(path: Path | str) -> str:
     """Return the name `path` as any screen and picture can show it in one line: names are bytes, of any encoding or none."""
     text = os.fsencode(path).decode("utf-8", "replace")
@@ -23,7 +27,7 @@ def on_terminal() -> bool:
 def say(text: str) -> None:
     """Print `text`, in what the screen's encoding has. Once nobody reads any longer, as after `| head`, print nothing more.
 
-    Raises UserError when what is printed goes to a disk, and that does not take it.
+    Raises Unwritable when what is printed goes to a disk, and that does not take it.
     """
     if sys.stdout is None:  # closed by whoever started the command
         return
@@ -34,4 +38,4 @@ def say(text: str) -> None:
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that what is left to print raises no more
         if not isinstance(error, BrokenPipeError):
-            raise UserError(f"what the command prints cannot be written: {error.strerror}; results are there") from None
+            raise Unwritable(f"what the command prints cannot be written: {error.strerror}; results so far are there") from None

@@ -150,6 +150,8 @@ def _filled(network: nn.Module, weights: modelfile.Weights, otherwise: str) -> n
 
 def network_for(model: Model, scale: int) -> nn.Module:
     """Return the network of `model` for `scale`. Raises UserError when it was not trained for that."""
-    if not hasattr(scale, "__index__") or scale not in model.networks:  # 2.0 is no whole number, but found as 2 is
+    if not hasattr(scale, "__index__"):  # such as 2.0, which would be found as 2 is
+        raise UserError(f"the scale is {scale!r}, no whole number; name x{', x'.join(map(str, model.networks))}")
+    if scale not in model.networks:
         raise UserError(f"this {model.name} was trained for x{', x'.join(map(str, model.networks))}, not for x{scale}")
     return model.networks[scale]

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
-from benchmarks import cuda, learning, natural_images, plain, speed
+from benchmarks import cuda, learning, natural_images, plain, restoring, speed
 from cxr.compute.device import choose_precision
 from cxr.dataset.prepare import prepare
 from cxr.dataset.settings import Preprocess
@@ -104,6 +104,35 @@ def test_learning_gives_each_further_scale_of_srcnn_the_steps_that_its_stage_giv
     monkeypatch.setattr(learning, "Run", lambda *all, **named: given.append(all[1].steps) or make(*all, **named))
     assert learning.ours("srcnn", finished, learning.Clock("srcnn", gain=-100, limit=1000), seed=0)
     assert given == [6, 2, 2]
+
+
+@pytest.mark.parametrize(("gain", "reached"), [(-100, True), (100, False)])
+@pytest.mark.parametrize("network", ["edsr", "plain"])
+def test_learning_ends_at_the_gain_or_at_the_limit(finished, monkeypatch, capsys, network, gain, reached):
+    kept = []
+    monkeypatch.setattr(learning, "EVERY", 1)
+    monkeypatch.setattr(learning.history, "add", lambda figures, source: kept.append((figures, source)))
+    monkeypatch.setattr("sys.argv", ["", str(finished), network, f"--gain={gain}", "--minutes=0.001"])
+    learning.main()
+    (((what, seconds, unit),), source), = kept
+    assert what == f"{network} {'learns' if reached else 'has not learnt'} +{gain:g} dB"
+    assert (unit, seconds > 0) == ("s", True)
+    assert ("steps of 3 x 24^2, float32" in source) == (network == "edsr")
+    assert "1 steps" in capsys.readouterr().out
+
+
+def test_restoring_measures_each_network(tmp_path, monkeypatch):
+    kept = []
+    for name, value in {"SIDE": 64, "LARGE": (40, 50), "TILE": 16, "TILES": 2, "SCALES": (2,)}.items():
+        monkeypatch.setattr(restoring, name, value)
+    monkeypatch.setattr(restoring.history, "add", lambda figures, source: kept.append((figures, source)))
+    monkeypatch.setattr("sys.argv", ["", "--rounds", "1"])
+    restoring.main()
+    ((figures, source),) = kept
+    assert source == "python -m benchmarks.restoring, 1 rounds"
+    assert {what.split()[0] for what, _, _ in figures} == {"srcnn", "vdsr", "edsr"}
+    assert {unit for _, _, unit in figures} == {"megapixels/s", "ms", "MB"}
+    assert all(value > 0 for _, value, _ in figures)
 
 
 def test_natural_images_are_trained_on_and_evaluated(tmp_path, monkeypatch, capsys):

@@ -225,6 +225,18 @@ def test_a_corner_and_a_thin_image_get_the_sums_of_a_large_one(wide, scale, size
     assert np.array_equal(enhance_part(wide, image, scale, *middle), whole[middle])
 
 
+@pytest.mark.parametrize("width", [2, 8, 16, 20, 24, 32, 64])
+@pytest.mark.parametrize("size", [(150, 160), (520, 540)])
+def test_parts_of_a_large_image_are_those_of_the_whole_at_every_width(tmp_path, width, size):
+    """torch takes the first layer of images up to 20,480 pixels, and further ones up to that by their maps, another way."""
+    enlarging = loaded(tmp_path / "edsr.safetensors", width)
+    image = np.random.default_rng(0).random(size, dtype=np.float32)
+    whole = enhance(enlarging, image, 2)
+    for side, first, second in product((8, 64), (0, 77, None), (0, 161, None)):
+        place = tuple(slice(-side, None) if begin is None else slice(begin, begin + side) for begin in (first, second))
+        assert np.array_equal(enhance_part(enlarging, image, 2, *place), whole[place])
+
+
 @pytest.mark.parametrize("size", [(1, 520), (2, 1030), (513, 1)])
 def test_tiles_of_a_thin_image_give_the_whole_bit_for_bit(wide, size):
     low, bicubic = given(2, size)
@@ -258,11 +270,18 @@ def test_what_is_no_grey_image_is_refused(model, shape):
             work(np.zeros(shape, np.uint8))
 
 
-@pytest.mark.parametrize("scale", [2.0, 5, "2"])
-def test_a_scale_that_was_not_trained_is_refused_in_one_line(model, scale):
+@pytest.mark.parametrize(
+    ("scale", "reason"),
+    [
+        (5, "this edsr was trained for x2, x3, x4, not for x5"),
+        (2.0, "the scale is 2.0, no whole number; name x2, x3, x4"),
+        ("2", "the scale is '2', no whole number"),
+    ],
+)
+def test_a_scale_that_was_not_trained_is_refused_in_one_line(model, scale, reason):
     image = np.zeros((9, 9), np.uint8)
     for work in (partial(enhance, model, image, scale), partial(enhance_part, model, image, scale, (0, 1), (0, 1))):
-        with pytest.raises(UserError, match=f"this edsr was trained for x2, x3, x4, not for x{scale}"):
+        with pytest.raises(UserError, match=reason):
             work()
     assert enhance(model, image, np.int64(2)).shape == (18, 18)
 

@@ -11,4 +11,4 @@ class Architecture:
     """Section `edsr` of params.yaml."""
 
     blocks: Annotated[int, between(1, 32)]
-    width: Annotated[int, between(1, 256)]
+    width: Annotated[int, between(2, 256)]

@@ -15,7 +15,6 @@ from cxr.foundation.errors import UserError
 from cxr.measures.quality import psnr, ssim
 from cxr.superres import cost
 from cxr.superres.degradation import WHITE, in_unit_range, low_resolution, to_levels
-from cxr.superres.duration import minutes
 from cxr.superres.enhance import restore
 from cxr.superres.evaluation.archive import Archive
 from cxr.superres.evaluation.mean_errors import MeanErrors
@@ -116,7 +115,7 @@ class Restorers:
             name, scale = each["model"], each["scale"]
             taken, path = self.taken[name, scale], self.models[name].path
             seconds, pixels = (sum(which) for which in zip(*(taken[1:] or taken or [Taken(0, 1)]), strict=True))
-            trained = path and minutes(checkpoints, name, path)
+            trained = path and cost.minutes(checkpoints, name, path)
             costs = f"{each['weights']:9,}   {each['multiply_adds']:21,.0f}   {seconds / pixels * 1e6:19.2f}"
             lines.append(f"x{scale}     {name:8} {costs}   {'-' if trained is None else format(trained, '.1f'):>31}")
         return "\n".join(lines)

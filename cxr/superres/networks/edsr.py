@@ -30,9 +30,9 @@ class EDSR(SuperResolution):
     """Residual blocks at low resolution, one body for all scales as in MDSR (section 3.3): 645,149 parameters.
 
     Takes the low-resolution images, float32 (N, 1, H, W) in [0, 1], and the same enlarged by bicubic interpolation, which tell
-    the scale s; returns float32 (N, 1, s H, s W). Each scale has one layer of its own that makes s*s pixels of each (sub-pixel
-    convolution: Shi et al., CVPR 2016). Zero padding keeps the size. The published baseline has 16 blocks, two more layers at
-    full size, and adds to no image.
+    the scale s; returns float32 (N, 1, s H, s W), not clipped. Each scale has one layer of its own that makes s*s pixels of each
+    (sub-pixel convolution: Shi et al., CVPR 2016). Zero padding keeps the size. The published baseline has 16 blocks, enlarges
+    its 64 maps, has one more layer at full size, and adds to no image; MDSR begins with blocks of its own for each scale.
     """
 
     post_upsampling = True
@@ -46,7 +46,7 @@ class EDSR(SuperResolution):
         self.tails = nn.ModuleDict({f"x{scale}": nn.Conv2d(width, scale**2, 3, padding=1) for scale in scales})
 
     def forward(self, low: Tensor, bicubic: Tensor) -> Tensor:
-        """Return the enhanced images."""
+        """Return the enhanced images. Raises KeyError for a scale that has no layer."""
         scale = bicubic.shape[-1] // low.shape[-1]
         # The first layer never multiplies in bfloat16, which holds half a grey level of the image at best.
         with torch.autocast(low.device.type, enabled=False):

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from math import lcm
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from cxr.foundation.runtime import Runtime
 from cxr.superres.kernels.forms import Forms
 from cxr.superres.network import is_post_upsampling, laid_out
 from cxr.superres.settings import Degradation
-from cxr.superres.training.crops import GRID, Crops, needed_margin
+from cxr.superres.training.crops import Crops, needed_margin
 from cxr.superres.training.run import Row, Run
 from cxr.superres.training.schedule import validation_steps
 from cxr.superres.training.settings import Augment, Training
@@ -92,7 +93,7 @@ class Trainer:
         images, settings = self.data.images, replace(self.settings, steps=steps or self.settings.steps)
         post_upsampling = is_post_upsampling(network)
         if post_upsampling and (wrong := [each.scale for each in degradations if settings.patch % each.scale]):
-            raise UserError(f"a patch of {settings.patch} is no multiple of the scale {wrong[0]}; set a multiple of {GRID}")
+            raise UserError(f"a patch of {settings.patch} is no multiple of the scale {wrong[0]}; set a multiple of {lcm(*(each.scale for each in degradations))}")
         drawing = settings.patch, settings.batch, settings.seed, self.device, self.rank, needed_margin(degradations)
         crops = Crops(images, self.data.rows("train"), self.augment, *drawing, post_upsampling)
         validation = Validation(images, self.data.rows("val"), degradations, self.device, post_upsampling)

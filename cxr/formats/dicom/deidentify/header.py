@@ -223,7 +223,7 @@ def _items(element: DataElement, key: Key, counts: Counter[str], depth: int) -> 
                 yield kept
         elif code := known_code(item):
             kept = coded(code)
-            for each in kept:
+            for each in (each for each in kept if each.tag in item):
                 counts[KEPT if item.get(each.tag) == each else REPLACED] += 1
             modifiers = [each.tag for each in item if each.VR == "SQ" and not action(each.tag)]
             for found in (_element(tag, item, key, counts, depth + 1) for tag in modifiers):
