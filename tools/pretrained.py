@@ -1,6 +1,8 @@
-"""Make the networks that come along of those that the stages have trained: `python -m tools.pretrained [WORKSPACE [NETWORK...]]`.
+"""Make the networks that come along of those that the stages have trained.
 
-Prints their results on the test split, for pretrained/README.md.
+    python -m tools.pretrained [WORKSPACE [NETWORK...]]
+
+All networks, or those named. Prints the results on the test split, for pretrained/README.md.
 """
 
 import sys

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from cxr.api import Enhanced, Model, enhance_file, load_model
 from cxr.cli import targets
 from cxr.cli.jobs import jobs, names_file
-from cxr.cli.screen import Unwritable, on_terminal, say, shown
+from cxr.cli.screen import ScreenError, on_terminal, say, shown
 from cxr.compute.memory import keep_freed_memory
 from cxr.figures.layout import DISCLAIMER
 from cxr.formats.decode import Unusable
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
                 pixels += int(enhanced.result.size)
                 if path not in made:
                     actions += enhanced.actions or Counter()
-            except Unwritable:
+            except ScreenError:
                 raise
             except (UserError, Unusable, OSError) as error:
                 failed.append(_reason(error, source, {source: label, **aside}, hidden=given.anonymise))

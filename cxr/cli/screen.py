@@ -9,7 +9,7 @@ from tqdm import tqdm
 from cxr.foundation.errors import UserError
 
 
-class Unwritable(UserError):
+class ScreenError(UserError):
     """What the user should read cannot be written, which is the fault of no radiograph."""
 
 
@@ -27,7 +27,7 @@ def on_terminal() -> bool:
 def say(text: str) -> None:
     """Print `text`, in what the screen's encoding has. Once nobody reads any longer, as after `| head`, print nothing more.
 
-    Raises Unwritable when what is printed goes to a disk, and that does not take it.
+    Raises ScreenError when what is printed goes to a disk, and that does not take it.
     """
     if sys.stdout is None:  # closed by whoever started the command
         return
@@ -38,4 +38,4 @@ def say(text: str) -> None:
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that what is left to print raises no more
         if not isinstance(error, BrokenPipeError):
-            raise Unwritable(f"what the command prints cannot be written: {error.strerror}; results so far are there") from None
+            raise ScreenError(f"what the command prints cannot be written: {error.strerror}; results so far are there") from None

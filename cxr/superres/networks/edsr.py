@@ -30,9 +30,9 @@ class EDSR(SuperResolution):
     """Residual blocks at low resolution, one body for all scales as in MDSR (section 3.3): 645,149 parameters.
 
     Takes the low-resolution images, float32 (N, 1, H, W) in [0, 1], and the same enlarged by bicubic interpolation, which tell
-    the scale s; returns float32 (N, 1, s H, s W), not clipped. Each scale has one layer of its own that makes s*s pixels of each
-    (sub-pixel convolution: Shi et al., CVPR 2016). Zero padding keeps the size. The published baseline has 16 blocks, enlarges
-    its 64 maps, has one more layer at full size, and adds to no image; MDSR begins with blocks of its own for each scale.
+    the scale s; returns float32 (N, 1, s H, s W), not clipped. Each scale has one layer of its own that makes s*s pixels of
+    each (sub-pixel convolution: Shi et al., CVPR 2016). Zero padding keeps the size. The published baseline has 16 blocks,
+    enlarges its 64 maps, has one more layer at full size, and adds to no image; MDSR begins with blocks for each scale.
     """
 
     post_upsampling = True

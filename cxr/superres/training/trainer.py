@@ -93,7 +93,8 @@ class Trainer:
         images, settings = self.data.images, replace(self.settings, steps=steps or self.settings.steps)
         post_upsampling = is_post_upsampling(network)
         if post_upsampling and (wrong := [each.scale for each in degradations if settings.patch % each.scale]):
-            raise UserError(f"a patch of {settings.patch} is no multiple of the scale {wrong[0]}; set a multiple of {lcm(*(each.scale for each in degradations))}")
+            least = lcm(*(each.scale for each in degradations))
+            raise UserError(f"a patch of {settings.patch} is no multiple of the scale {wrong[0]}; set a multiple of {least}")
         drawing = settings.patch, settings.batch, settings.seed, self.device, self.rank, needed_margin(degradations)
         crops = Crops(images, self.data.rows("train"), self.augment, *drawing, post_upsampling)
         validation = Validation(images, self.data.rows("val"), degradations, self.device, post_upsampling)
