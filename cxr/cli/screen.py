@@ -38,4 +38,4 @@ def say(text: str) -> None:
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that what is left to print raises no more
         if not isinstance(error, BrokenPipeError):
-            raise ScreenError(f"what the command prints cannot be written: {error.strerror}; results so far are there") from None
+            raise ScreenError(f"what the command prints cannot be written: {error.strerror}; results are there") from None

@@ -231,7 +231,7 @@ def test_a_closed_or_full_place_for_what_is_printed(full):
             [sys.executable, "-c", call, "enhance", "a.png", "-o", "out", "--model=srcnn", "--anonymise", "--pixels-checked"],
             env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=screen, stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
-    said = "error: what the command prints cannot be written: No space left on device; results so far are there\n"
+    said = "error: what the command prints cannot be written: No space left on device; results are there\n"
     assert (done.returncode, done.stderr) == ((1, said) if full else (0, ""))
     assert len(list(Path("out").iterdir())) == 1
 

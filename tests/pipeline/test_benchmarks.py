@@ -114,7 +114,7 @@ def test_learning_ends_at_the_gain_or_at_the_limit(finished, monkeypatch, capsys
     monkeypatch.setattr(learning.history, "add", lambda figures, source: kept.append((figures, source)))
     monkeypatch.setattr("sys.argv", ["", str(finished), network, f"--gain={gain}", "--minutes=0.001"])
     learning.main()
-    (((what, seconds, unit),), source), = kept
+    ((((what, seconds, unit),), source),) = kept
     assert what == f"{network} {'learns' if reached else 'has not learnt'} +{gain:g} dB"
     assert (unit, seconds > 0) == ("s", True)
     assert ("steps of 3 x 24^2, float32" in source) == (network == "edsr")
