@@ -142,10 +142,15 @@ def test_the_table_of_costs_has_seconds_after_the_first_image_and_minutes_that_w
     alone.taken["edsr", 3] = [Taken(3, 1_000_000)]
     rows = [line.split() for line in alone.cost_table(tmp_path).splitlines()[1:]]
     found = {(scale, name): (weights, seconds, trained) for scale, name, weights, _, seconds, trained in rows}
-    layers = networks["edsr", 0].named_parameters()
-    held = f"{sum(each.numel() for name, each in layers if not name.startswith('tails.') or name.startswith('tails.x2')):,}"
-    assert found["x2", "edsr"] == (held, "1.50", "12.6")
-    assert found["x3", "edsr"] == (held, "3.00", "12.6")
+    layers = {name: each.numel() for name, each in networks["edsr", 0].named_parameters()}
+    held = {
+        scale: sum(
+            count for name, count in layers.items() if not name.startswith("tails.") or name.startswith(f"tails.{scale}.")
+        )
+        for scale in ("x2", "x3")
+    }
+    assert found["x2", "edsr"] == (f"{held['x2']:,}", "1.50", "12.6")
+    assert found["x3", "edsr"] == (f"{held['x3']:,}", "3.00", "12.6")
     assert found["x2", "srcnn"] == ("57,281", "0.00", "-")
     assert [line[:2] for line in rows] == [[f"x{scale}", name] for scale in DEGRADE.scales for name in NETWORKS]
 
