@@ -123,7 +123,7 @@ def test_learning_ends_at_the_gain_or_at_the_limit(finished, monkeypatch, capsys
 
 def test_restoring_measures_each_network(tmp_path, monkeypatch):
     kept = []
-    for name, value in {"SIDE": 64, "LARGE": (40, 50), "TILE": 16, "TILES": 2, "SCALES": (2,)}.items():
+    for name, value in {"SIDE": 64, "LARGE": (40, 50), "TILE": 16, "TILES": 2}.items():
         monkeypatch.setattr(restoring, name, value)
     monkeypatch.setattr(restoring.history, "add", lambda figures, source: kept.append((figures, source)))
     monkeypatch.setattr("sys.argv", ["", "--rounds", "1"])
