@@ -220,20 +220,35 @@ def test_no_text_of_the_reference_is_told(tmp_path):
         run("a.dcm", "-o", "out", "--reference", "truth.dcm")
 
 
-@pytest.mark.parametrize("full", [False, True])
-def test_a_closed_or_full_place_for_what_is_printed(full):
-    if full and not Path("/dev/full").exists():
-        pytest.skip("this system has no disk that is always full")
+def printed_to(screen: Path, *arguments: str, closed: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run `cxr enhance` whose output goes to `screen`, or is closed."""
+    call = f"import sys; from cxr.cli.main import run; {'sys.stdout = None; ' if closed else ''}run()"
+    command = [sys.executable, "-c", call, "enhance", *arguments, "--model=srcnn"]
+    with screen.open("w") as out:
+        return subprocess.run(
+            command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=out, stderr=subprocess.PIPE, text=True, check=False
+        )
+
+
+FULL = Path("/dev/full")
+needs_a_full_disk = pytest.mark.skipif(not FULL.exists(), reason="this system has no disk that is always full")
+NO_ROOM = "error: what the command prints cannot be written: No space left on device; results are there\n"
+
+
+def test_a_closed_place_for_what_is_printed_is_no_mistake():
     picture(Path("a.png"))
-    call = f"import sys; from cxr.cli.main import run; {'' if full else 'sys.stdout = None; '}run()"
-    with Path("/dev/full" if full else os.devnull).open("w") as screen:
-        done = subprocess.run(
-            [sys.executable, "-c", call, "enhance", "a.png", "-o", "out", "--model=srcnn", "--anonymise", "--pixels-checked"],
-            env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=screen, stderr=subprocess.PIPE, text=True, check=False,
-        )  # fmt: skip
-    said = "error: what the command prints cannot be written: No space left on device; results are there\n"
-    assert (done.returncode, done.stderr) == ((1, said) if full else (0, ""))
-    assert len(list(Path("out").iterdir())) == 1
+    done = printed_to(Path(os.devnull), "a.png", "-o", "out", "--anonymise", "--pixels-checked", closed=True)
+    assert (done.returncode, done.stderr, len(list(Path("out").iterdir()))) == (0, "", 1)
+
+
+@needs_a_full_disk
+@pytest.mark.parametrize(("bits", "made"), [(8, 2), (12, 1)])
+def test_a_full_place_for_what_is_printed_blames_no_radiograph(bits, made):
+    """Of 12 bits in 16 a line tells the depth, while the first is at work; of 8 there is the last line alone."""
+    picture(Path("a.png"), bits)
+    picture(Path("b.png"), bits)
+    done = printed_to(FULL, "a.png", "b.png", "-o", "out")
+    assert (done.returncode, done.stderr, len(list(Path("out").iterdir()))) == (1, NO_ROOM, made)
 
 
 def test_what_ails_the_reference_or_the_result_names_it(monkeypatch):
