@@ -40,7 +40,7 @@ def run(name: str, device: torch.device, precision: torch.dtype, degradations=AL
         for parameter in network.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.003)
     network = nn.utils.convert_conv2d_weight_memory_format(network.to(device), torch.channels_last)
-    settings = Training(100, 6, 36, "soap", 0.001, "cosine", 1, "auto", 1, 0)
+    settings = Training(100, 6, 36, "soap", 0.001, "cosine", 0.0, 1, "auto", 1, 0)
     return Run(network, settings, degradations, precision, forms=forms)
 
 

@@ -80,11 +80,21 @@ class Run:
         self.step += 1
 
     def compute_gradients(self, *batch: Tensor) -> Tensor:
-        """Set the gradients to those of a batch, or of this rank's share of it; return the mean absolute error of each crop."""
+        """Set the gradients to those of a batch, or of this rank's share of it; return the mean absolute error of each crop.
+
+        The loss is the mean absolute error and, `settings.fourier` times as heavy, the mean amplitude of its Fourier transform,
+        orthonormal, by which hard edges weigh more: Cho, Ji, Hong, Jung and Ko, "Rethinking Coarse-to-Fine Approach in Single
+        Image Deblurring", ICCV 2021.
+        """
         *inputs, truth = batch
         self.network.zero_grad(set_to_none=False)
-        errors: Tensor = (self.forwards(*inputs) - truth).abs().mean(dim=(1, 2, 3))
-        torch.autograd.backward(errors.mean())
+        differences = self.forwards(*inputs) - truth
+        errors: Tensor = differences.abs().mean(dim=(1, 2, 3))
+        loss, weight = errors.mean(), self.settings.fourier
+        if weight:
+            amplitudes = torch.fft.rfft2(differences.float(), norm="ortho").abs()
+            loss = (loss + weight * amplitudes.mean()) / (1 + weight)
+        torch.autograd.backward(loss)
         return errors.detach()
 
     def validate(self, validation: Validation) -> None:

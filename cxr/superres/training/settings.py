@@ -16,6 +16,7 @@ class Training:
     optimizer: Literal["adam", "soap"]
     learning_rate: Annotated[float, Must("above 0", lambda rate: rate > 0)]
     schedule: Literal["cosine", "quadratic"]
+    fourier: Annotated[float, at_least(0)]
     validations: Annotated[int, at_least(1)]
     precision: Literal["auto", "float32", "bfloat16"]
     ranks: Annotated[int, at_least(1)]

@@ -83,10 +83,10 @@ class Trainer:
         """Train `network` for `degradations` together, for the settings' steps or for `steps`; return what validated best.
 
         On the validation windows it multiplies in `validation_precision`, which should be what it will be evaluated in.
-        Of `forms` the ones for this device run. The loss is the mean absolute error. A checkpoint that an interrupted run has
-        left is taken up; a network that was finished before its stage was interrupted comes back from its checkpoint at once.
-        When the loss is no number or the network diverges, training goes back to the last validation and on from there at half
-        the learning rate, once.
+        Of `forms` the ones for this device run. The loss is that of `Run.compute_gradients`. A checkpoint that an interrupted
+        run has left is taken up; a network that was finished before its stage was interrupted comes back from its checkpoint at
+        once. When the loss is no number or the network diverges, training goes back to the last validation and on from there at
+        half the learning rate, once.
         Raises UserError when there are too few or too small images, when the patch does not fit the scales of a post-upsampling
         network, or when training diverges a second time.
         """
