@@ -134,7 +134,8 @@ def setting(name: str, workspace: Path) -> str:
     settings, architecture = params.read(path, f"train_{name}", Training), BUILDERS[name].architecture
     sizes = asdict(params.read(path, name, architecture)).items() if architecture else ()
     shape = "".join(f", {key} {value}" for key, value in sizes)
-    return f"{frame} frames{shape}, {settings.steps} steps of {settings.batch} x {settings.patch}^2, {settings.precision}"
+    crops = f"{settings.steps} steps of {settings.batch} x {settings.patch}^2"
+    return f"{frame} frames{shape}, {crops}, {settings.precision}, {settings.schedule}, fourier {settings.fourier:g}"
 
 
 def main() -> None:
