@@ -92,7 +92,7 @@ class Run:
         errors: Tensor = differences.abs().mean(dim=(1, 2, 3))
         loss, weight = errors.mean(), self.settings.fourier
         if weight:
-            amplitudes = torch.fft.rfft2(differences.float(), norm="ortho").abs()
+            amplitudes = torch.fft.fft2(differences, norm="ortho").abs()
             loss = (loss + weight * amplitudes.mean()) / (1 + weight)
         torch.autograd.backward(loss)
         return errors.detach()
