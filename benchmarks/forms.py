@@ -49,7 +49,7 @@ class Joined(SRCNN):
 
 
 def networks() -> dict[str, nn.Module]:
-    """Return both networks as training starts them, but with no zeros among their weights, channels last."""
+    """Return SRCNN and VDSR as training starts them, but with no zeros among their weights, channels last."""
     made: dict[str, nn.Module] = {"srcnn": SRCNN(), "vdsr": VDSR()}
     srcnn.start_from_bicubic(made["srcnn"], 0)  # type: ignore[arg-type]
     vdsr.start_from_bicubic(made["vdsr"], 0)  # type: ignore[arg-type]

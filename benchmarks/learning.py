@@ -59,10 +59,11 @@ class Clock:
         taken = 0
         while taken < most and self.seconds < self.limit:
             begun = now()
-            for _ in range(EVERY):
+            count = int(min(EVERY, most - taken))
+            for _ in range(count):
                 step()
             self.seconds += now() - begun
-            taken += EVERY
+            taken += count
             found = validation.measure(network)
             gains = {each.name: found[each][0] - validation.bicubic[each][0] for each in found}
             told = ", ".join(f"{each} {gain:+.2f}" for each, gain in gains.items())

@@ -10,9 +10,13 @@ from cxr.compute.cuda_graph import CudaGraphed
 from cxr.compute.device import repeatable
 from cxr.compute.soap import SOAP
 from cxr.dataset.packed import Frames
+from cxr.superres.degradation import enlarge
+from cxr.superres.kernels.forms import AS_PUBLISHED
 from cxr.superres.kernels.srcnn import FORMS as SRCNN_FORMS
 from cxr.superres.kernels.vdsr import FORMS as VDSR_FORMS
-from cxr.superres.networks import srcnn, vdsr
+from cxr.superres.network import is_post_upsampling
+from cxr.superres.networks import edsr, srcnn, vdsr
+from cxr.superres.networks.edsr import EDSR
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
 from cxr.superres.settings import Degradation
@@ -28,7 +32,9 @@ ALL = [Degradation(scale) for scale in (2, 3, 4)]
 NETWORKS = {
     "srcnn": (SRCNN, srcnn.start_from_bicubic, SRCNN_FORMS),
     "vdsr": (VDSR, vdsr.start_from_bicubic, VDSR_FORMS),
+    "edsr": (EDSR, edsr.start_from_bicubic, AS_PUBLISHED),
 }
+FOURIER = {"srcnn": 0.0, "vdsr": 0.0, "edsr": 1.0}  # as params.yaml
 
 
 def run(name: str, device: torch.device, precision: torch.dtype, degradations=ALL[:1]) -> Run:
@@ -40,14 +46,17 @@ def run(name: str, device: torch.device, precision: torch.dtype, degradations=AL
         for parameter in network.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.003)
     network = nn.utils.convert_conv2d_weight_memory_format(network.to(device), torch.channels_last)
-    settings = Training(100, 6, 36, "soap", 0.001, "cosine", 0.0, 1, "auto", 1, 0)
+    settings = Training(100, 6, 36, "soap", 0.001, "cosine", FOURIER[name], 1, "auto", 1, 0)
     return Run(network, settings, degradations, precision, forms=forms)
 
 
-def batch() -> tuple[torch.Tensor, torch.Tensor]:
+def batch(name: str) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     inputs = nn.functional.avg_pool2d(torch.rand(6, 1, 40, 40, generator=generator), 5, 1)
-    return inputs, (inputs + 0.02 * torch.randn(inputs.shape, generator=generator)).clamp(0, 1)
+    given = [inputs]
+    if name == "edsr":
+        given = [inputs[..., ::2, ::2], enlarge(inputs[..., ::2, ::2], 2)]
+    return [*given, (given[-1] + 0.02 * torch.randn(inputs.shape, generator=generator)).clamp(0, 1)]
 
 
 def gradients(of: Run) -> torch.Tensor:
@@ -63,12 +72,11 @@ def _as_in_training():
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize(("precision", "furthest"), [(torch.float32, 2e-5), (torch.bfloat16, 1e-2)])
 def test_gradients_are_those_of_a_cpu_in_float32(name, precision, furthest):
-    inputs, truth = batch()
+    given = batch(name)
     theirs, ours = run(name, CPU, torch.float32), run(name, CUDA, precision)
-    expected = theirs.compute_gradients(inputs, truth)
-    torch.testing.assert_close(
-        ours.compute_gradients(inputs.to(CUDA), truth.to(CUDA)).cpu(), expected, rtol=furthest, atol=1e-6
-    )
+    expected = theirs.compute_gradients(*given)
+    found = ours.compute_gradients(*(each.to(CUDA) for each in given)).cpu()
+    torch.testing.assert_close(found, expected, rtol=furthest, atol=1e-6)
     wanted = gradients(theirs)
     assert (gradients(ours) - wanted).norm() < furthest * wanted.norm()
 
@@ -76,14 +84,14 @@ def test_gradients_are_those_of_a_cpu_in_float32(name, precision, furthest):
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_recorded_work_does_what_it_does_kernel_by_kernel(name, precision):
-    inputs, truth = (each.to(CUDA) for each in batch())
+    given = [each.to(CUDA) for each in batch(name)]
     ours = run(name, CUDA, precision)
-    ours._clipped(inputs, truth)
+    ours._clipped(*given)
     expected = gradients(ours)
     recorded = CudaGraphed(ours._clipped)
     for _ in range(3):
-        recorded(inputs.flip(0), truth)
-        recorded(inputs, truth)
+        recorded(given[0].flip(0), *given[1:])
+        recorded(*given)
         assert torch.equal(gradients(ours), expected)
 
 
@@ -134,7 +142,8 @@ def test_two_runs_are_equal_bit_for_bit(name, precision):
     trained = []
     for _ in range(2):
         ours = run(name, CUDA, precision, ALL)
-        crops = Crops(images, np.arange(5), Augment(True, 0.7, 5.0, 0.5), 36, 6, 0, CUDA, margin=needed_margin(ALL))
+        how = {"margin": needed_margin(ALL), "post_upsampling": is_post_upsampling(ours.network)}
+        crops = Crops(images, np.arange(5), Augment(True, 0.7, 5.0, 0.5), 36, 6, 0, CUDA, **how)
         for step in range(23):
             ours.train_step(*crops.observed(step, ALL))
         trained.append([*ours.network.parameters(), *ours.averaged.parameters(), ours.losses.sums])

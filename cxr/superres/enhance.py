@@ -43,14 +43,15 @@ def enhance(
 ) -> npt.NDArray[Levels]:
     """Return `image` (H, W) with `scale` times its rows and columns, as `model` sees it: of its own dtype and range.
 
-    0 is black. White is 2**bits - 1 of uint8 and uint16, or, without `bits`, the greatest value of the dtype; of float32, 1.
+    0 is black. White is 2**bits - 1 of uint8 and uint16, or, without `bits`, the greatest value of the dtype; of float32, 1,
+    and what lies beyond black or white counts as that.
     `done` is told the pixels of each finished tile.
-    Raises UserError when `model` was not trained for `scale`, or values exceed white; ValueError for arrays of another kind or
-    of no pixels.
+    Raises UserError when `model` was not trained for `scale`, or integers exceed white; ValueError for arrays of another kind
+    or of no pixels.
     """
     white = _white(image, bits)
     _refuse_beyond(white, image, bits)
-    low = torch.from_numpy(image.astype(np.float32) / white)[None, None].to(model.device)
+    low = torch.from_numpy(image.astype(np.float32) / white)[None, None].clamp_(0, 1).to(model.device)
     return _levels(restore(model, low, scale, done), white, image.dtype)
 
 
@@ -64,7 +65,7 @@ def enhance_part(
     post-upsampling network that multiplies in float32 gives the same to the last bit; to that end at least `LEAST` pixels go
     through it, or all there are. Others give the same to 1e-6 of white, or in bfloat16 within what that rounds: the bundled
     VDSR to 0.012 of white on noise, and to 0.0003 on a smooth phantom.
-    Raises what `enhance` raises, for values beyond white where it reads any; ValueError, besides, for slices with a step.
+    Raises what `enhance` raises, for integers beyond white where it reads any; ValueError, besides, for slices with a step.
     """
     white, network = _white(image, bits), network_for(model, scale)
     halo, least = cast(int, network.halo), LEAST
@@ -74,7 +75,7 @@ def enhance_part(
     across = _line(columns, image.shape[1], scale, halo, math.ceil(least / (down.seen.stop - down.seen.start)))
     read = image[down.read, across.read]
     _refuse_beyond(white, read, bits)
-    low = torch.from_numpy(read.astype(np.float32) / white)[None, None].to(model.device)
+    low = torch.from_numpy(read.astype(np.float32) / white)[None, None].clamp_(0, 1).to(model.device)
     bicubic = enlarge(low, scale)[..., _times(down.seen, scale), _times(across.seen, scale)]
     made = restore(model, low[..., down.seen, across.seen], scale, bicubic=bicubic)
     return _levels(made[..., down.part, across.part], white, image.dtype)

@@ -12,11 +12,13 @@ from typing import Any, cast
 
 import numpy as np
 import onnx
+import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from cxr.foundation.errors import UserError
 from cxr.foundation.files import refuse_special, replacing
+from cxr.superres.degradation import interpolated
 from cxr.superres.model import Model, network_for
 from cxr.superres.network import is_post_upsampling
 from cxr.superres.networks.edsr import EDSR, Block
@@ -110,6 +112,7 @@ def _layers(drawn: _Graph, network: nn.Module, maps: str) -> str:
 
 def _edsr(drawn: _Graph, network: EDSR, low: str, scale: int) -> str:
     """Return the name of the bicubically enlarged images `low` and what `network` adds to them."""
+    low = drawn.clipped(low)
     maps = first = drawn.convolved(low, network.head)
     for block in cast(Iterable[Block], network.blocks):
         inside = drawn.add("Relu", [drawn.convolved(maps, block.first)])
@@ -117,10 +120,24 @@ def _edsr(drawn: _Graph, network: EDSR, low: str, scale: int) -> str:
     maps = drawn.add("Add", [first, drawn.convolved(maps, network.last)])
     pixels = drawn.convolved(maps, network.tails[f"x{scale}"])
     added = drawn.add("DepthToSpace", [pixels], blocksize=scale, mode="CRD")
-    times = drawn.constant(np.array([1, 1, scale, scale], np.float32))
-    # Keys' kernel, and beyond an edge nothing: as `cxr.superres.degradation.enlarge`.
-    bicubic = drawn.add("Resize", [low, "", times], mode="cubic", cubic_coeff_a=-0.5, exclude_outside=1)
-    return drawn.add("Add", [drawn.clipped(bicubic), added])
+    return drawn.add("Add", [drawn.clipped(_enlarged(drawn, low, scale)), added])
+
+
+def _enlarged(drawn: _Graph, low: str, scale: int) -> str:
+    """Return the name of the images `low` as `cxr.superres.degradation.interpolated` enlarges them.
+
+    It is a convolution. ONNX's own Resize may work out in float32 where a pixel lies, and errs at x3 by the more the larger the
+    image is.
+    """
+    point = torch.zeros(1, 1, 9, 9, dtype=torch.float64)
+    point[..., 4, 4] = 1
+    reached = interpolated(point, scale).view(9, scale, 9, scale)[2:7, :, 2:7]  # by one pixel, far from any edge
+    filters = drawn.constant(reached.flip(0, 2).permute(1, 3, 0, 2).reshape(-1, 1, 5, 5).float().contiguous().numpy())
+    one = helper.make_tensor("one", TensorProto.FLOAT, [1], [1])
+    ones = drawn.add("ConstantOfShape", [drawn.add("Shape", [low])], value=one)
+    weighed, weights = (drawn.add("Conv", [each, filters], pads=[2] * 4, kernel_shape=[5, 5]) for each in (low, ones))
+    # Beyond an edge is nothing, and the pixels that are there weigh so much more.
+    return drawn.add("DepthToSpace", [drawn.add("Div", [weighed, weights])], blocksize=scale, mode="CRD")
 
 
 # How each network is drawn: of the name of its input and its scale, the name of its output before that is clipped.

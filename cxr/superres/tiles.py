@@ -16,7 +16,7 @@ LEAST = 1024
 
 On a CPU torch leaves a float32 convolution of one image to oneDNN if that holds more than 20,480 numbers, which is 320 pixels
 of 64 maps, and adds smaller ones up in an order of its own. Last bits would then differ from those of a larger piece of the
-image; but of 2 to 22 maps, as measured, only of images of 5 pixels a side.
+image. With 2 to 22 maps they differ, as measured, only for images of 5 pixels a side.
 """
 
 

@@ -77,7 +77,7 @@ def test_it_has_as_many_weights_as_its_layers():
     assert sum(counted.values()) == 645_149
 
 
-def test_of_the_papers_size_its_body_has_the_papers_weights():
+def test_of_the_papers_size_its_body_has_the_papers_layers():
     network = EDSR(16, 64)  # the baseline of table 1: 16 blocks of 64
     assert len(network.blocks) == 16
     assert [(c.in_channels, c.out_channels, c.kernel_size) for c in network.blocks.modules() if isinstance(c, nn.Conv2d)] == [
@@ -261,6 +261,13 @@ def test_a_part_computes_no_more_than_it_needs(model, monkeypatch):
     enhance_part(model, np.zeros((500, 600), np.uint8), 2, (100, 164), (300, 364))
     halo = model.networks[2].halo
     assert sizes == [(32 + 2 * halo, 32 + 2 * halo)]
+
+
+def test_what_lies_beyond_black_or_white_counts_as_that(model):
+    image = np.random.default_rng(0).uniform(-0.5, 1.5, (30, 40)).astype(np.float32)
+    expected = enhance(model, image.clip(0, 1), 2)
+    assert np.array_equal(enhance(model, image, 2), expected)
+    assert np.array_equal(enhance_part(model, image, 2, (10, 30), (4, 70)), expected[10:30, 4:70])
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (5, 0), (2, 5, 5), (5,)])

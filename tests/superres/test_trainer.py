@@ -83,6 +83,8 @@ def fit(data: Dataset, folder: Path, network: str = "vdsr", minutes: float = 100
     fresh = fresh()
     start(fresh, 0)
     degradations = [X2] if network == "srcnn" else ALL
+    if network == "edsr":
+        changes = {"fourier": 1.0, **changes}
     return trainer(data, folder, minutes, **changes).fit(network, fresh, degradations, forms=FORMS[network])
 
 
@@ -312,11 +314,10 @@ def test_the_gradients_of_a_batch_are_those_of_its_loss(fourier, height, width):
     down, across = (torch.from_numpy(scipy.linalg.dft(side, scale="sqrtn")).to(torch.complex64) for side in (height, width))
     error = network(inputs) - truth
     transformed = down @ error.to(torch.complex64) @ across
-    loss = (error.abs().mean() + fourier * transformed.abs().mean()) / (1 + fourier)
-    expected = torch.autograd.grad(loss, list(network.parameters()))
+    losses = (error.abs().mean((1, 2, 3)) + fourier * transformed.abs().mean((1, 2, 3))) / (1 + fourier)
+    expected = torch.autograd.grad(losses.mean(), list(network.parameters()))
     run = Run(network, settings(batch=6, patch=12, fourier=fourier), [X2], torch.float32)
-    errors = run.compute_gradients(inputs, truth)
-    torch.testing.assert_close(errors, (network(inputs) - truth).abs().mean((1, 2, 3)))
+    torch.testing.assert_close(run.compute_gradients(inputs, truth), losses.detach())
     for parameter, wanted in zip(network.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, wanted, rtol=1e-4, atol=1e-6)
 
@@ -442,10 +443,11 @@ def test_a_tiny_edsr_has_moved_at_every_scale_and_in_every_layer(workspace):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_vdsr_is_written_with_the_weights_that_are_multiplied(workspace, precision):
-    write_params(workspace, TINY, {"train_vdsr": {"precision": precision}})
-    train_vdsr.run(workspace)
-    (weights,) = modelfile.read(workspace / train_vdsr.MODEL)[0].values()
+@pytest.mark.parametrize(("stage", "first"), [(train_vdsr, "layers.0"), (train_edsr, "head")])
+def test_a_network_is_written_with_the_weights_that_are_multiplied(workspace, stage, first, precision):
+    write_params(workspace, TINY, {stage.__name__.removeprefix("stages."): {"precision": precision}})
+    stage.run(workspace)
+    (weights,) = modelfile.read(workspace / stage.MODEL)[0].values()
     held = {name for name, tensor in weights.items() if torch.equal(tensor.bfloat16().float(), tensor)}
-    whole = {"layers.0.weight", "layers.0.bias"}
+    whole = {f"{first}.weight", f"{first}.bias"}
     assert held == (set(weights) - whole if precision == "bfloat16" else set())

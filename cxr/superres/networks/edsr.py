@@ -59,7 +59,7 @@ class EDSR(SuperResolution):
 
 
 SMALL = 0.1
-"""Of He's standard deviation: what the second layers of blocks start with, so that many blocks begin as nearly none."""
+"""Of He's standard deviation: what the second layers of blocks start with, so that blocks add little at first."""
 
 
 @torch.no_grad()

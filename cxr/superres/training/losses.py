@@ -11,7 +11,7 @@ from cxr.superres.training.turns import Turns, dealt
 
 
 class Losses:
-    """Sums of the mean absolute errors of crops by degradation, to which `turns` deals them out, and their numbers.
+    """Sums of the losses of crops by degradation, to which `turns` deals them out, and the numbers of these crops.
 
     The sums stay on the device, so that no step fetches them from a GPU.
     """
@@ -21,11 +21,11 @@ class Losses:
         self.sums = torch.zeros(len(turns.degradations), device=device)
         self.crops = [0] * len(turns.degradations)
 
-    def add(self, errors: Tensor, step: int, rank: Rank) -> None:
-        """Count the errors (N,) of a rank's share of the crops of `step`, and those of the other ranks."""
+    def add(self, losses: Tensor, step: int, rank: Rank) -> None:
+        """Count the losses (N,) of a rank's share of the crops of `step`, and those of the other ranks."""
         (numbers, first), batch = self.turns.at(step), self.turns.batch
         own = first + rank.share(batch).start
-        sums = torch.stack([errors[dealt(i, own, len(numbers))].sum() for i in range(len(numbers))])
+        sums = torch.stack([losses[dealt(i, own, len(numbers))].sum() for i in range(len(numbers))])
         if rank.count > 1:
             distributed.all_reduce(sums)
         for i, number in enumerate(numbers):

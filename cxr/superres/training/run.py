@@ -51,7 +51,8 @@ class Run:
         learning = forms.learning(network, device, precision)
         turns = Turns(degradations, settings.batch, is_post_upsampling(network))
         # With several ranks, running back through this averages their gradients.
-        parallel = partial(DistributedDataParallel, find_unused_parameters=turns.a_scale_a_step)
+        unused = turns.a_scale_a_step and len({each.scale for each in degradations}) > 1  # layers of the other scales
+        parallel = partial(DistributedDataParallel, find_unused_parameters=unused)
         self.forwards = parallel(learning) if rank.count > 1 else learning
         self.averaged = AveragedModel(network, multi_avg_fn=self._follow)
         self.judged = forms.restoring(self.averaged.module, device, validation_precision)
@@ -73,29 +74,28 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate
         work = self.recorded.setdefault(batch[0].shape, CudaGraphed(self._clipped)) if self.records else self._clipped
-        (errors,) = work(*batch)
+        (losses,) = work(*batch)
         self.optimizer.step()
         self.averaged.update_parameters(self.network)
-        self.losses.add(errors, self.step, self.rank)
+        self.losses.add(losses, self.step, self.rank)
         self.step += 1
 
     def compute_gradients(self, *batch: Tensor) -> Tensor:
-        """Set the gradients to those of a batch, or of this rank's share of it; return the mean absolute error of each crop.
+        """Set the gradients to those of a batch, or of this rank's share of it; return the loss of each crop.
 
-        The loss is the mean absolute error and, `settings.fourier` times as heavy, the mean amplitude of its Fourier transform,
-        orthonormal, by which hard edges weigh more: Cho, Ji, Hong, Jung and Ko, "Rethinking Coarse-to-Fine Approach in Single
-        Image Deblurring", ICCV 2021.
+        It is the mean absolute error and, `settings.fourier` times as heavy, the mean amplitude of the error's Fourier
+        transform, orthonormal, by which hard edges weigh more; divided by the weights' sum. Cho, Ji, Hong, Jung and Ko,
+        "Rethinking Coarse-to-Fine Approach in Single Image Deblurring", ICCV 2021.
         """
         *inputs, truth = batch
         self.network.zero_grad(set_to_none=False)
-        differences = self.forwards(*inputs) - truth
-        errors: Tensor = differences.abs().mean(dim=(1, 2, 3))
-        loss, weight = errors.mean(), self.settings.fourier
-        if weight:
-            amplitudes = torch.fft.fft2(differences, norm="ortho").abs()
-            loss = (loss + weight * amplitudes.mean()) / (1 + weight)
-        torch.autograd.backward(loss)
-        return errors.detach()
+        errors = self.forwards(*inputs) - truth
+        losses: Tensor = errors.abs().mean(dim=(1, 2, 3))
+        if weight := self.settings.fourier:
+            amplitudes = torch.fft.fft2(errors, norm="ortho").abs()
+            losses = (losses + weight * amplitudes.mean(dim=(1, 2, 3))) / (1 + weight)
+        torch.autograd.backward(losses.mean())
+        return losses.detach()
 
     def validate(self, validation: Validation) -> None:
         """Measure the averaged weights on the validation windows, note it in the curves, and keep them if they are the best."""
@@ -165,9 +165,9 @@ class Run:
 
     def _clipped(self, *batch: Tensor) -> Sequence[Tensor]:
         """Do as `compute_gradients`, but shorten gradients that are too long."""
-        errors = self.compute_gradients(*batch)
+        losses = self.compute_gradients(*batch)
         nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
-        return [errors]
+        return [losses]
 
     def _follow(self, means: Sequence[Tensor], weights: Sequence[Tensor], count: Tensor | int) -> None:
         """Move the running means of the weights towards the `weights` of this step."""
