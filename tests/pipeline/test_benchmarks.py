@@ -1,6 +1,7 @@
 import json
 import time
 from itertools import product, repeat
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from cxr.superres.degradation import enlarge
 from cxr.superres.model import Model
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
+from cxr.superres.settings import Degradation
 from cxr.superres.training.settings import Training
 from tests.support.observed import observe
 from tests.support.phantoms import square
@@ -104,6 +106,16 @@ def test_learning_gives_each_further_scale_of_srcnn_the_steps_that_its_stage_giv
     monkeypatch.setattr(learning, "Run", lambda *all, **named: given.append(all[1].steps) or make(*all, **named))
     assert learning.ours("srcnn", finished, learning.Clock("srcnn", gain=-100, limit=1000), seed=0)
     assert given == [6, 2, 2]
+
+
+def test_learning_takes_no_step_beyond_the_end_of_the_schedule():
+    """There the learning rate would rise again, and time would go on."""
+    degradation = Degradation(2)
+    validation = SimpleNamespace(bicubic={degradation: (30.0, 0.9)}, measure=lambda network: {degradation: (30.0, 0.9)})
+    taken: list[None] = []
+    most = 2 * learning.EVERY + 20
+    assert not learning.Clock("", gain=1, limit=1000).reached(lambda: taken.append(None), validation, None, most)
+    assert len(taken) == most
 
 
 @pytest.mark.parametrize(("gain", "reached"), [(-100, True), (100, False)])
