@@ -28,9 +28,11 @@ from cxr.foundation.errors import UserError, one_line_errors
 from cxr.foundation.files import write_table
 from cxr.foundation.runtime import Runtime
 from cxr.measures.quality import psnr, ssim
-from cxr.superres.degradation import crop_to_multiple, enlarge, low_resolution, to_levels
+from cxr.superres.degradation.enlargement import enlarge
+from cxr.superres.degradation.levels import to_levels
+from cxr.superres.degradation.reduction import crop_to_multiple, low_resolution
 from cxr.superres.evaluation.restore import Restorers
-from cxr.superres.settings import Degrade
+from cxr.superres.settings import Degradation
 from stages import train_srcnn, train_vdsr
 
 SCALES: Final = (2, 3, 4)
@@ -169,12 +171,13 @@ def main() -> None:
     arguments = parser.parse_args()
     compare_degradation(arguments.images)
     device = choose_device(params.read(train_srcnn.PARAMS, "runtime", Runtime).device)
-    restorers, degrade = None, Degrade(SCALES, noise=(0.0,), seed=0)
+    restorers = None
     if arguments.folder:
         prepare(arguments.folder, arguments.images, arguments, device)
         train_srcnn.run(arguments.folder)
         train_vdsr.run(arguments.folder)
-        restorers = Restorers((arguments.folder / train_vdsr.MODEL).parent, degrade, device, ["srcnn", "vdsr"])
+        degradations = [Degradation(scale) for scale in SCALES]
+        restorers = Restorers((arguments.folder / train_vdsr.MODEL).parent, degradations, 0, device, ["srcnn", "vdsr"])
     evaluate(arguments.images, restorers, device)
 
 

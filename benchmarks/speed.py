@@ -309,7 +309,7 @@ def our_evaluation(images: Images, folder: Path) -> Callable[[], Round]:
     nets = {f"x{scale}": SRCNN().state_dict() for scale in SCALES}
     modelfile.write(folder / "srcnn.safetensors", nets, {"network": "srcnn", "mapping": 5, **described})
     modelfile.write(folder / "vdsr.safetensors", {"vdsr": VDSR().state_dict()}, {"network": "vdsr", **described})
-    restorers = Restorers(folder, degrade, torch.device("cpu"), ["srcnn", "vdsr"])
+    restorers = Restorers(folder, degrade.degradations, degrade.seed, torch.device("cpu"), ["srcnn", "vdsr"])
     turns = cycle(Frames.of(images))
 
     def evaluate() -> None:

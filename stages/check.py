@@ -18,7 +18,7 @@ from cxr.sources.phantom.settings import Phantom
 from cxr.sources.settings import Download
 from cxr.superres.architectures import edsr, srcnn
 from cxr.superres.evaluation.settings import ErrorMaps
-from cxr.superres.settings import Degrade
+from cxr.superres.settings import Degrade, Evaluate, Ranges, chosen, conditions
 from cxr.superres.training.settings import Augment, Training
 
 PARAMS = Path("params.yaml")
@@ -30,12 +30,14 @@ SECTIONS: dict[str, type[Any]] = {
     "preprocess": Preprocess,
     "split": Split,
     "degrade": Degrade,
+    "ranges": Ranges,
     "augment": Augment,
     "srcnn": srcnn.Architecture,
     "edsr": edsr.Architecture,
     "train_srcnn": Training,
     "train_vdsr": Training,
     "train_edsr": Training,
+    "evaluate": Evaluate,
     "errormaps": ErrorMaps,
     "diagnose": Diagnose,
     "runtime": Runtime,
@@ -45,18 +47,20 @@ SECTIONS: dict[str, type[Any]] = {
 def run(workspace: Path) -> None:
     """Check `workspace`'s parameters and write a constant that download depends on.
 
-    Raises UserError for an unknown or missing section, for an unknown, missing, ill-typed or ill-valued key, and when EDSR's
-    patch is no multiple of a scale.
+    Raises UserError for an unknown or missing section, for an unknown, missing, ill-typed or ill-valued key, when EDSR's
+    patch is no multiple of a scale, and when a condition is unknown or wrong.
     """
     path = workspace / PARAMS
-    params.refuse_unknown(params.load(path), SECTIONS, path)
+    params.refuse_unknown(params.load(path), {**SECTIONS, "conditions": None}, path)
     for section, schema in SECTIONS.items():
         params.read(path, section, schema)
+    evaluate = params.read(path, "evaluate", Evaluate)
     training, degrade = params.read(path, "train_edsr", Training), params.read(path, "degrade", Degrade)
     if wrong := [scale for scale in degrade.scales if training.patch % scale]:
         least = math.lcm(*degrade.scales)
         reason = f"train_edsr.patch is {training.patch}, no multiple of the scale {wrong[0]}"
         raise UserError(f"{path}: {reason}; set a multiple of {least}")
+    chosen(conditions(path), evaluate.conditions, degrade.scales, path)
     files.write_text(workspace / OK, "every section of params.yaml is understood\n")
 
 

@@ -11,7 +11,7 @@ from cxr.compute.device import choose_device
 from cxr.compute.memory import keep_freed_memory
 from cxr.dataset import packed
 from cxr.detection.diagnosis import diagnose, obstacle
-from cxr.detection.report import DEGRADED_VIEWS, table
+from cxr.detection.report import DEGRADED_VIEWS, for_metrics, table
 from cxr.detection.settings import Diagnose
 from cxr.figures import charts
 from cxr.figures.layout import save
@@ -19,7 +19,6 @@ from cxr.foundation import errors, files, params, provenance
 from cxr.foundation.runtime import Runtime
 from cxr.superres.evaluation.archive import Archive
 from cxr.superres.methods import ORIGINAL
-from cxr.superres.settings import Degrade
 
 PARAMS = Path("params.yaml")
 PIXELS, TABLE, SPLIT = Path("data/pixels.npy"), Path("data/images.csv"), Path("data/split.csv")
@@ -33,19 +32,19 @@ def run(workspace: Path) -> None:
     A set in which a part lacks a class ends with that reason in the metrics, since the other stages need no classes.
     """
     settings = params.read(workspace / PARAMS, "diagnose", Diagnose)
-    degrade = params.read(workspace / PARAMS, "degrade", Degrade)
     device = choose_device(params.read(workspace / PARAMS, "runtime", Runtime).device)
     data = packed.load(workspace / PIXELS, workspace / TABLE, workspace / SPLIT)
-    archive = Archive.open(workspace / RESTORED, data, degrade)
+    archive = Archive.open(workspace / RESTORED, data)
     if reason := obstacle(data):
         print(f"Nothing can be said of diagnosis: {reason}")
         files.write_json(workspace / METRICS, {"not_measured": reason})
         with files.replacing_folder(workspace / FIGURES):
             return
-    scores, labels, found = diagnose(data, archive, settings, degrade, device)
-    files.write_json(workspace / METRICS, {**found, "made_with": [{**provenance.made_with("diagnose"), "device": device.type}]})
+    scores, labels, found = diagnose(data, archive, settings, device)
+    made_with = [{**provenance.made_with("diagnose"), "device": device.type}]
+    files.write_json(workspace / METRICS, {**for_metrics(found), "made_with": made_with})
     with files.replacing_folder(workspace / FIGURES) as folder:
-        for degradation in degrade.degradations:
+        for degradation in archive.degradations:
             views = {view: scores[view, degradation.name if view != ORIGINAL else ""] for view in (ORIGINAL, *DEGRADED_VIEWS)}
             save(charts.roc_curves(views, labels, degradation.title), folder / f"roc_{degradation.name}.png")
         save(charts.auc_by_degradation(found["intervals"]), folder / "auc.png")

@@ -16,7 +16,6 @@ from cxr.foundation import errors, files, params
 from cxr.superres.evaluation import mean_errors, per_image
 from cxr.superres.evaluation.archive import Archive
 from cxr.superres.evaluation.settings import ErrorMaps
-from cxr.superres.settings import Degrade
 
 PARAMS = Path("params.yaml")
 PIXELS, TABLE, SPLIT = Path("data/pixels.npy"), Path("data/images.csv"), Path("data/split.csv")
@@ -27,13 +26,12 @@ PANELS = Path("plots/errormaps")
 def run(workspace: Path) -> None:
     """Draw the panels of `workspace` into a folder that replaces the one of an earlier run."""
     settings = params.read(workspace / PARAMS, "errormaps", ErrorMaps)
-    degrade = params.read(workspace / PARAMS, "degrade", Degrade)
     data = packed.load(workspace / PIXELS, workspace / TABLE, workspace / SPLIT)
-    archive = Archive.open(workspace / RESTORED, data, degrade)
+    archive = Archive.open(workspace / RESTORED, data)
     quality = per_image.read(workspace / PER_IMAGE)
-    means_of = mean_errors.load(workspace / ERRORS, degrade.degradations)
+    means_of = mean_errors.load(workspace / ERRORS, archive.degradations)
     with files.replacing_folder(workspace / PANELS) as folder:
-        for degradation in tqdm(degrade.degradations, "errormaps", unit="degradation", disable=None):
+        for degradation in tqdm(archive.degradations, "errormaps", unit="degradation", disable=None):
             for name, panel in panels(data, archive, quality, degradation, settings):
                 save(panel, folder / f"{name}.png")
             name, means = mean_map(means_of[degradation], quality, degradation)

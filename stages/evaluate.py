@@ -12,10 +12,10 @@ from cxr.compute.memory import keep_freed_memory
 from cxr.dataset import packed
 from cxr.foundation import errors, files, params, provenance
 from cxr.foundation.runtime import Runtime
-from cxr.superres.evaluation.report import bars, gains_by_image, means, summary, table
+from cxr.superres.evaluation.report import bars, for_metrics, gains_by_image, means, summary, table
 from cxr.superres.evaluation.restore import Restorers
 from cxr.superres.methods import NAMES
-from cxr.superres.settings import Degrade
+from cxr.superres.settings import Degrade, Evaluate, chosen, conditions
 
 PARAMS = Path("params.yaml")
 PIXELS, TABLE, SPLIT = Path("data/pixels.npy"), Path("data/images.csv"), Path("data/split.csv")
@@ -28,10 +28,12 @@ METRICS, STATISTICS = Path("metrics/evaluate.json"), Path("metrics/statistics.js
 
 def run(workspace: Path) -> None:
     """Evaluate the models of `workspace` on its test split; write metrics, tables, mean error maps and restored images."""
-    degrade = params.read(workspace / PARAMS, "degrade", Degrade)
+    path = workspace / PARAMS
+    degrade, evaluate = params.read(path, "degrade", Degrade), params.read(path, "evaluate", Evaluate)
+    degradations = chosen(conditions(path), evaluate.conditions, degrade.scales, path)
     device = choose_device(params.read(workspace / PARAMS, "runtime", Runtime).device)
     data = packed.load(workspace / PIXELS, workspace / TABLE, workspace / SPLIT)
-    restorers = Restorers(workspace / MODELS, degrade, device)
+    restorers = Restorers(workspace / MODELS, degradations, degrade.seed, device)
     with files.replacing_folder(workspace / RESTORED) as folder:
         per_image, mean_errors = restorers.evaluate(data, folder)
     mean_errors.save(workspace / ERRORS)
@@ -43,7 +45,8 @@ def run(workspace: Path) -> None:
     # In a list, which metrics diff leaves out.
     made = [{**provenance.made_with("evaluate"), "device": device.type, "precision": restorers.precisions()}]
     files.write_json(workspace / STATISTICS, {**summary(per_image), "costs": restorers.costs(), "made_with": made})
-    files.write_json(workspace / METRICS, {**in_the_mean, "test_set": packed.digest(data.images, data.rows("test"))[:12]})
+    test_set = packed.digest(data.images, data.rows("test"))[:12]
+    files.write_json(workspace / METRICS, {**for_metrics(in_the_mean), "test_set": test_set})
     print(table(per_image), restorers.cost_table(workspace / CHECKPOINTS), sep="\n\n")
 
 

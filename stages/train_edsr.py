@@ -15,7 +15,7 @@ from cxr.foundation.runtime import Runtime
 from cxr.superres.architectures.edsr import Architecture
 from cxr.superres.kernels.forms import AS_PUBLISHED
 from cxr.superres.networks.edsr import EDSR, as_multiplied, start_from_bicubic
-from cxr.superres.settings import Degrade
+from cxr.superres.settings import Degrade, Ranges
 from cxr.superres.training.session import Places, Trained, train
 from cxr.superres.training.settings import Augment, Training
 from cxr.superres.training.trainer import Trainer
@@ -31,14 +31,22 @@ def run(workspace: Path) -> None:
     path = workspace / PARAMS
     settings, degrade = params.read(path, "train_edsr", Training), params.read(path, "degrade", Degrade)
     augment, runtime = params.read(path, "augment", Augment), params.read(path, "runtime", Runtime)
-    architecture = params.read(path, "edsr", Architecture)
+    architecture, ranges = params.read(path, "edsr", Architecture), params.read(path, "ranges", Ranges)
 
     def fit(trainer: Trainer) -> Trained:
         network = EDSR(architecture.blocks, architecture.width, degrade.scales)
         start_from_bicubic(network, settings.seed)
-        fitted = trainer.fit("edsr", network, degrade.degradations, validation_precision=trainer.precision, forms=AS_PUBLISHED)
+        fitted = trainer.fit(
+            "edsr",
+            network,
+            degrade.degradations,
+            validation_precision=trainer.precision,
+            forms=AS_PUBLISHED,
+            ranges=ranges,
+        )
         rounded = replace(fitted, weights=as_multiplied(fitted.weights, trainer.precision))
-        return Trained({"edsr": rounded}, {**asdict(architecture), "best_step": fitted.best_step, **degrade.levels})
+        learnt = {**degrade.levels, **ranges.levels}
+        return Trained({"edsr": rounded}, {**asdict(architecture), "best_step": fitted.best_step, **learnt})
 
     sys.stdout.writelines(train("edsr", workspace, places, settings, augment, runtime, fit))
 

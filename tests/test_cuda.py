@@ -10,7 +10,7 @@ from cxr.compute.cuda_graph import CudaGraphed
 from cxr.compute.device import repeatable
 from cxr.compute.soap import SOAP
 from cxr.dataset.packed import Frames
-from cxr.superres.degradation import enlarge
+from cxr.superres.degradation.enlargement import enlarge
 from cxr.superres.kernels.forms import AS_PUBLISHED
 from cxr.superres.kernels.srcnn import FORMS as SRCNN_FORMS
 from cxr.superres.kernels.vdsr import FORMS as VDSR_FORMS

@@ -18,7 +18,7 @@ from cxr.superres.evaluation.archive import Archive
 from cxr.superres.evaluation.per_image import read
 from cxr.superres.evaluation.settings import ErrorMaps
 from cxr.superres.evaluation.showcase import choose
-from cxr.superres.settings import Degradation, Degrade
+from cxr.superres.settings import Degradation
 
 PICTURE = Path("docs/errormap.png")
 WIDTH = 1200  # pixels: as wide as a page shows it, and about a megabyte in true colours
@@ -32,9 +32,8 @@ def draw(workspace: Path) -> Image.Image:
     Raises UserError when the demo of `workspace` has not run.
     """
     settings = params.read(workspace / "params.yaml", "errormaps", ErrorMaps)
-    degrade = params.read(workspace / "params.yaml", "degrade", Degrade)
     data = packed.load(*(workspace / "data" / name for name in ("pixels.npy", "images.csv", "split.csv")))
-    archive = Archive.open(workspace / "data/restored", data, degrade)
+    archive = Archive.open(workspace / "data/restored", data)
     per_image = read(workspace / "plots/per_image.csv")
     (chosen,) = [image for rule, image in choose(per_image, SHOWN.name, 1) if rule == "median"]
     row = int(np.flatnonzero(data.table["id"] == chosen)[0])

@@ -17,11 +17,10 @@ from cxr.measures.bootstrap import Floats, Truths
 from cxr.measures.discrimination import auc, matched, sharpness
 from cxr.superres.evaluation.archive import Archive
 from cxr.superres.methods import LOW, ORIGINAL
-from cxr.superres.settings import Degrade
 
 
 class Diagnosis(NamedTuple):
-    """The logits of the test images by view, which of them are ill, and all that metrics/diagnose.json holds."""
+    """The logits of the test images by view, which of them are ill, and all that is said of them."""
 
     scores: dict[View, Floats]
     labels: Truths
@@ -40,7 +39,7 @@ def left_out(data: Dataset) -> dict[str, int]:
     return {name: int(having(findings, name).sum()) for name in names(findings)}
 
 
-def diagnose(data: Dataset, archive: Archive, settings: Diagnose, degrade: Degrade, device: torch.device) -> Diagnosis:
+def diagnose(data: Dataset, archive: Archive, settings: Diagnose, device: torch.device) -> Diagnosis:
     """Train on the training images of `data`, choose on its validation images, and measure the test images in every view.
 
     Only images of the two classes count, and each part must hold both (`obstacle`). `archive` holds what the networks made of
@@ -48,7 +47,7 @@ def diagnose(data: Dataset, archive: Archive, settings: Diagnose, degrade: Degra
     """
     labels, rows, learnt = _labels(data), _rows(data, "test"), _rows(data, "train")
     network = train(data.images, labels, learnt, _rows(data, "val"), settings, device)
-    scores = _scores(network, data, archive, degrade, device)
+    scores = _scores(network, data, archive, device)
     measures = _measures(data, np.concatenate([rows, learnt]))
     # Which way a measure points is learnt, too, and not looked up on the test images.
     shortcuts = {
@@ -75,11 +74,11 @@ def _rows(data: Dataset, part: Part) -> Integers:
     return rows[_labelled(data)[rows]]
 
 
-def _scores(network: nn.Module, data: Dataset, archive: Archive, degrade: Degrade, device: torch.device) -> dict[View, Floats]:
+def _scores(network: nn.Module, data: Dataset, archive: Archive, device: torch.device) -> dict[View, Floats]:
     """Return by view the logits (N,) of the test images: the originals, and what became of each degradation of them."""
     rows = _rows(data, "test")
     logits = {(ORIGINAL, ""): predicted(network, data.images, rows)}
-    for degradation in tqdm(degrade.degradations, "diagnose", unit="degradation", disable=None):
+    for degradation in tqdm(archive.degradations, "diagnose", unit="degradation", disable=None):
         scale = degradation.scale
         seen: dict[str, list[torch.Tensor]] = {view: [] for view in DEGRADED_VIEWS}
         for row in rows:

@@ -27,11 +27,10 @@ def findings(
     patients: npt.NDArray[np.str_],
     matched_rows: npt.NDArray[np.intp],
 ) -> dict[str, Any]:
-    """Return all that metrics/diagnose.json holds.
+    """Return what the scores say.
 
     `scores` are logits (N,) by view, `shortcuts` measures (N,) that know nothing of disease, `labels` true for a disease, and
     `matched_rows` the cases that are matched in sharpness. Intervals are 95%, bootstrapped by patient.
-    Numbers that `dvc metrics diff` is to show are in dictionaries, records in lists, which it leaves out.
     """
     weights = resampled(labels, patients)
     records, compared = _measured(scores, labels, weights)
@@ -57,6 +56,17 @@ def findings(
         "matched_intervals": [record for record in matched_records if record["metric"] == "auc"],
         "matched_differences": matched_compared,
     }
+
+
+def for_metrics(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all that metrics/diagnose.json holds of `found`.
+
+    What `dvc metrics diff` shows are areas under the ROC curve, of the originals and, at the least scale, of LEAD. The rest is
+    in a list, which it leaves out: hundreds of lines would hide the few that people compare.
+    """
+    least = min(name for name in found["auc"] if name != ORIGINAL)
+    shown = {ORIGINAL: found["auc"][ORIGINAL], f"{LEAD}_{least}": found["auc"][least][LEAD]}
+    return {"auc": shown, "measured": [found]}
 
 
 def _measured(

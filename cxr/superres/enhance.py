@@ -11,10 +11,10 @@ from torch import Tensor
 
 from cxr.compute.device import repeatable
 from cxr.foundation.errors import UserError
-from cxr.superres.degradation import enlarge, interpolated
+from cxr.superres.degradation.enlargement import enlarge, interpolated
 from cxr.superres.model import Model, network_for
 from cxr.superres.network import is_post_upsampling
-from cxr.superres.tiles import LEAST, tiled
+from cxr.superres.tiles import tiled
 
 Levels = TypeVar("Levels", np.uint8, np.uint16, np.float32)
 Span = slice | tuple[int, int]
@@ -40,9 +40,11 @@ def enhance(
     scale: int = 2,
     done: Callable[[int], object] | None = None,
     bits: int | None = None,
+    strength: float = 1.0,
 ) -> npt.NDArray[Levels]:
     """Return `image` (H, W) with `scale` times its rows and columns, as `model` sees it: of its own dtype and range.
 
+    Of what the model changes of the bicubically enlarged image, the share `strength` is changed, from 0 to 1.
     0 is black. White is 2**bits - 1 of uint8 and uint16, or, without `bits`, the greatest value of the dtype; of float32, 1,
     and what lies beyond black or white counts as that.
     `done` is told the pixels of each finished tile.
@@ -52,7 +54,7 @@ def enhance(
     white = _white(image, bits)
     _refuse_beyond(white, image, bits)
     low = torch.from_numpy(image.astype(np.float32) / white)[None, None].clamp_(0, 1).to(model.device)
-    return _levels(restore(model, low, scale, done), white, image.dtype)
+    return _levels(strengthened(model, low, scale, strength, done), white, image.dtype)
 
 
 @torch.inference_mode()
@@ -62,17 +64,15 @@ def enhance_part(
     """Return `enhance(model, image, scale, bits=bits)[rows, columns]`, having computed little more than that needs.
 
     `rows` and `columns` are of the result: slices without a step, or first ones with the one behind the last. On a CPU a
-    post-upsampling network that multiplies in float32 gives the same to the last bit; to that end at least `LEAST` pixels go
-    through it, or all there are. Others give the same to 1e-6 of white, or in bfloat16 within what that rounds: the bundled
-    VDSR to 0.012 of white on noise, and to 0.0003 on a smooth phantom.
+    post-upsampling network that multiplies in float32 gives the same to the last bit. Others give the same to 1e-6 of white, or
+    in bfloat16 within what that rounds: the bundled VDSR to 0.012 of white on noise, and to 0.0003 on a smooth phantom.
     Raises what `enhance` raises, for integers beyond white where it reads any; ValueError, besides, for slices with a step.
     """
     white, network = _white(image, bits), network_for(model, scale)
-    halo, least = cast(int, network.halo), LEAST
+    halo = cast(int, network.halo)
     if not is_post_upsampling(network):  # it sees so many pixels of the enlarged image
-        halo, least = math.ceil(halo / scale), math.ceil(least / scale**2)
-    down = _line(rows, image.shape[0], scale, halo, max(math.isqrt(least), math.ceil(least / image.shape[1])))
-    across = _line(columns, image.shape[1], scale, halo, math.ceil(least / (down.seen.stop - down.seen.start)))
+        halo = math.ceil(halo / scale)
+    down, across = (_line(span, length, scale, halo) for span, length in zip((rows, columns), image.shape, strict=True))
     read = image[down.read, across.read]
     _refuse_beyond(white, read, bits)
     low = torch.from_numpy(read.astype(np.float32) / white)[None, None].clamp_(0, 1).to(model.device)
@@ -92,14 +92,12 @@ class _Line(NamedTuple):
     """Of what the network makes: what is wanted."""
 
 
-def _line(span: Span, length: int, scale: int, halo: int, least: int) -> _Line:
-    """Return how `span` of the result is made of a line of `length`, of which the network sees at least `least`, or all."""
+def _line(span: Span, length: int, scale: int, halo: int) -> _Line:
+    """Return how `span` of the result is made of a line of `length`, of which the network sees `halo` to each side."""
     first, behind, step = (span if isinstance(span, slice) else slice(*span)).indices(length * scale)
     if step != 1:
         raise ValueError(f"a part is of every row and column; {span} has a step")
     begin, end = max(first // scale - halo, 0), min(math.ceil(max(first, behind) / scale) + halo, length)
-    begin = max(min(begin, end - least), 0)
-    end = min(max(end, begin + least), length)
     read = slice(max(begin - 2, 0), end + 2)
     part = slice(first - begin * scale, max(first, behind) - begin * scale)
     return _Line(read, slice(begin - read.start, end - read.start), part)
@@ -139,19 +137,41 @@ def _refuse_beyond(white: int, image: npt.NDArray[Any], bits: int | None) -> Non
 
 @torch.inference_mode()
 def enhance_stored(
-    model: Model, stored: npt.NDArray[np.float32], scale: int, display: Shown, done: Callable[[int], object] | None = None
+    model: Model,
+    stored: npt.NDArray[np.float32],
+    scale: int,
+    display: Shown,
+    done: Callable[[int], object] | None = None,
+    strength: float = 1.0,
 ) -> npt.NDArray[np.float32]:
     """Return values (H * scale, W * scale) of a radiograph whose `stored` values (H, W) are seen through `display`.
 
     `model` sees what is shown. What it changes of that is changed in the bicubically enlarged stored values, which so keep
-    what lies beyond black and white. Raises UserError when `model` was not trained for `scale`.
+    what lies beyond black and white. `strength` is that of `enhance`.
+    Raises UserError when `model` was not trained for `scale`.
     """
     network_for(model, scale)
     bicubic = interpolated(torch.from_numpy(stored)[None, None].to(model.device), scale)[0, 0].cpu().numpy()
     before = display.shown(bicubic)
     seen, enlarged = (torch.from_numpy(each)[None, None].to(model.device) for each in (display.shown(stored), before))
-    after = restore(model, seen, scale, done, enlarged)[0, 0].cpu().numpy()
+    after = strengthened(model, seen, scale, strength, done, enlarged)[0, 0].cpu().numpy()
     return display.moved(bicubic, before, after)
+
+
+def strengthened(
+    model: Model,
+    low: Tensor,
+    scale: int,
+    strength: float,
+    done: Callable[[int], object] | None = None,
+    bicubic: Tensor | None = None,
+) -> Tensor:
+    """Return the same as `restore` of which only the share `strength` is changed: 1 for all, 0 for the bicubic image itself."""
+    network_for(model, scale)
+    if strength == 1:
+        return restore(model, low, scale, done, bicubic)
+    bicubic = enlarge(low, scale) if bicubic is None else bicubic
+    return bicubic.lerp(restore(model, low, scale, done, bicubic), strength) if strength else bicubic.clone()
 
 
 def restore(
@@ -166,4 +186,5 @@ def restore(
     bicubic = enlarge(low, scale) if bicubic is None else bicubic
     images = (low, bicubic) if is_post_upsampling(network) else (bicubic, None)
     with repeatable():
-        return tiled(model.running[scale], cast(int, network.halo), images[0], done=done, bicubic=images[1])
+        run, halo, single = model.running[scale], cast(int, network.halo), model.precision == torch.float32
+        return tiled(run, halo, images[0], done=done, bicubic=images[1], single=single)

@@ -18,7 +18,7 @@ from torch import nn
 
 from cxr.foundation.errors import UserError
 from cxr.foundation.files import refuse_special, replacing
-from cxr.superres.degradation import interpolated
+from cxr.superres.degradation.enlargement import interpolated
 from cxr.superres.model import Model, network_for
 from cxr.superres.network import is_post_upsampling
 from cxr.superres.networks.edsr import EDSR, Block

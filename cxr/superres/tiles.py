@@ -11,12 +11,10 @@ from torch import Tensor
 # EDSR's blocks four.
 TILE_CPU, TILE_CUDA = (512, 512), (1024, 1024)
 
-LEAST = 1024
-"""Pixels that layers see at once, at least, where an image has as many.
+ALONE = 20_480
+"""Numbers of one image, from which, on a CPU, torch leaves its float32 convolution to oneDNN; and that of two images always.
 
-On a CPU torch leaves a float32 convolution of one image to oneDNN if that holds more than 20,480 numbers, which is 320 pixels
-of 64 maps, and adds smaller ones up in an order of its own. Last bits would then differ from those of a larger piece of the
-image. With 2 to 22 maps they differ, as measured, only for images of 5 pixels a side.
+Smaller ones it adds up in an order of its own. Last bits would then differ from those of a larger piece of the image.
 """
 
 
@@ -28,18 +26,18 @@ def tiled(
     tile: tuple[int, int] | None = None,
     done: Callable[[int], object] | None = None,
     bicubic: Tensor | None = None,
+    single: bool = True,
 ) -> Tensor:
     """Return what `network` makes of `images` (N, 1, H, W), float32 in [0, 1], clipped to that range.
 
     A post-upsampling network is given, besides, the same `bicubic`ally enlarged (N, 1, s H, s W), and makes images of that
     size. Images larger than a `tile` of so many rows and columns (chosen to suit the device when None) go through in tiles with
     `halo` pixels to each side, as far as the network sees, so that the result is that of the whole image and memory stays
-    bounded. Thin images go through in longer tiles, of `LEAST` pixels. `done` is told the pixels of each finished tile.
+    bounded. On a CPU, and in `single` precision, a small tile goes through twice at once, so that it gets the sums of a large
+    one (`ALONE`). `done` is told the pixels of each finished tile.
     """
     height, width = images.shape[-2:]
     rows, columns = tile or (TILE_CPU if images.device.type == "cpu" else TILE_CUDA)
-    # Shares are at least half as long as what they are cut by.
-    rows, columns = max(rows, math.ceil(2 * LEAST / width)), max(columns, math.ceil(2 * LEAST / height))
     larger = images if bicubic is None else bicubic
     scale = larger.shape[-1] // width
     enhanced = torch.empty_like(larger)
@@ -49,7 +47,10 @@ def tiled(
         if bicubic is not None:
             inputs.append(bicubic[..., _times(scale, above, bottom + halo), _times(scale, before, right + halo)])
         own = _times(scale, top - above, bottom - above), _times(scale, left - before, right - before)
-        enhanced[..., _times(scale, top, bottom), _times(scale, left, right)] = network(*inputs)[..., own[0], own[1]]
+        if single and len(images) == 1 and images.device.type == "cpu" and inputs[0].numel() <= ALONE:
+            inputs = [each.expand(2, -1, -1, -1) for each in inputs]
+        made = network(*inputs)[: len(images), :, own[0], own[1]]
+        enhanced[..., _times(scale, top, bottom), _times(scale, left, right)] = made
         if done:
             done((bottom - top) * (right - left) * scale**2)
     return enhanced.clamp_(0, 1)

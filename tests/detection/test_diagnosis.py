@@ -40,11 +40,11 @@ def data() -> Dataset:
 def archive(data, tmp_path_factory) -> Archive:
     """Return test images of which each network has made the image itself."""
     folder = tmp_path_factory.mktemp("restored")
-    with Archive.writer(folder, data, DEGRADE.degradations) as writer:
+    with Archive.writer(folder, data, DEGRADE.degradations, DEGRADE.seed) as writer:
         for row in data.rows("test"):
-            seen = degraded(data.images[row], data.table["id"].iloc[row], DEGRADE.degradations[0], DEGRADE, CPU)
+            seen = degraded(data.images[row], data.table["id"].iloc[row], DEGRADE.degradations[0], DEGRADE.seed, CPU)
             writer.add(seen.restored(dict.fromkeys(NETWORKS, seen.truth)), DEGRADE.degradations[0])
-    return Archive.open(folder, data, DEGRADE)
+    return Archive.open(folder, data)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def learnt(monkeypatch) -> dict:
 
 
 def test_only_images_of_the_two_classes_are_learnt_from_and_judged(data, archive, learnt):
-    scores, labels, found = diagnose(data, archive, SETTINGS, DEGRADE, CPU)
+    scores, labels, found = diagnose(data, archive, SETTINGS, CPU)
     of_classes = np.flatnonzero(np.tile(CLASSES, 6))
     assert learnt["train"].tolist() == of_classes[of_classes < 16].tolist()
     assert learnt["val"].tolist() == of_classes[(of_classes >= 16) & (of_classes < 32)].tolist()
@@ -75,7 +75,7 @@ def test_only_images_of_the_two_classes_are_learnt_from_and_judged(data, archive
 
 def test_what_is_of_neither_class_is_counted_and_named(data, archive, learnt):
     assert left_out(data) == {"COVID": 12, "NODULE": 6, "unknown": 6}
-    found = diagnose(data, archive, SETTINGS, DEGRADE, CPU).findings
+    found = diagnose(data, archive, SETTINGS, CPU).findings
     assert found["left_out"] == {"COVID": 12, "NODULE": 6, "unknown": 6}
     said = table(found)
     assert "Left out, since they are of neither class: 12 COVID, 6 NODULE, 6 unknown." in said
@@ -91,7 +91,7 @@ def test_images_of_neither_class_are_not_missed_as_a_class(data):
 
 def test_external_images_are_neither_learnt_from_nor_judged(data, archive, learnt):
     parts = data.table["split"].where(data.table.index != 1, "external")
-    diagnose(Dataset(data.images, data.table.assign(split=parts)), archive, SETTINGS, DEGRADE, CPU)
+    diagnose(Dataset(data.images, data.table.assign(split=parts)), archive, SETTINGS, CPU)
     assert 1 not in [*learnt["train"], *learnt["val"]]
     assert 0 in learnt["train"]
 
@@ -99,7 +99,7 @@ def test_external_images_are_neither_learnt_from_nor_judged(data, archive, learn
 def test_every_view_is_seen_as_its_central_square(data, archive, learnt, monkeypatch):
     network = Compact().eval()
     monkeypatch.setattr(diagnosis, "train", lambda *_: network)
-    scores = diagnose(data, archive, SETTINGS, DEGRADE, CPU).scores
+    scores = diagnose(data, archive, SETTINGS, CPU).scores
     rows = [row for row in data.rows("test") if CLASSES[row % 8]]
     assert set(scores) == {("original", ""), *((view, "x2") for view in DEGRADED_VIEWS)}
     for position, row in enumerate(rows):

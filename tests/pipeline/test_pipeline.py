@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from filelock import FileLock
 
+from cxr.foundation.params import load
 from tests.support.kaggle_server import IMAGES, Kaggle, status, write_zip
 from tests.support.tiny import ROOT, TINY, write_params
 from tools import plots_page
@@ -162,7 +163,7 @@ def test_editing_the_classifier_reruns_diagnose_alone(workspace):
     assert ran(call(workspace, "dvc", "repro")) == ["diagnose"]
     write_params(workspace, TINY, {"split": {"train": 0.4, "val": 0.3, "test": 0.3}})  # so that there is something to tell
     call(workspace, "dvc", "repro")
-    assert re.search(r"diagnose\.json +auc\.x4\.vdsr ", call(workspace, "dvc", "metrics", "diff"))
+    assert re.search(r"diagnose\.json +auc\.vdsr_x2 ", call(workspace, "dvc", "metrics", "diff"))
 
 
 def test_runtime_reruns_nothing_but_the_check(workspace):
@@ -270,6 +271,9 @@ def test_metrics_diff_compares_branches_in_a_clone_without_a_remote(workspace, t
         for scale in ("x2", "x3", "x4"):
             assert changed[f"{model}.{scale}.psnr"]["diff"] != 0
     assert changed["test_set"]["old"] != changed["test_set"]["new"]
+    shown = sum(len(rows) for rows in table.values())
+    conditions = len(load(ROOT / "params.yaml")["evaluate"]["conditions"])  # one of them in this run, and clean
+    assert shown + (conditions - 1) * 4 * 3 <= 40  # lines of the defaults: another condition has a line a model and scale
 
 
 def walkthrough() -> list[str]:

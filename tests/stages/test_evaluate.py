@@ -14,7 +14,9 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from cxr.compute import modelfile
 from cxr.dataset.packed import Dataset, Frame, Frames
 from cxr.foundation.errors import UserError
-from cxr.superres.degradation import enlarge, low_resolution, noise_for_image
+from cxr.superres.degradation.enlargement import enlarge
+from cxr.superres.degradation.passage import field_for_image
+from cxr.superres.degradation.reduction import low_resolution
 from cxr.superres.evaluation.archive import Archive
 from cxr.superres.evaluation.observed import degraded
 from cxr.superres.evaluation.restore import Restorers, inconsistency
@@ -23,7 +25,7 @@ from cxr.superres.networks.edsr import EDSR
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
 from cxr.superres.settings import Degradation, Degrade
-from stages import errormaps, evaluate, train_edsr, train_srcnn, train_vdsr
+from stages import check, errormaps, evaluate, train_edsr, train_srcnn, train_vdsr
 from tests.support.observed import observe
 from tests.support.phantoms import square
 from tests.support.tiny import TINY, write_params
@@ -191,7 +193,7 @@ def test_mean_error_maps_are_means_over_the_test_images(finished, by_hand):
 def test_what_the_networks_made_is_kept(finished, by_hand):
     identities = pd.read_csv(finished / "data/restored/images.csv", dtype=str)["id"].tolist()
     assert identities == list(truths(finished))
-    assert len(list((finished / "data/restored").iterdir())) == 1 + 3 * 3
+    assert len(list((finished / "data/restored").iterdir())) == 2 + 3 * 3
     for scale in SCALES:
         for model in ("srcnn", "vdsr", "edsr"):
             kept = np.load(finished / f"data/restored/{model}_x{scale}.npy")
@@ -206,9 +208,9 @@ def test_what_the_networks_made_is_kept(finished, by_hand):
 
 def test_what_is_looked_at_again_is_what_was_measured(finished):
     degrade = Degrade((2, 3, 4), (0.0,), 0)
-    restorers = Restorers(finished / "models", degrade, torch.device("cpu"))
+    restorers = Restorers(finished / "models", degrade.degradations, 0, torch.device("cpu"))
     images = truths(finished)
-    kept = Archive.open(finished / "data/restored", all_to_test(images), degrade)
+    kept = Archive.open(finished / "data/restored", all_to_test(images))
     for (identity, image), degradation in itertools.product(images.items(), degrade.degradations):
         again = kept.restored(Frame(image), identity, degradation, torch.device("cpu"))
         restored = restorers.restore(Frame(image), identity, degradation)
@@ -222,13 +224,13 @@ def test_noise_is_looked_at_again_too(tmp_path):
     degrade = Degrade((2, 3), (0.0, 5.0), 1)
     images = {name: square(0, number, 50) for number, name in enumerate("ab")}
     made = {}
-    with Archive.writer(tmp_path, all_to_test(images), degrade.degradations) as writer:
+    with Archive.writer(tmp_path, all_to_test(images), degrade.degradations, degrade.seed) as writer:
         for (name, image), each in itertools.product(images.items(), degrade.degradations):
-            seen = degraded(Frame(image), name, each, degrade, torch.device("cpu"))
+            seen = degraded(Frame(image), name, each, degrade.seed, torch.device("cpu"))
             networks = {network: (seen.truth + number).clamp(max=255) for number, network in enumerate(NETWORKS, 1)}
             made[name, each] = seen.restored(networks)
             writer.add(made[name, each], each)
-    kept = Archive.open(tmp_path, all_to_test(images), degrade)
+    kept = Archive.open(tmp_path, all_to_test(images))
     for (name, each), restored in made.items():
         again = kept.restored(Frame(images[name]), name, each, torch.device("cpu"))
         assert torch.equal(again.low, restored.low)
@@ -279,16 +281,16 @@ def test_an_srcnn_file_without_the_scale_asked_for_is_refused(workspace):
     path = workspace / "models/srcnn.safetensors"
     weights, description = modelfile.read(path)
     modelfile.write(path, {"x2": weights["x2"]}, {**description, "scales": [2]})
-    with pytest.raises(UserError, match=r"srcnn\.safetensors was not trained for scales 3"):
-        Restorers(workspace / "models", Degrade((2, 3), (0.0,), 0), torch.device("cpu"))
+    with pytest.raises(UserError, match=r"srcnn\.safetensors was not trained for x3"):
+        Restorers(workspace / "models", [Degradation(2), Degradation(3)], 0, torch.device("cpu"))
 
 
 def test_a_vdsr_file_trained_for_other_scales_is_refused(workspace):
     path = workspace / "models/vdsr.safetensors"
     weights, description = modelfile.read(path)
     modelfile.write(path, weights, {**description, "scales": [2]})
-    with pytest.raises(UserError, match=r"vdsr\.safetensors was not trained for scales 3"):
-        Restorers(workspace / "models", Degrade((2, 3), (0.0,), 0), torch.device("cpu"))
+    with pytest.raises(UserError, match=r"vdsr\.safetensors was not trained for x3"):
+        Restorers(workspace / "models", [Degradation(2), Degradation(3)], 0, torch.device("cpu"))
 
 
 @pytest.mark.parametrize(
@@ -305,8 +307,8 @@ def test_vdsr_alone_restores_in_bfloat16_when_trained_so_on_hardware_that_has_it
     with monkeypatch.context() as pretended:  # while it chooses; what there is then multiplies
         pretended.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": has})
         pretended.setenv("ONEDNN_MAX_CPU_ISA", "ALL")
-        restorers = Restorers(workspace / "models", Degrade(SCALES, (0.0,), 0), torch.device("cpu"))
-    bicubic = torch.rand(1, 1, 24, 24, generator=torch.Generator().manual_seed(0))
+        restorers = Restorers(workspace / "models", [Degradation(scale) for scale in SCALES], 0, torch.device("cpu"))
+    bicubic = torch.rand(1, 1, 160, 160, generator=torch.Generator().manual_seed(0))  # so large that a tile goes through once
     restored = restorers.enhanced(bicubic[..., ::2, ::2], bicubic, 2)
     loaded = networks(workspace)
     with torch.no_grad():
@@ -318,13 +320,8 @@ def test_vdsr_alone_restores_in_bfloat16_when_trained_so_on_hardware_that_has_it
     assert torch.equal(restored["srcnn"], single["srcnn"])
 
 
-def test_models_trained_without_noise_are_refused_for_noise(workspace):
-    with pytest.raises(UserError, match=r"srcnn\.safetensors was not trained for noise 5"):
-        Restorers(workspace / "models", Degrade((2,), (0.0, 5.0), 0), torch.device("cpu"))
-
-
 def test_with_noise_every_level_is_trained_measured_and_drawn(workspace):
-    noisy = {"degrade": {"scales": [2], "noise": [0, 5]}}
+    noisy = {"degrade": {"scales": [2], "noise": [0, 5]}, "evaluate": {"conditions": ["clean", "noise5"]}}
     write_params(workspace, TINY, noisy)
     for stage in (train_srcnn, train_vdsr, train_edsr, evaluate, errormaps):
         stage.run(workspace)
@@ -337,7 +334,7 @@ def test_with_noise_every_level_is_trained_measured_and_drawn(workspace):
     # By hand: the copy with its noise, enlarged.
     image, truth = next(iter(truths(workspace).items()))
     truth = torch.from_numpy(cropped_to(truth, 2).copy())[None, None].float() / 255
-    noise = noise_for_image(Degradation(2, 5.0), 0, image, truth.shape[-2] // 2, truth.shape[-1] // 2)
+    noise = 5 * field_for_image(Degradation(2, 5.0), 0, image, truth.shape[-2] // 2, truth.shape[-1] // 2)
     levels = (enlarge(low_resolution(truth, 2, noise), 2) * 255).round()[0, 0, 2:-2, 2:-2].numpy()
     table = pd.read_csv(workspace / "plots/per_image.csv", dtype={"image": str})
     (row,) = table[
@@ -348,3 +345,33 @@ def test_with_noise_every_level_is_trained_measured_and_drawn(workspace):
     assert row.inconsistency < 5.5  # of the copy as the networks got it
     clean = table[(table["image"] == image) & (table["model"] == "bicubic") & (table["degradation"] == "x2")]
     assert clean["psnr"].item() > row.psnr + 1
+
+
+def test_a_blind_network_learns_from_ranges_and_is_measured_in_conditions(workspace):
+    blind = {"degrade": {"scales": [2]}, "ranges": {"clean": 0.3}, "evaluate": {"conditions": ["mixed", "clean", "jpeg75"]}}
+    write_params(workspace, TINY, blind)
+    train_edsr.run(workspace)
+    first = (workspace / "models/edsr.safetensors").read_bytes()
+    train_edsr.run(workspace)
+    assert (workspace / "models/edsr.safetensors").read_bytes() == first
+    _, described = modelfile.read(workspace / "models/edsr.safetensors")
+    assert described["noise"] == [0, 6]
+    assert described["ranges"]["clean"] == 0.3
+    assert set(pd.read_csv(workspace / "plots/train_edsr.csv")["degradation"]) == {"x2_ranges"}
+    write_params(workspace, TINY, {**blind, "ranges": {"clean": 1}})
+    train_edsr.run(workspace)
+    assert "ranges" not in modelfile.read(workspace / "models/edsr.safetensors")[1]
+    assert (workspace / "models/edsr.safetensors").read_bytes() != first
+    for stage in (evaluate, errormaps):
+        stage.run(workspace)
+    metrics = json.loads((workspace / "metrics/evaluate.json").read_text())
+    assert all(sorted(metrics[model]) == ["x2", "x2_jpeg75", "x2_mixed"] for model in ("bicubic", "srcnn", "vdsr", "edsr"))
+    assert metrics["bicubic"]["x2"]["psnr"] > metrics["bicubic"]["x2_mixed"]["psnr"]
+    assert (workspace / "plots/errormaps/x2_mixed_mean.png").exists()
+
+
+def test_a_condition_that_is_none_stops_check_and_evaluate(workspace):
+    write_params(workspace, TINY, {"evaluate": {"conditions": ["clean", "fog"]}})
+    for stage in (check, evaluate):
+        with pytest.raises(UserError, match=r"evaluate\.conditions has 'fog', none of clean, noise2"):
+            stage.run(workspace)

@@ -6,8 +6,8 @@ from PIL import Image
 from cxr.dataset.packed import Frames
 from cxr.foundation.errors import UserError
 from cxr.foundation.randomness import generator
-from cxr.superres.degradation import MARGIN
-from cxr.superres.settings import Degradation
+from cxr.superres.degradation.passage import MARGIN, observed
+from cxr.superres.settings import Degradation, Ranges
 from cxr.superres.training import crops as crops_module
 from cxr.superres.training.crops import GRID, Crops, Stored, cut_windows, needed_margin, pairs, squares
 from cxr.superres.training.settings import Augment
@@ -245,6 +245,59 @@ def test_crops_get_the_noise_of_their_degradation_and_the_truth_none(images):
     kinds = [Degradation(2), Degradation(2, 5.0)]
     later, _ = pairs(truth, corners, patch=PATCH, degradations=kinds, source=generator(0, 1, "grain"))
     assert not torch.equal(later[1::2], inputs[1::2])
+
+
+def test_blind_crops_are_each_degraded_by_what_is_drawn_for_it(images):
+    ranges = Ranges(0.2, 1.2, 6.0, (1000.0, 20000.0), 0.7, (60, 95))
+    rows = np.arange(5)
+    crops = Crops(Frames.of(images), rows, PLAIN, PATCH, 6, 0, CPU, post_upsampling=True, ranges=ranges)
+    scales = [Degradation(2), Degradation(3)]
+    for step in (6, 7):
+        low, bicubic, truth = crops.observed(step, scales)
+        assert torch.equal(crops.observed(step, scales)[0], low)
+        passage, grain = generator(0, step, "passage"), generator(0, step, "grain")
+        drawn = crops.draw(step)
+        seen = set()
+        for i in range(6):
+            each = ranges.drawn(scales[step % 2].scale, lambda: torch.rand((), generator=passage).item())  # noqa: B023
+            one = drawn.crops[i : i + 1], drawn.corners[:, i : i + 1]
+            expected = pairs(*one, patch=PATCH, degradations=[each], source=grain, post_upsampling=True)
+            assert all(torch.equal(a, b[i : i + 1]) for a, b in zip(expected, (low, bicubic, truth), strict=True))
+            seen.add(each)
+        assert len(seen) > 3
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_a_blurred_crop_is_the_window_of_the_blurred_image(images, scale):
+    degradation = Degradation(scale, blur=1.2)
+    crops = crops_of(images, PLAIN, margin=needed_margin([degradation]))
+    low, _, _ = Crops.observed(_post_upsampling(crops), 3, [degradation])
+    drawn = crops.draw(3)
+    truth = levels(squares(drawn.crops, drawn.corners, PATCH))
+    for crop, found in zip(truth, low[:, 0], strict=True):
+        whole = next(turned for turned in _all_turns(images) if crop.tobytes() in _blocks_of(turned))
+        row, column = _blocks_of(whole)[crop.tobytes()]
+        of_whole = observed(torch.from_numpy(whole.copy())[None, None].float() / 255, degradation)[0, 0]
+        side = PATCH // scale
+        expected = of_whole[row // scale :, column // scale :][:side, :side]
+        torch.testing.assert_close(found, expected, atol=1.01 / 255, rtol=0)  # halves of a level may round to either side
+        assert (found - expected).abs().mean() < 0.02 / 255
+
+
+def _post_upsampling(crops: Crops) -> Crops:
+    crops.post_upsampling = True
+    return crops
+
+
+def _all_turns(images):
+    for image in images:
+        for quarter in range(4):
+            yield np.rot90(image, quarter)
+
+
+def _blocks_of(image: np.ndarray) -> dict[bytes, tuple[int, int]]:
+    places = range(0, image.shape[0] - PATCH + 1, GRID)
+    return {image[top : top + PATCH, left : left + PATCH].tobytes(): (top, left) for top in places for left in places}
 
 
 def test_cut_returns_the_windows_asked_for(images):

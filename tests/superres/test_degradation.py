@@ -7,18 +7,11 @@ import pytest
 import scipy.stats
 import torch
 
-from cxr.superres import degradation
-from cxr.superres.degradation import (
-    MARGIN,
-    SMALL,
-    crop_to_multiple,
-    enlarge,
-    in_unit_range,
-    interpolated,
-    low_resolution,
-    noise_for_image,
-    to_levels,
-)
+from cxr.superres.degradation import enlargement, reduction
+from cxr.superres.degradation.enlargement import enlarge, interpolated
+from cxr.superres.degradation.levels import TIE, in_unit_range, to_levels
+from cxr.superres.degradation.passage import MARGIN, field_for_image
+from cxr.superres.degradation.reduction import SMALL, crop_to_multiple, low_resolution
 from cxr.superres.settings import Degradation, Degrade
 from tests.support.observed import observe
 from tests.support.phantoms import square
@@ -77,7 +70,7 @@ def test_enlarging_is_matlab_imresize_unrounded(image, scale):
 def test_enlarging_in_strips_gives_the_whole_bit_for_bit(monkeypatch, scale, dtype, pixels):
     low = torch.rand(2, 1, 41, 37, dtype=dtype, generator=torch.Generator().manual_seed(0)) * 3 - 1
     whole = enlarge(low, scale), interpolated(low, scale)
-    monkeypatch.setattr(degradation, "STRIP", {"cpu": pixels})
+    monkeypatch.setattr(enlargement, "STRIP", {"cpu": pixels})
     assert all(torch.equal(*each) for each in zip((enlarge(low, scale), interpolated(low, scale)), whole, strict=True))
 
 
@@ -155,8 +148,8 @@ def test_errors_of_the_dtype_that_a_depth_is_degraded_in_are_well_below_what_is_
         levels = torch.from_numpy(source.integers(0, white + 1, shape))[None, None]
         height, width = (length // scale for length in shape)
         exact = resize(levels[0, 0].double().numpy(), height, width)
-        found = degradation.resize(in_unit_range(levels, white), height, width)[0, 0].double().numpy() * white
-        assert np.abs(found - exact).max() < degradation.TIE / 2
+        found = reduction.resize(in_unit_range(levels, white), height, width)[0, 0].double().numpy() * white
+        assert np.abs(found - exact).max() < TIE / 2
 
 
 @pytest.mark.parametrize("bits", [11, 12, 16])
@@ -244,7 +237,7 @@ def test_degradations_are_every_scale_with_every_noise():
 
 
 def test_detector_noise_is_white_gaussian_with_the_standard_deviation_asked_for():
-    noise = noise_for_image(Degradation(2, 5.0), NOISY.seed, "a", 200, 300)
+    noise = 5 * field_for_image(Degradation(2, 5.0), NOISY.seed, "a", 200, 300)
     assert noise.shape == (1, 1, 200, 300)
     assert noise.mean().item() == pytest.approx(0, abs=4 * 5 / 60_000**0.5)
     assert noise.std().item() == pytest.approx(5, rel=0.01)
@@ -255,17 +248,17 @@ def test_detector_noise_is_white_gaussian_with_the_standard_deviation_asked_for(
 
 
 def test_detector_noise_is_a_function_of_image_seed_and_scale_alone():
-    first = noise_for_image(Degradation(2, 5.0), NOISY.seed, "a", 20, 30)
+    first = field_for_image(Degradation(2, 5.0), NOISY.seed, "a", 20, 30)
     torch.manual_seed(3)
-    assert torch.equal(noise_for_image(Degradation(2, 5.0), NOISY.seed, "a", 20, 30), first)
-    assert not torch.equal(noise_for_image(Degradation(2, 5.0), NOISY.seed, "b", 20, 30), first)
-    assert not torch.equal(noise_for_image(Degradation(3, 5.0), NOISY.seed, "a", 20, 30), first)
-    assert not torch.equal(noise_for_image(Degradation(2, 5.0), 8, "a", 20, 30), first)
-    assert not noise_for_image(Degradation(2), NOISY.seed, "a", 20, 30).any()
+    assert torch.equal(field_for_image(Degradation(2, 5.0), NOISY.seed, "a", 20, 30), first)
+    assert not torch.equal(field_for_image(Degradation(2, 5.0), NOISY.seed, "b", 20, 30), first)
+    assert not torch.equal(field_for_image(Degradation(3, 5.0), NOISY.seed, "a", 20, 30), first)
+    assert not torch.equal(field_for_image(Degradation(2, 5.0), 8, "a", 20, 30), first)
+    assert field_for_image(Degradation(2), NOISY.seed, "a", 20, 30) is None
 
 
 def test_noise_is_added_to_the_low_resolution_image_before_rounding(image):
-    noise = noise_for_image(Degradation(2, 5.0), NOISY.seed, "a", len(image) // 2, len(image) // 2)
+    noise = 5 * field_for_image(Degradation(2, 5.0), NOISY.seed, "a", len(image) // 2, len(image) // 2)
     exact = resize(image.astype(float), len(image) // 2, len(image) // 2) + noise[0, 0].numpy()
     got = low_resolution(tensor(image), 2, noise)[0, 0].numpy() * 255
     difference = np.abs(got - np.clip(np.floor(exact + 0.5), 0, 255))

@@ -12,7 +12,7 @@ from cxr.compute import modelfile
 from cxr.dataset.packed import Dataset, Frames
 from cxr.foundation.errors import UserError
 from cxr.sources.phantom.scene import draw
-from cxr.superres.degradation import noise_for_image
+from cxr.superres.degradation.passage import field_for_image
 from cxr.superres.duration import note
 from cxr.superres.evaluation.archive import Archive
 from cxr.superres.evaluation.mean_errors import MeanErrors, load
@@ -76,7 +76,7 @@ def restorers(networks, tmp_path_factory) -> Restorers:
     size = {"blocks": 1, "width": 8}
     weights = {"edsr": networks["edsr", 0].state_dict()}
     modelfile.write(folder / "edsr.safetensors", weights, {"network": "edsr", **size, **described})
-    return Restorers(folder, DEGRADE, CPU)
+    return Restorers(folder, DEGRADE.degradations, DEGRADE.seed, CPU)
 
 
 @pytest.fixture(scope="module")
@@ -106,8 +106,9 @@ def by_hand(data, networks):
         scale, white = degradation.scale, 2**image.bits - 1
         rows, columns = (length // scale * scale for length in image.pixels.shape)
         truth = image.pixels[:rows, :columns].astype(float)
-        noise = noise_for_image(degradation, DEGRADE.seed, identity, rows // scale, columns // scale)[0, 0].numpy()
-        low = low_by_hand(truth, scale, white, noise.astype(float))
+        field = field_for_image(degradation, DEGRADE.seed, identity, rows // scale, columns // scale)
+        noise = 0.0 if field is None else degradation.noise * field[0, 0].double().numpy()
+        low = low_by_hand(truth, scale, white, noise)
         bicubic = np.clip(resize(low / white, rows, columns), 0, 1)
         seen = torch.from_numpy(bicubic.astype(np.float32))[None, None]
         with torch.no_grad():
@@ -137,7 +138,7 @@ def test_psnr_and_ssim_are_scikit_images_on_each_images_own_range(evaluated, by_
 def test_the_table_of_costs_has_seconds_after_the_first_image_and_minutes_that_were_noted(networks, restorers, tmp_path):
     model = restorers.models["edsr"]
     note(tmp_path, "edsr", model.path, 754)
-    alone = Restorers(model.path.parent, DEGRADE, CPU)
+    alone = Restorers(model.path.parent, DEGRADE.degradations, DEGRADE.seed, CPU)
     alone.taken["edsr", 2] = [Taken(100, 1), Taken(2, 1_000_000), Taken(1, 1_000_000)]
     alone.taken["edsr", 3] = [Taken(3, 1_000_000)]
     rows = [line.split() for line in alone.cost_table(tmp_path).splitlines()[1:]]
@@ -172,7 +173,7 @@ def test_an_image_brighter_by_a_level_of_its_own_is_inconsistent_by_its_share_of
 
 def test_what_was_restored_is_kept_and_given_back(evaluated, restorers, data, by_hand):
     _, folder = evaluated
-    archive = Archive.open(folder, data, DEGRADE)
+    archive = Archive.open(folder, data)
     for (row, identity), degradation in itertools.product(enumerate(data.table["id"]), DEGRADE.degradations):
         image, restored = data.images[row], restorers.restore(data.images[row], identity, degradation)
         again = archive.restored(image, identity, degradation, CPU)
@@ -199,7 +200,7 @@ def test_an_archive_of_other_shapes_or_depths_is_refused(evaluated, data):
     other = dataset(frames_of([np.zeros((60, 60)) for _ in SHAPES], BITS))
     for wrong in (shallow, other):
         with pytest.raises(UserError, match="does not hold what it should"):
-            Archive.open(folder, wrong, DEGRADE)
+            Archive.open(folder, wrong)
 
 
 def areas(error: np.ndarray, rows: int, columns: int) -> np.ndarray:
@@ -267,5 +268,5 @@ def test_noise_is_as_strong_whatever_the_depth(bits):
     """Noise of 5 grey levels of 255 is 5/255 of white."""
     white = 2**bits - 1
     image = frames_of([np.full((200, 300), white // 2)], [bits])[0]
-    seen = degraded(image, "a", Degradation(2, 5.0), DEGRADE, CPU)
+    seen = degraded(image, "a", Degradation(2, 5.0), DEGRADE.seed, CPU)
     assert seen.low.std().item() * 255 == pytest.approx(5, rel=0.02)

@@ -11,7 +11,8 @@ from cxr.compute import modelfile
 from cxr.foundation.errors import UserError
 from cxr.foundation.place import ROOT
 from cxr.superres import model as model_module
-from cxr.superres.degradation import enlarge, low_resolution
+from cxr.superres.degradation.enlargement import enlarge
+from cxr.superres.degradation.reduction import low_resolution
 from cxr.superres.enhance import enhance, enhance_stored, restore
 from cxr.superres.model import load_model
 from cxr.superres.networks.srcnn import SRCNN

@@ -8,7 +8,8 @@ from torch import nn
 
 from cxr.compute import modelfile
 from cxr.superres.architectures.srcnn import Mapping
-from cxr.superres.degradation import enlarge, low_resolution
+from cxr.superres.degradation.enlargement import enlarge
+from cxr.superres.degradation.reduction import low_resolution
 from cxr.superres.kernels.forms import Published
 from cxr.superres.kernels.srcnn import FORMS as SRCNN_FORMS
 from cxr.superres.kernels.srcnn_around_level import AroundLevel

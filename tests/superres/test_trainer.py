@@ -14,7 +14,7 @@ from cxr.compute import modelfile
 from cxr.dataset.packed import Dataset, Frames
 from cxr.foundation.errors import UserError
 from cxr.foundation.runtime import Runtime
-from cxr.superres.degradation import to_levels
+from cxr.superres.degradation.levels import to_levels
 from cxr.superres.kernels import srcnn as srcnn_kernels
 from cxr.superres.kernels import vdsr as vdsr_kernels
 from cxr.superres.kernels.forms import AS_PUBLISHED

@@ -27,7 +27,7 @@ class Mutant(NamedTuple):
 MUTANTS = [
     Mutant(
         "a low-resolution image is computed in the precision that the network multiplies in",
-        "cxr/superres/degradation.py",
+        "cxr/superres/degradation/reduction.py",
         "torch.autocast(images.device.type, enabled=False)",
         "torch.autocast(images.device.type, enabled=torch.is_autocast_enabled(images.device.type))",
         "tests/superres/test_degradation.py::test_a_network_that_multiplies_in_bfloat16_is_given_the_same",
@@ -76,7 +76,7 @@ MUTANTS = [
     ),
     Mutant(
         "a radiograph is overwritten by its own enhancement",
-        "cxr/service.py",
+        "cxr/result.py",
         "if target.exists() and target.samefile(source):",
         "if False:",
         "tests/cli/test_enhance.py::test_the_input_is_never_overwritten",
@@ -139,7 +139,7 @@ MUTANTS = [
     ),
     Mutant(
         "every image gets the same noise",
-        "cxr/superres/degradation.py",
+        "cxr/superres/degradation/passage.py",
         'generator("grain", seed, image, degradation.scale)',
         'generator("grain", seed, degradation.scale)',
         "tests/superres/test_degradation.py::test_detector_noise_is_a_function_of_image_seed_and_scale_alone",
@@ -195,21 +195,21 @@ MUTANTS = [
     ),
     Mutant(
         "grey levels are cut off instead of rounded",
-        "cxr/superres/degradation.py",
+        "cxr/superres/degradation/levels.py",
         "(images * white + 0.5 + TIE).floor()",
         "(images * white).floor()",
         "tests/superres/test_degradation.py::test_levels_are_clipped_and_rounded",
     ),
     Mutant(
         "grey levels are not clipped",
-        "cxr/superres/degradation.py",
+        "cxr/superres/degradation/levels.py",
         "return levels.clamp_max(white) if",
         "return levels.remainder(white + 1) if",
         "tests/superres/test_degradation.py::test_levels_are_clipped_and_rounded",
     ),
     Mutant(
         "the low-resolution image is not antialiased",
-        "cxr/superres/degradation.py",
+        "cxr/superres/degradation/reduction.py",
         'mode="bicubic", antialias=True',
         'mode="bicubic", antialias=False',
         "tests/superres/test_degradation.py::test_low_resolution_is_matlab_imresize_rounded_to_8_bits",
@@ -426,8 +426,8 @@ MUTANTS = [
     ),
     Mutant(
         "images of 16 bits are degraded in float32",
-        "cxr/superres/degradation.py",
-        "return torch.float32 if deepest <= FINEST_IN_FLOAT32 else torch.float64",
+        "cxr/superres/degradation/levels.py",
+        "return torch.float32 if _deepest(white) <= FINEST_IN_FLOAT32 else torch.float64",
         "return torch.float32",
         "tests/superres/test_degradation.py::test_exact_halves_of_any_depth_round_up",
     ),

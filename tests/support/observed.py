@@ -2,7 +2,9 @@
 
 from torch import Tensor
 
-from cxr.superres.degradation import WHITE, White, enlarge, low_resolution
+from cxr.superres.degradation.enlargement import enlarge
+from cxr.superres.degradation.levels import WHITE, White
+from cxr.superres.degradation.reduction import low_resolution
 
 
 def observe(images: Tensor, scale: int, noise: Tensor | None = None, white: White = WHITE) -> Tensor:

@@ -19,6 +19,7 @@ TINY: dict[str, dict[str, Any]] = {
     "train_srcnn": {"steps": 6, "batch": 3, "patch": 24, "validations": 1, "precision": "float32"},
     "train_vdsr": {"steps": 3, "batch": 3, "patch": 24, "validations": 1, "precision": "float32"},
     "train_edsr": {"steps": 7, "batch": 3, "patch": 24, "validations": 1, "precision": "float32"},
+    "evaluate": {"conditions": ["clean"]},
     "errormaps": {"inset": 16},
     "diagnose": {"epochs": 2, "batch": 4},
     "runtime": {"workers": 1, "device": "cpu"},

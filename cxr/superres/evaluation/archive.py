@@ -1,5 +1,6 @@
 """The test images as the networks restored them: kept when they are measured, so that nobody has to restore them again."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,12 +12,12 @@ import torch
 
 from cxr.dataset.packed import Dataset, Frame, Frames, begins
 from cxr.foundation.errors import UserError
-from cxr.foundation.files import whole, write_table
+from cxr.foundation.files import whole, write_json, write_table
 from cxr.superres.evaluation.observed import Restored, as_levels, degraded
 from cxr.superres.methods import NETWORKS
-from cxr.superres.settings import Degradation, Degrade
+from cxr.superres.settings import Degradation
 
-IDENTITIES = "images.csv"
+IDENTITIES, MEASURED = "images.csv", "measured.json"
 
 
 class Writer:
@@ -34,16 +35,18 @@ class Writer:
 class Archive:
     """What each of NETWORKS made of the test images: one array for each network and degradation, and a table of the ids."""
 
-    def __init__(self, degrade: Degrade, ids: Sequence[str], images: Mapping[tuple[str, Degradation], Frames]) -> None:
-        self.degrade, self.images = degrade, images
+    def __init__(self, ids: Sequence[str], images: Mapping[tuple[str, Degradation], Frames], seed: int) -> None:
+        self.images, self.seed = images, seed
+        self.degradations = tuple(dict.fromkeys(degradation for _, degradation in images))
         self.positions = {identity: position for position, identity in enumerate(ids)}
 
     @classmethod
     @contextmanager
-    def writer(cls, folder: Path, data: Dataset, degradations: Sequence[Degradation]) -> Iterator[Writer]:
-        """Yield a writer, into `folder`, of what is made of the test images of `data`, in their order."""
+    def writer(cls, folder: Path, data: Dataset, degradations: Sequence[Degradation], seed: int) -> Iterator[Writer]:
+        """Yield a writer, into `folder`, of what is made of the test images of `data`, in their order; noise is of `seed`."""
         rows = data.rows("test")
         write_table(folder / IDENTITIES, [{"id": identity} for identity in data.table["id"].iloc[rows]])
+        write_json(folder / MEASURED, {"seed": seed, "degradations": [each._asdict() for each in degradations]})
         dtype = data.images.pixels.dtype
         with ExitStack() as stack:
             files = {}
@@ -57,7 +60,7 @@ class Archive:
             yield Writer(files, dtype.newbyteorder("<"))
 
     @classmethod
-    def open(cls, folder: Path, data: Dataset, degrade: Degrade) -> "Archive":
+    def open(cls, folder: Path, data: Dataset) -> "Archive":
         """Return what a writer has written to `folder` of the test images of `data`.
 
         Raises UserError when an array is missing or damaged, or is of other images.
@@ -66,10 +69,13 @@ class Archive:
         ids = data.table["id"].iloc[rows].tolist()
         with whole(folder / IDENTITIES):
             found = pd.read_csv(folder / IDENTITIES, dtype=str)["id"].tolist()
+        with whole(folder / MEASURED):
+            measured = json.loads((folder / MEASURED).read_text(encoding="utf-8"))
+            seed, degradations = int(measured["seed"]), [Degradation(**each) for each in measured["degradations"]]
         if found != ids:
             raise UserError(f"{folder} holds other images than those of the test split; run dvc repro, which restores them")
         images = {}
-        for degradation in degrade.degradations:
+        for degradation in degradations:
             shapes = _shapes(data, degradation)
             for network in NETWORKS:
                 path = _file(folder, network, degradation)
@@ -80,13 +86,13 @@ class Archive:
                         f"{path} ({array.dtype}, {array.shape}) does not hold what it should; rerun the stage evaluate"
                     )
                 images[network, degradation] = Frames(array, begins(shapes), shapes, data.images.bits[rows])
-        return cls(degrade, ids, images)
+        return cls(ids, images, seed)
 
     def restored(self, image: Frame, identity: str, degradation: Degradation, device: torch.device) -> Restored:
         """Return what was made of `image`, whose id is `identity`; the rest is computed on `device`."""
         position = self.positions[identity]
         images = {network: as_levels(self.images[network, degradation][position], device) for network in NETWORKS}
-        return degraded(image, identity, degradation, self.degrade, device).restored(images)
+        return degraded(image, identity, degradation, self.seed, device).restored(images)
 
 
 def _file(folder: Path, network: str, degradation: Degradation) -> Path:

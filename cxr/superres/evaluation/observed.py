@@ -7,9 +7,13 @@ import torch
 from torch import Tensor
 
 from cxr.dataset.packed import Frame
-from cxr.superres.degradation import WHITE, crop_to_multiple, enlarge, in_unit_range, low_resolution, noise_for_image, to_levels
+from cxr.superres.degradation.enlargement import enlarge
+from cxr.superres.degradation.levels import WHITE, in_unit_range, to_levels
+from cxr.superres.degradation.passage import field_for_image
+from cxr.superres.degradation.passage import observed as arrived
+from cxr.superres.degradation.reduction import crop_to_multiple
 from cxr.superres.methods import BICUBIC
-from cxr.superres.settings import Degradation, Degrade
+from cxr.superres.settings import Degradation
 
 
 class Restored(NamedTuple):
@@ -51,13 +55,13 @@ class Observed(NamedTuple):
         return Restored(self.truth, to_levels(self.low, self.white), {BICUBIC: bicubic, **images}, self.white)
 
 
-def degraded(image: Frame, identity: str, degradation: Degradation, degrade: Degrade, device: torch.device) -> Observed:
-    """Return `image`, whose id is `identity`, and what `degradation` leaves of it, on `device`."""
+def degraded(image: Frame, identity: str, degradation: Degradation, seed: int, device: torch.device) -> Observed:
+    """Return `image`, whose id is `identity`, and what `degradation`, with noise of `seed`, leaves of it, on `device`."""
     scale = degradation.scale
     truth = crop_to_multiple(as_levels(image, device), scale)
     height, width = truth.shape[-2:]
-    noise = noise_for_image(degradation, degrade.seed, identity, height // scale, width // scale)
-    low = low_resolution(in_unit_range(truth, image.white), scale, noise, image.white)
+    field = field_for_image(degradation, seed, identity, height // scale, width // scale)
+    low = arrived(in_unit_range(truth, image.white), degradation, field, image.white)
     return Observed(truth, low, enlarge(low, scale), image.white)
 
 

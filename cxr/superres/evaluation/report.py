@@ -1,5 +1,6 @@
 """Means over the test images and what of their differences is certain."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from cxr.superres.methods import BICUBIC, RIVALS, TITLES
 
 DECIMALS = {"psnr": 3, "ssim": 4, "inconsistency": 3}
 QUALITY = ("psnr", "ssim")
+CLEAN_NAME = re.compile("x[0-9]")  # of a degradation: that of a scale alone
 PERFECT = 100.0  # dB: stands for the infinite PSNR of an image without error (a blank one), which has no mean
 
 
@@ -31,6 +33,20 @@ def means(per_image: pd.DataFrame, models: Sequence[str]) -> dict[str, dict[str,
             for degradation in sorted(per_image["degradation"].unique())
         }
         for model in models
+    }
+
+
+def for_metrics(in_the_mean: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Return what metrics/evaluate.json holds of what `means` returned: in conditions other than clean, PSNR alone.
+
+    So `dvc metrics diff` has few enough lines to be read.
+    """
+    return {
+        model: {
+            degradation: quality if CLEAN_NAME.fullmatch(degradation) else {"psnr": quality["psnr"]}
+            for degradation, quality in by_degradation.items()
+        }
+        for model, by_degradation in in_the_mean.items()
     }
 
 

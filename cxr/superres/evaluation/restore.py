@@ -14,14 +14,15 @@ from cxr.dataset.packed import Dataset, Frame
 from cxr.foundation.errors import UserError
 from cxr.measures.quality import psnr, ssim
 from cxr.superres import cost
-from cxr.superres.degradation import WHITE, in_unit_range, low_resolution, to_levels
+from cxr.superres.degradation.levels import WHITE, in_unit_range, to_levels
+from cxr.superres.degradation.reduction import low_resolution
 from cxr.superres.enhance import restore
 from cxr.superres.evaluation.archive import Archive
 from cxr.superres.evaluation.mean_errors import MeanErrors
 from cxr.superres.evaluation.observed import Restored, degraded
 from cxr.superres.methods import NETWORKS
 from cxr.superres.model import Model, load_model
-from cxr.superres.settings import Degradation, Degrade
+from cxr.superres.settings import Degradation
 
 
 class Evaluated(NamedTuple):
@@ -41,27 +42,35 @@ class Taken(NamedTuple):
 
 
 class Restorers:
-    """Every method at every scale, ready to restore."""
+    """Every method, ready to restore what each of several degradations leaves of an image."""
 
-    def __init__(self, models: Path, degrade: Degrade, device: torch.device, networks: Sequence[str] = NETWORKS) -> None:
+    def __init__(
+        self,
+        models: Path,
+        degradations: Sequence[Degradation],
+        seed: int,
+        device: torch.device,
+        networks: Sequence[str] = NETWORKS,
+    ) -> None:
         """Load of `networks` the files NAME.safetensors in the folder `models`, which the training stages wrote.
 
-        Raises UserError when one is missing, is no model, or was not trained for what `degrade` asks.
+        `seed` is that of the noise. Raises UserError when one is missing, is no model, or was not trained for a scale.
         """
-        self.degrade, self.device = degrade, device
-        self.models = {name: _loaded(models / f"{name}.safetensors", name, degrade, device) for name in networks}
-        self.taken: dict[tuple[str, int], list[Taken]] = {(name, scale): [] for name in networks for scale in degrade.scales}
+        self.degradations, self.seed, self.device = degradations, seed, device
+        self.scales = sorted({each.scale for each in degradations})
+        self.models = {name: _loaded(models / f"{name}.safetensors", name, self.scales, device) for name in networks}
+        self.taken: dict[tuple[str, int], list[Taken]] = {(name, scale): [] for name in networks for scale in self.scales}
         """By network and scale what each image took so far."""
 
     def evaluate(self, data: Dataset, folder: Path) -> Evaluated:
         """Restore and measure the test images of `data` at every degradation, and keep in `folder` what was restored."""
         rows = data.rows("test")
         errors, measurements = MeanErrors(data.images.shapes[rows]), []
-        with Archive.writer(folder, data, self.degrade.degradations) as writer:
+        with Archive.writer(folder, data, self.degradations, self.seed) as writer:
             for row in tqdm(rows, "evaluate", unit="image", disable=None):
                 described, image = data.table.iloc[row], data.images[row]
                 of_image = {"image": described["id"], "findings": described["findings"], "patient": described["patient"]}
-                for degradation in self.degrade.degradations:
+                for degradation in self.degradations:
                     restored = self.restore(image, described["id"], degradation)
                     writer.add(restored, degradation)
                     errors.add(restored, degradation)
@@ -72,7 +81,7 @@ class Restorers:
 
     def restore(self, image: Frame, identity: str, degradation: Degradation) -> Restored:
         """Degrade `image`, whose id is `identity`, and return it with what each of the methods makes of the rest."""
-        seen = degraded(image, identity, degradation, self.degrade, self.device)
+        seen = degraded(image, identity, degradation, self.seed, self.device)
         enhanced = self.enhanced(seen.low.float(), seen.bicubic, degradation.scale)
         return seen.restored({name: to_levels(each, seen.white) for name, each in enhanced.items()})
 
@@ -101,7 +110,7 @@ class Restorers:
         return [
             {"model": name, "scale": scale, **{what: count(model, scale) for what, count in counts.items()}}
             for name, model in self.models.items()
-            for scale in self.degrade.scales
+            for scale in self.scales
         ]
 
     def cost_table(self, checkpoints: Path) -> str:
@@ -148,12 +157,11 @@ def measured(restored: Restored, scale: int) -> list[dict[str, str | float]]:
     ]
 
 
-def _loaded(path: Path, name: str, degrade: Degrade, device: torch.device) -> Model:
-    """Return the model in `path`. Raises UserError unless it is the network `name`, trained for all that `degrade` asks."""
+def _loaded(path: Path, name: str, scales: Sequence[int], device: torch.device) -> Model:
+    """Return the model in `path`. Raises UserError unless it is the network `name`, trained for all of `scales`."""
     model = load_model(path, device)
     if model.name != name:
         raise UserError(f"{path} holds {model.name}, not {name}; train it again")
-    for what, wanted in degrade.levels.items():
-        if missing := [level for level in wanted if level not in model.described[what]]:
-            raise UserError(f"{path} was not trained for {what} {missing[0]:g}; run dvc repro, which trains it")
+    if missing := [scale for scale in scales if scale not in model.networks]:
+        raise UserError(f"{path} was not trained for x{missing[0]}; run dvc repro, which trains it")
     return model

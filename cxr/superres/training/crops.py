@@ -17,18 +17,11 @@ from cxr.compute.ranks import ALONE, Rank
 from cxr.dataset.packed import Frames, Integers, Pixels, begins
 from cxr.foundation.errors import UserError
 from cxr.foundation.randomness import generator
-from cxr.superres.degradation import (
-    MARGIN,
-    REACH,
-    WHITE,
-    White,
-    draw_noise,
-    enlarged_window,
-    low_resolution,
-    resize,
-    working_dtype,
-)
-from cxr.superres.settings import Degradation
+from cxr.superres.degradation.enlargement import enlarged_window
+from cxr.superres.degradation.levels import WHITE, White, working_dtype
+from cxr.superres.degradation.passage import MARGIN, noise_field, observed, reach
+from cxr.superres.degradation.reduction import resize
+from cxr.superres.settings import Degradation, Ranges
 from cxr.superres.training.settings import Augment
 from cxr.superres.training.turns import Turns
 from cxr.superres.training.turns import dealt as dealt_to
@@ -70,9 +63,11 @@ class Crops:
         rank: Rank = ALONE,
         margin: int = MARGIN,
         post_upsampling: bool = False,
+        ranges: Ranges | None = None,
     ) -> None:
         """Draw `batch` crops of `patch` pixels a side from `rows` of `images`, for a `post_upsampling` network or another.
 
+        With `ranges` that are blind, each crop's degradation is drawn from them, and the scale alone is dealt out.
         They are cut with `margin` pixels to each side: `needed_margin` tells how many the degradations see. Near an edge of
         the image they lie off the centre of what is cut. With several ranks, each gets its share of the same batch; where a
         size (batch, ...) is told below, it is the share's.
@@ -96,6 +91,7 @@ class Crops:
         self.recorded: dict[tuple[object, ...], CudaGraphed] = {}
         self.batch, self.seed, self.own = batch, seed, rank.share(batch)
         self.patch, self.drawn, self.margin, self.post_upsampling = patch, drawn, margin, post_upsampling
+        self.ranges = ranges if ranges and ranges.blind else None
         self.side = drawn - 2 * (MARGIN - margin)
 
     def draw(self, step: int) -> Drawn:
@@ -111,18 +107,21 @@ class Crops:
         Over the steps the crops are dealt out to `degradations` as `Turns` has it.
         """
         turn = Turns(degradations, self.batch, self.post_upsampling).at(step)
-        chosen = [degradations[number] for number in turn.numbers]
+        chosen, first = [degradations[number] for number in turn.numbers], turn.first
+        if self.ranges:
+            source, first = generator(self.seed, step, "passage"), 0
+            chosen = [self.ranges.drawn(chosen[0].scale, partial(_uniform, source, 0, 1)) for _ in range(self.batch)]
         degrade = partial(
             pairs,
             patch=self.patch,
             degradations=chosen,
-            first=turn.first,
+            first=first,
             batch=self.batch,
             own=self.own,
             post_upsampling=self.post_upsampling,
         )
         drawn = self.draw(step)
-        if self.stored is None or any(each.noise for each in chosen) or isinstance(drawn.white, Tensor):
+        if self.stored is None or self.ranges or any(each.noisy for each in chosen) or isinstance(drawn.white, Tensor):
             return degrade(*drawn, source=generator(self.seed, step, "grain"))
         key = turn.first, *chosen
         if key not in self.recorded:  # nothing is drawn of the generator without noise
@@ -298,18 +297,16 @@ def pairs(
     for i, degradation in enumerate(degradations):
         dealt = dealt_to(i, first + ours.start, len(degradations))
         scale = degradation.scale
-        # No more of the margin than this scale can see, from and to whole pixels of the low-resolution image.
-        seen = math.ceil(patch / scale) * scale + 2 * REACH * scale
-        begin = (corners[:, dealt] - REACH * scale).clamp(0, crops.shape[-1] - seen)
+        # No more of the margin than this degradation can see, from and to whole pixels of the low-resolution image.
+        around = math.ceil(reach(degradation) / scale) * scale
+        seen = math.ceil(patch / scale) * scale + 2 * around
+        begin = (corners[:, dealt] - around).clamp(0, crops.shape[-1] - seen)
         window = squares(crops[dealt], begin, seen)
         theirs = everyone[dealt_to(i, first, len(degradations))]
         before = len([crop for crop in theirs if crop < ours.start])
-        noise = None
-        if degradation.noise:
-            shape = len(theirs), 1, seen // scale, seen // scale
-            noise = draw_noise(degradation, shape, source)[before : before + len(window)]
+        field = noise_field(degradation, (len(theirs), 1, seen // scale, seen // scale), source)
         theirs_white = white[dealt] if isinstance(white, Tensor) else white
-        low = low_resolution(window, scale, noise, theirs_white)
+        low = observed(window, degradation, None if field is None else field[before : before + len(window)], theirs_white)
         inputs[dealt] = squares(enlarged_window(low, scale), corners[:, dealt] - begin, patch)
         if lows is not None:
             lows[dealt] = squares(low, (corners[:, dealt] - begin) // scale, small)
@@ -331,7 +328,7 @@ def squares(images: Tensor, corners: Tensor, side: int) -> Tensor:
 
 def needed_margin(degradations: Sequence[Degradation]) -> int:
     """Return the smallest margin, a multiple of GRID, in which all of `degradations` see what lies around a crop."""
-    return math.ceil(REACH * max(each.scale for each in degradations) / GRID) * GRID
+    return math.ceil(max(map(reach, degradations)) / GRID) * GRID
 
 
 def _uniform(source: Generator, low: float, high: float) -> float:

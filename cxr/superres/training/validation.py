@@ -11,8 +11,9 @@ from cxr.dataset.packed import Frames, Integers
 from cxr.foundation.errors import UserError
 from cxr.foundation.randomness import generator
 from cxr.measures.quality import psnr, ssim
-from cxr.superres.degradation import MARGIN, White, in_unit_range, to_levels
-from cxr.superres.settings import Degradation
+from cxr.superres.degradation.levels import White, in_unit_range, to_levels
+from cxr.superres.degradation.passage import MARGIN
+from cxr.superres.settings import Degradation, Ranges
 from cxr.superres.training.crops import GRID, cut_windows, pairs
 
 VALIDATION_IMAGES = 24  # a network is chosen on one window of this many validation images,
@@ -30,10 +31,12 @@ class Validation:
         degradations: Sequence[Degradation],
         device: torch.device,
         post_upsampling: bool = False,
+        ranges: Ranges | None = None,
     ) -> None:
         """Take one window from each of at most VALIDATION_IMAGES of `rows` of `images`, evenly spaced.
 
-        They are for a `post_upsampling` network or for another.
+        They are for a `post_upsampling` network or for another. With `ranges` that are blind, each window's degradation is
+        drawn from them, and of `degradations` the scale alone counts.
         Raises UserError when there is no row.
         """
         if len(rows) == 0:
@@ -50,7 +53,13 @@ class Validation:
         windows = partial(
             pairs, in_unit_range(levels, self.white), corners, self.white, patch=side, post_upsampling=post_upsampling
         )
-        self.windows = {each: windows(degradations=[each], source=generator("validation", each.scale)) for each in degradations}
+        self.windows = {
+            each: windows(
+                degradations=_drawn(each, ranges, len(levels)) if ranges and ranges.blind else [each],
+                source=generator("validation", each.scale),
+            )
+            for each in degradations
+        }
         self.bicubic = self.measure(lambda *inputs: inputs[-1])
 
     @torch.inference_mode()
@@ -64,3 +73,9 @@ class Validation:
             measured = (measure(*levels, degradation.scale, self.white).mean().item() for measure in (psnr, ssim))
             quality[degradation] = next(measured), next(measured)
         return quality
+
+
+def _drawn(degradation: Degradation, ranges: Ranges, count: int) -> list[Degradation]:
+    """Return what befalls each of `count` windows at the scale of `degradation`: always the same."""
+    source = generator("validation", "passage", degradation.scale)
+    return [ranges.drawn(degradation.scale, lambda: torch.rand((), generator=source).item()) for _ in range(count)]
