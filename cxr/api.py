@@ -14,7 +14,8 @@ by EDSR in float32 on a CPU to the last bit as in the whole, by others within ro
 The result is for research, not for diagnosis.
 """
 
-from cxr.service import Enhanced, enhance_file
+from cxr.result import Enhanced
+from cxr.service import enhance_file
 from cxr.superres.enhance import enhance, enhance_part
 from cxr.superres.model import Model, load_model
 

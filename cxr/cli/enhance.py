@@ -1,12 +1,14 @@
 """Enlarge radiographs of yours with a trained network. The result is for research, not for diagnosis.
 
-    cxr enhance INPUT... -o OUT [--model srcnn|vdsr|edsr|FILE] [--scale 2|3|4] [--denoise]
+    cxr enhance INPUT... -o OUT [--model srcnn|vdsr|edsr|FILE] [--scale 2|3|4] [--strength 0..1] [--or-bicubic] [--denoise]
                       [--bits N] [--any-modality] [--compare] [--reference FILE] [--overwrite]
                       [--anonymise [--key FILE] [--pixels-checked]]
 
 INPUT are JPEG, PNG or TIFF files of 8 or 16 bits, DICOM files, or folders of them. OUT is a folder, or for one file a file;
 results are of the same kind and depth. A file is told by its content, whatever its name; of folders, links are followed.
 No file is replaced without --overwrite, but for results of the same model and settings from the same file, by their note.
+What came in is told in a line: its noise, and its JPEG quality. Where the model was measured to harm such radiographs, nothing
+is written, and the command ends with 3; with --or-bicubic they are interpolated, which their note and name say.
 With --anonymise, headers are de-identified and results in a folder are named by their new UIDs; see docs/security.md.
 """
 
@@ -29,9 +31,10 @@ from cxr.figures.layout import DISCLAIMER
 from cxr.formats.decode import Unusable
 from cxr.formats.dicom.deidentify.key import Key, kept_key
 from cxr.foundation.access import private
-from cxr.foundation.errors import UserError, of_the_disk, one_line_errors
+from cxr.foundation.errors import RefusedError, UserError, of_the_disk, one_line_errors
 from cxr.foundation.files import refuse_special
-from cxr.service import UNTOLD, Deidentification, comparison_of, description, note_for
+from cxr.result import comparison_of, description, origin_of
+from cxr.service import UNTOLD, Deidentification
 from cxr.superres.methods import LEAD, NETWORKS, TITLES
 
 DEPTHS = range(2, 17)
@@ -56,10 +59,13 @@ def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
     else:
         targets.refuse(
             *(found, given.compare, [path for path in (model.path, given.reference, given.key) if path], given.overwrite),
-            lambda source: note_for(source, model, given.scale, given.bits, deidentify.key if deidentify else None),
+            lambda source: origin_of(
+                source, model, given.scale, given.bits, deidentify.key if deidentify else None, given.strength
+            ),
             {**aside, **{source: label for (source, _), label in zip(found, labels, strict=True)}},
         )
     failed: list[str] = []
+    refused = 0
     made: dict[Path, str] = {}
     actions: Counter[str] = Counter()
     begun, pixels = time.monotonic(), 0
@@ -77,6 +83,7 @@ def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
                 raise
             except (UserError, Unusable, OSError) as error:
                 failed.append(_reason(error, source, {source: label, **aside}, hidden=given.anonymise))
+                refused += isinstance(error, RefusedError)
             if path and (first := made.setdefault(path, label)) is not label:
                 say(f"{label} is the same image as {first}, so both have one result")
             if deidentify and on_terminal():  # the one line that joins both, for the user's eyes
@@ -90,7 +97,8 @@ def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
     if deidentify and made:
         say(_told(actions, kept=bool(given.key)))
     if failed:
-        raise UserError("\n  ".join(failed if len(failed) == 1 else [f"{len(failed)} files could not be enhanced:", *failed]))
+        kind = RefusedError if refused == len(failed) else UserError
+        raise kind("\n  ".join(failed if len(failed) == 1 else [f"{len(failed)} files could not be enhanced:", *failed]))
 
 
 def _parsed(arguments: Sequence[str], prog: str) -> argparse.Namespace:
@@ -99,6 +107,8 @@ def _parsed(arguments: Sequence[str], prog: str) -> argparse.Namespace:
     parser.add_argument("-o", "--output", required=True, type=Path, help="a folder; for one radiograph also a file")
     parser.add_argument("--model", default=LEAD, help=f"{', '.join(NETWORKS)} ({LEAD} by default) or a model file")
     parser.add_argument("--scale", type=int, choices=(2, 3, 4), default=2, help="how many times as many rows and columns")
+    parser.add_argument("--strength", type=float, default=1.0, help="share of what the model would change, 0 to 1")
+    parser.add_argument("--or-bicubic", action="store_true", help="interpolate radiographs that the model would harm")
     parser.add_argument("--denoise", action="store_true", help="insist on a model that was trained with noise")
     parser.add_argument(
         "--bits", type=int, choices=DEPTHS, metavar="N", help="how many bits were measured; found of itself, and told"
@@ -228,11 +238,14 @@ def _enhance(
             deidentify=deidentify,
             compare=given.compare,
             now=datetime.now(),
+            strength=given.strength,
+            or_bicubic=given.or_bicubic,
         )
     for remark in enhanced.remarks:
         say(f"{label}: {remark}")
     if given.compare:
-        title = f"{enhanced.path.name if deidentify else shown(source.name)} {description(model, given.scale)}"
+        what = description(model, given.scale, enhanced.strength)
+        title = f"{enhanced.path.name if deidentify else shown(source.name)} {what}"
         enhanced.compare(comparison_of(enhanced.path), title)
     for method, (psnr, ssim) in enhanced.quality().items():
         say(f"{TITLES[method]}: PSNR {psnr:.2f} dB, SSIM {ssim:.4f}")

@@ -12,7 +12,7 @@ from cxr.formats.dicom.header import is_dicom
 from cxr.formats.encode import FORMATS, format_of, is_picture
 from cxr.foundation.errors import UserError
 from cxr.foundation.files import refuse_special
-from cxr.service import kind_of
+from cxr.result import kind_of
 
 IMAGES = b"\xff\xd8\xff", b"\x89PNG\r\n", b"II*\0", b"MM\0*", b"BM"
 """How JPEG, PNG, TIFF and BMP files begin."""

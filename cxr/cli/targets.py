@@ -9,7 +9,7 @@ from pathlib import Path
 from cxr.cli.screen import shown
 from cxr.foundation.errors import UserError
 from cxr.foundation.files import refuse_special
-from cxr.service import comparison_of, replaceable
+from cxr.result import comparison_of, replaceable
 
 Job = tuple[Path, Path]
 """A radiograph, and where its result goes."""
@@ -22,13 +22,13 @@ def refuse(
     compare: bool,
     others: Sequence[Path],
     overwrite: bool,
-    note_for: Callable[[Path], str],
+    origin_of: Callable[[Path], str],
     called: Mapping[Path, str],
 ) -> None:
     """Raise UserError unless every result of `jobs`, and every comparison, can be written without harm.
 
     Never over a radiograph or one of the `others`, which are read as well, by whatever name; never two into one file; never
-    over a pipe or a folder. Over another file only with `overwrite`, or where it holds the note that `note_for` the radiograph
+    over a pipe or a folder. Over another file only with `overwrite`, or where its note holds what `origin_of` the radiograph
     returns: it is then the result of the same command on the same source. `called` has what messages call what is read.
     """
     written = list(_written(jobs, compare))
@@ -48,16 +48,16 @@ def refuse(
             there.append((source, target))
     if overwrite:
         return
-    kept = [target for source, target in there if not _same(source, target, note_for)]
+    kept = [target for source, target in there if not _same(source, target, origin_of)]
     if kept:
         named = ", ".join(map(shown, kept[:NAMED])) + (f" and {len(kept) - NAMED} more" if len(kept) > NAMED else "")
         be, those = ("are", "the results") if len(kept) > 1 else ("is", "the result")
         raise UserError(f"{named} {be} there already, and not {those} of this command; --overwrite replaces what is there")
 
 
-def _same(source: Path, target: Path, note_for: Callable[[Path], str]) -> bool:
+def _same(source: Path, target: Path, origin_of: Callable[[Path], str]) -> bool:
     try:
-        return replaceable(target, note_for(source))
+        return replaceable(target, origin_of(source))
     except OSError:  # of the source: nothing is made of it
         return True
 

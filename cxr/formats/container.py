@@ -4,7 +4,7 @@ import math
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from PIL import Image
 
@@ -49,6 +49,8 @@ class Container(NamedTuple):
     """Of the image as it stands upright; None where the file gives none, or a mere ratio."""
     note: str = ""
     """A JPEG's comment, a PNG's Description or a TIFF's ImageDescription."""
+    steps: tuple[int, ...] = ()
+    """By which a JPEG divided the cosines of its grey: 64, row by row."""
 
 
 def container(path: Path) -> Container:
@@ -70,6 +72,8 @@ def container(path: Path) -> Container:
             found = found._replace(note=_note(image))
         with suppress(Exception):
             found = found._replace(density=_upright(image))
+        with suppress(Exception):
+            found = found._replace(steps=tuple(cast(Any, image).quantization[0]) if found.kind == "JPEG" else ())
     return found
 
 

@@ -13,19 +13,31 @@ REMEDIES = {
     **dict.fromkeys((errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ENOTCONN), "see to its disk"),
 }
 
+REFUSED = 3
+"""The exit code of a process that was asked for what would do harm."""
+
 
 class UserError(Exception):
     """A mistake that the user can mend: the message says what was wrong, which value or file, and what to do."""
 
 
+class RefusedError(UserError):
+    """What the program will not do, since it would do harm: no mistake, but nothing is made."""
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the process with one line and exit code 1 on a UserError and on what ails a disk or a file, and with 130 on Ctrl-C.
+    """End the process with one line and exit code 1 on a UserError and on what ails a disk or a file; with 130 on Ctrl-C.
+
+    What is `RefusedError` ends it with 3.
 
     Every other exception is let through, among them those of the system that name no file.
     """
     try:
         yield
+    except RefusedError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(REFUSED)
     except UserError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:

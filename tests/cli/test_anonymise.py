@@ -40,7 +40,7 @@ def everything(folder):
 def test_no_name_is_left_anywhere_but_in_the_line_for_the_users_eyes(archive, tmp_path, monkeypatch, capsys, terminal):
     titles = []
     drawn = panels.comparison
-    monkeypatch.setattr("cxr.service.comparison", lambda *given: titles.append(given[-1]) or drawn(*given))
+    monkeypatch.setattr("cxr.result.comparison", lambda *given: titles.append(given[-1]) or drawn(*given))
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
     run(archive, "-o", tmp_path / "out", "--model", "srcnn", "--anonymise", "--pixels-checked", "--compare")
     said = capsys.readouterr()

@@ -15,7 +15,7 @@ from cxr.compute import modelfile
 from cxr.figures.layout import pixels
 from cxr.figures.panels import comparison
 from cxr.foundation.errors import UserError
-from cxr.superres.degradation import enlarge
+from cxr.superres.degradation.enlargement import enlarge
 from cxr.superres.enhance import restore
 from cxr.superres.model import load_model
 from cxr.superres.networks.vdsr import VDSR
@@ -337,7 +337,7 @@ def test_quality_is_that_of_scikit_image(tmp_path, capsys):
     Image.fromarray(truth).save(tmp_path / "truth.png")
     Image.fromarray(small).save(tmp_path / "a.png")
     run(tmp_path / "a.png", "-o", tmp_path / "out", "--reference", tmp_path / "truth.png")
-    said = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines()[:2])
+    said = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines()[1:3])
     levels = (truth / 65535 * 255).round().astype(np.uint8)[2:-2, 2:-2]
     low = torch.from_numpy(small.astype(np.float32) / 65535)[None, None]
     for name, image in (("VDSR", expected(small)), ("Bicubic", enlarge(low, 2)[0, 0].numpy() * 65535)):

@@ -10,7 +10,7 @@ from cxr.cli.export import main
 from cxr.compute import modelfile
 from cxr.foundation.errors import UserError
 from cxr.superres import export
-from cxr.superres.degradation import enlarge
+from cxr.superres.degradation.enlargement import enlarge
 from cxr.superres.model import Model, load_model
 from cxr.superres.network import SuperResolution
 from cxr.superres.networks.edsr import EDSR, start_from_bicubic

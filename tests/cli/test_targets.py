@@ -17,7 +17,8 @@ from cxr.cli import enhance, export, targets
 from cxr.formats.note import note_in
 from cxr.foundation.errors import UserError
 from cxr.foundation.place import ROOT
-from cxr.service import enhance_file, note_for
+from cxr.result import origin_of
+from cxr.service import enhance_file
 from cxr.superres.model import load_model
 from tests.support.dicom_files import dataset, save, values
 
@@ -282,7 +283,7 @@ def test_the_reference_is_read_and_measured_before_anything_is_written(reference
 def test_the_call_from_python_keeps_what_is_there_too():
     source, target, model = write(Path("a.png")), Path("out.png"), load_model("srcnn")
     enhance_file(source, target, model)
-    assert note_in(target) == note_for(source, model, 2)
+    assert note_in(target).endswith(origin_of(source, model, 2))
     enhance_file(source, target, model)
     with pytest.raises(UserError, match=r"^out.png is there already, and not the result of this"):
         enhance_file(source, target, model, 3)
@@ -307,7 +308,7 @@ def test_the_note_holds_no_name_date_or_path():
         write(Path(name))
         renamed = shutil.copy(name, f"Geheim{Path(name).suffix}")
         model = load_model("srcnn")
-        assert note_for(Path(name), model, 2) == note_for(Path(renamed), model, 2)
+        assert origin_of(Path(name), model, 2) == origin_of(Path(renamed), model, 2)
         enhance_file(Path(renamed), Path("out") / name, model)
         assert b"Geheim" not in (Path("out") / name).read_bytes()
     assert "Made from" in dcmread("out/a.dcm").DerivationDescription

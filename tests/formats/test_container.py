@@ -11,6 +11,7 @@ from PIL import Image
 from cxr.formats.container import Container, Density, container
 from cxr.formats.encode import encode
 from cxr.service import enhance_file
+from cxr.superres.estimation.compression import nearest
 from cxr.superres.model import load_model
 
 GREY = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (20, 30), np.uint8), (0, 0), 2)
@@ -144,6 +145,8 @@ def test_a_resolution_that_cannot_be_is_left_out_and_the_picture_is_made(tmp_pat
 def test_what_is_written_is_read(tmp_path):
     for name, kind, unit in (("a.jpg", "JPEG", "inch"), ("a.png", "PNG", "metre"), ("a.tif", "TIFF", "cm")):
         encode(tmp_path / name, GREY, "a note", density=Density(300, 200, unit))
-        assert container(tmp_path / name) == Container(kind, Density(300, 200, unit), "a note")
+        found = container(tmp_path / name)
+        assert found._replace(steps=()) == Container(kind, Density(300, 200, unit), "a note")
+        assert nearest(np.array(found.steps).reshape(8, 8)) == 95 if kind == "JPEG" else not found.steps
     (tmp_path / "none").write_bytes(b"no picture")
     assert container(tmp_path / "none") == Container("")

@@ -1,0 +1,96 @@
+"""How noisy a radiograph is, by itself: from the highest frequencies where least else is."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from cxr.superres.degradation.jpeg import BLOCK, cosines
+from cxr.superres.degradation.levels import WHITE
+
+Floats = npt.NDArray[np.float64]
+
+# Sums of a coefficient's two frequencies, 0 to 14: the middle ones hold what a block shows, the highest ones little but noise.
+SHOWN, FINE = (3, 9), (12, 14)
+QUIETEST = 0.1  # of the blocks
+FEWEST = 16  # blocks that tell, if there are as many
+BINS = 8  # by brightness, to see whether noise depends on it
+STEP = 4  # pixels from block to block: they overlap, so that small images have some that are quiet
+OWN = 0.5  # squared grey levels that quiet blocks of radiographs hold at the highest frequencies, rounding included
+DEPENDENT = 2.5  # times the variance of dark pixels that bright ones have, from which noise depends on the signal,
+STRONG = 2.0  # if its variance at the middle of the range, in squared grey levels, is as large: less may be texture
+DARK, BRIGHT = 0.1, 0.8
+
+
+class Noise(NamedTuple):
+    """What was found: the variance of the noise is `floor` and, times a pixel's share of white, `slope`, in squared levels."""
+
+    floor: float
+    slope: float
+
+    @property
+    def level(self) -> float:
+        """Return its standard deviation at the middle of the range, in grey levels of 255."""
+        return float(np.sqrt(self.floor + 0.5 * self.slope))
+
+    @property
+    def depends_on_signal(self) -> bool:
+        """Tell whether it is stronger where more light came, as counted quanta are; else it is as strong everywhere."""
+        return self.slope > 0
+
+
+def estimate(image: npt.NDArray[np.floating]) -> Noise:
+    """Return the noise of `image` (H, W), from 0, black, to 1, white; at least 16x16 pixels, else none is told.
+
+    Of blocks of 8x8 pixels that touch neither end of the range, those tell which hold least at medium frequencies: noise has
+    high ones of their own, so that this choice does not favour little noise. The variance is the mean of their squares at the
+    highest frequencies, less what radiographs have there themselves. The same by brightness tells whether it depends on that.
+    Correlated noise, which has little of the highest frequencies, is told too low.
+    After Pyatykh, Hesser and Zheng, "Image Noise Level Estimation by Principal Component Analysis", IEEE TIP 22(2), 2013, who
+    choose blocks likewise, with cosines for components.
+    """
+    blocks = _blocks(image)
+    if not len(blocks):
+        return Noise(0.0, 0.0)
+    _, variance = _quiet(blocks)
+    shares = [each for each in np.array_split(blocks[np.argsort(blocks[:, 0])], BINS) if len(each) >= FEWEST]
+    if len(shares) > 2:
+        floor, slope = _line(np.array([_quiet(each) for each in shares]))
+        dark, bright, middle = (floor + place * slope for place in (DARK, BRIGHT, 0.5))
+        if bright > DEPENDENT * max(dark, 0.0) and middle > STRONG:
+            return Noise(max(floor - OWN, 0.0), slope)
+    return Noise(max(variance - OWN, 0.0), 0.0)
+
+
+def _quiet(blocks: Floats) -> tuple[float, float]:
+    """Return of the quietest of `blocks` (N, 3) the mean brightness, from 0 to 1, and the mean square of FINE."""
+    count = max(round(QUIETEST * len(blocks)), min(FEWEST, len(blocks)))
+    quiet = blocks[np.argsort(blocks[:, 1])[:count]]
+    return float(quiet[:, 0].mean()), float(quiet[:, 2].mean())
+
+
+def _blocks(image: npt.NDArray[np.floating]) -> Floats:
+    """Return of each block that is nowhere black or white: mean from 0 to 1, and mean squares of SHOWN and FINE (N, 3)."""
+    order = np.add.outer(np.arange(BLOCK), np.arange(BLOCK))
+    found = []
+    for top in range(0, BLOCK, STEP):
+        for left in range(0, BLOCK, STEP):
+            height, width = ((length - first) // BLOCK * BLOCK for length, first in zip(image.shape, (top, left), strict=True))
+            if height > 0 and width > 0:
+                levels = torch.from_numpy(np.ascontiguousarray(image[top : top + height, left : left + width], np.float32))
+                blocks = levels.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK).transpose(1, 2).flatten(0, 1).flatten(1)
+                inside = (blocks.amin(dim=1) > 0) & (blocks.amax(dim=1) < 1)
+                squares = cosines(levels[None, None] * WHITE)[0].flatten(0, 1).square().numpy().astype(float)
+                means = [squares[:, (order >= low) & (order <= high)].mean(axis=1) for low, high in (SHOWN, FINE)]
+                found.append(np.stack([blocks.mean(dim=1).numpy(), *means], axis=1)[inside.numpy()])
+    return np.concatenate(found) if found else np.zeros((0, 3))
+
+
+def _line(quiet: Floats) -> tuple[float, float]:
+    """Return floor and slope of the line through brightnesses and variances (N, 2), each known to a share of itself."""
+    places, variances = quiet.T
+    weights = 1 / np.maximum(variances, 0.1)
+    matrix = np.stack([np.ones(len(places)), places], axis=1)
+    (floor, slope), *_ = np.linalg.lstsq(matrix * weights[:, None], variances * weights, rcond=None)
+    return float(floor), float(slope)

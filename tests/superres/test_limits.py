@@ -1,0 +1,108 @@
+"""Where a network may be used: the file of limits, and how it is made of what was measured."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from cxr.foundation.errors import UserError
+from cxr.foundation.files import write_table
+from cxr.superres.estimation.arrival import Arrival
+from cxr.superres.estimation.noise import Noise
+from cxr.superres.limits import COLUMNS, Limit, limit
+from cxr.superres.settings import Condition
+from tools import limits as tool
+
+KNOWN = {
+    "clean": Condition(),
+    "noise2": Condition(noise=2.0),
+    "noise5": Condition(noise=5.0),
+    "quanta2000": Condition(quanta=2000.0),
+    "jpeg90": Condition(jpeg=90),
+    "jpeg75": Condition(jpeg=75),
+    "mixed": Condition(noise=2.0, jpeg=90),
+}
+CAPS = {"noise5": (0.5, "a nodule"), "jpeg75": (0.0, "it is worse"), "mixed": (0.1, "not looked at")}
+
+
+@pytest.fixture
+def model(tmp_path):
+    rows = [
+        ["edsr", "0123", 2, name, f"{tool.mid_noise(each):.3g}", each.jpeg, *CAPS.get(name, (1.0, ""))]
+        for name, each in KNOWN.items()
+    ]
+    rows.append(["edsr", "other", 2, "clean", "0", 0, 0.0, "another network's"])
+    write_table(tmp_path / "limits.csv", [dict(zip(COLUMNS, row, strict=True)) for row in rows])
+    return SimpleNamespace(name="edsr", digest="0123", path=tmp_path / "edsr.safetensors")
+
+
+def came(level: float = 0.0, quality: int | None = None) -> Arrival:
+    return Arrival(Noise(level**2, 0.0), quality, by_file=False)
+
+
+@pytest.mark.parametrize(
+    ("arrival", "expected"),
+    [
+        (came(0.5), Limit(1.0, "", known=True)),
+        (came(2.1), Limit(1.0, "", known=True)),
+        (came(3.9), Limit(1.0, "", known=True)),  # quanta2000 has 4.0 at the middle of the range
+        (came(4.9), Limit(0.5, "a nodule", known=True)),
+        (came(6.0), Limit(0.5, "a nodule", known=True)),
+        (came(6.1), Limit(0.0, "its noise is beyond the 5.0 grey levels that edsr was measured with", known=True)),
+        (came(0, 95), Limit(1.0, "", known=True)),
+        (came(0, 86), Limit(1.0, "", known=True)),
+        (came(0, 84), Limit(0.0, "it is worse", known=True)),
+        (came(0, 69), Limit(0.0, "its JPEG quality is below the 75 that edsr was measured with", known=True)),
+        (came(5.0, 90), Limit(0.5, "a nodule", known=True)),
+    ],
+)
+def test_the_mildest_condition_that_covers_what_came_in_counts(model, arrival, expected):
+    assert limit(model, 2, arrival) == expected
+
+
+def test_what_was_not_measured_has_no_limits(model, tmp_path):
+    assert limit(model, 3, came(50)) == Limit(1.0, "", known=False)
+    assert limit(SimpleNamespace(name="edsr", digest="9", path=model.path), 2, came(50)).known is False
+    assert limit(SimpleNamespace(name="edsr", digest="0123", path=None), 2, came(50)).known is False
+    assert limit(SimpleNamespace(name="edsr", digest="0123", path=tmp_path / "a" / "b"), 2, came(50)).known is False
+
+
+def test_a_damaged_file_of_limits_is_refused(model):
+    path = model.path.with_name("limits.csv")
+    path.write_text(path.read_text().replace(",0.5,", ",1.5,"))
+    with pytest.raises(UserError, match=r"limits\.csv is damaged \(a cap of 1\.5\)"):
+        limit(model, 2, came())
+
+
+def measured(condition: str, gain: float = 1.0, low: float = 0.8, worse: float = 0.0) -> dict[str, str]:
+    named = {"network": "edsr", "digest": "0123", "condition": condition, "scale": "2"}
+    return {**named, "gain": str(gain), "low": str(low), "worse": str(worse)}
+
+
+def twin(condition: str, cap: float, seen: int = 1) -> dict[str, str]:
+    named = {"network": "edsr", "digest": "0123", "condition": condition, "scale": "2"}
+    return {**named, "kind": "nodule", "size": "3", "contrast": "4", "seen": str(seen), "cap": str(cap)}
+
+
+def test_caps_are_the_least_of_what_was_measured():
+    quality = [
+        measured("clean"),
+        measured("noise2", 0.1, -0.01),
+        measured("noise5", worse=0.03),
+        measured("jpeg90"),
+        measured("native"),
+    ]
+    twins = [twin("clean", 1), twin("noise2", 1), twin("noise5", 1), *(twin("jpeg90", cap) for cap in (1, 0.5, 0.75))]
+    made = tool.limits(quality, [*twins, twin("clean", 0, seen=0)], KNOWN)
+    assert [row["condition"] for row in made] == ["clean", "noise2", "noise5", "jpeg90"]
+    assert [row["cap"] for row in made] == ["1", "0", "0", "0.5"]
+    assert made[1]["why"] == "in noise2 it gains +0.10 dB over bicubic interpolation"
+    assert made[2]["why"] == "in noise5 it makes 3% of images worse than bicubic interpolation"
+    assert made[3]["why"] == "nodule of 3 pixels and 4 levels in jpeg90"
+    with pytest.raises(UserError, match="no twins of edsr 0123 jpeg75 2"):
+        tool.limits([measured("jpeg75")], twins, KNOWN)
+
+
+def test_a_file_that_is_missing_is_named():
+    with pytest.raises(UserError, match=r"nowhere\.csv is no file"):
+        tool.read(Path("nowhere.csv"))
