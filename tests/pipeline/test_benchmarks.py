@@ -4,19 +4,22 @@ from itertools import product, repeat
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
-from benchmarks import cuda, learning, natural_images, plain, restoring, speed
+from benchmarks import conditions, cuda, learning, natural_images, plain, restoring, speed
+from benchmarks.twins import __main__ as twins
+from benchmarks.twins import backgrounds, findings, measure
 from cxr.compute.device import choose_precision
 from cxr.dataset.prepare import prepare
 from cxr.dataset.settings import Preprocess
 from cxr.foundation import params
 from cxr.measures.quality import psnr, ssim
 from cxr.superres.cost import multiply_adds
-from cxr.superres.degradation import enlarge
+from cxr.superres.degradation.enlargement import enlarge
 from cxr.superres.model import Model
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
@@ -243,3 +246,106 @@ def test_turns_between_slow_products_count_in_the_rounds_alone(capsys):
     assert [float(ratio) for ratio in medians] == [1, pytest.approx((8 + 5.419) / 2 / ((16 / 7 + 2) / 2), abs=0.01), 1, 6]
     speed.report("train", "patches/s", found, best=20)
     assert "no turn of plain or ours" in capsys.readouterr().out
+
+
+def test_conditions_are_measured_as_the_stage_measures_them(finished, monkeypatch, tmp_path, capsys):
+    models = [str(finished / f"models/{name}.safetensors") for name in ("vdsr", "edsr")]
+    monkeypatch.setattr(conditions, "SIDE", 96)  # of native pixels, which the phantoms' files have 112 of
+    only = ["--only", "clean", "jpeg75", "native"]
+    monkeypatch.setattr("sys.argv", ["conditions", str(finished), *models, *only, "-o", str(tmp_path / "made.csv")])
+    conditions.main()
+    made = pd.read_csv(tmp_path / "made.csv")
+    assert list(made.columns) == list(conditions.COLUMNS)
+    assert len(made) == 2 * 3 * 3
+    per_image = pd.read_csv(finished / "plots/per_image.csv")
+    per_image["image"] = per_image["image"].astype(str)
+    wide = per_image.pivot(index="image", columns=["model", "degradation"], values="psnr")
+    for row in made[made["condition"] == "clean"].itertuples():
+        gains = wide[row.network, f"x{row.scale}"] - wide["bicubic", f"x{row.scale}"]
+        assert row.gain == pytest.approx(gains.mean(), abs=0.006)
+        assert row.images == len(gains)
+        assert row.worst == pytest.approx(gains.min(), abs=0.006)
+        assert row.worse == pytest.approx((gains < -0.05).mean(), abs=0.001)
+    assert made[made["condition"] == "jpeg75"]["bicubic"].mean() < made[made["condition"] == "clean"]["bicubic"].mean()
+    assert (made[made["condition"] == "native"]["images"] > 0).all()
+
+
+def test_twins_are_measured(finished, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(finished)
+    some = [findings.Finding("nodule", 8, 40), findings.Finding("catheter", 2, 1)]
+    monkeypatch.setattr(twins, "FINDINGS", some)
+    arguments = ["models/edsr.safetensors", "--pairs", "24", "--scales", "2", "3", "--only", "clean", "noise5"]
+    monkeypatch.setattr("sys.argv", ["twins", *arguments, "-o", str(tmp_path / "made.csv")])
+    twins.main()
+    made = pd.read_csv(tmp_path / "made.csv")
+    assert list(made.columns) == list(twins.COLUMNS)
+    assert len(made) == 2 * 2 * 2
+    nodules = made[made["kind"] == "nodule"]
+    assert (nodules["auc_bicubic"] > 0.95).all()
+    assert (nodules["seen"] == 1).all()
+    assert nodules["kept"].to_numpy() == pytest.approx(1, abs=0.15)  # a network of a few steps adds little
+    assert "x2_noise5: " in capsys.readouterr().out
+
+
+def window(count: int = 40) -> np.ndarray:
+    side = findings.SIDE + 2 * backgrounds.MARGIN
+    return np.random.default_rng(0).integers(100, 104, (count, side, side)).astype(np.uint8)
+
+
+class Changed(torch.nn.Module):
+    """Bicubic interpolation of which a share is taken away."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share, self.halo = share, 0
+
+    def forward(self, enlarged: torch.Tensor) -> torch.Tensor:
+        return enlarged.mean() + (1 - self.share) * (enlarged - enlarged.mean())
+
+
+@pytest.mark.parametrize(("share", "cap"), [(0.0, 1), (0.04, 1), (0.06, 0.75), (0.09, 0.5), (0.19, 0.25), (0.5, 0)])
+def test_a_network_that_takes_contrast_away_is_capped(share, cap):
+    model = SimpleNamespace(running={2: Changed(share)}, networks={2: Changed(share)}, device=torch.device("cpu"))
+    finding = findings.Finding("nodule", 8, 10)
+    (cell,) = measure.cells(model, Degradation(2), window(), [finding])
+    assert cell.seen
+    assert cell.kept == pytest.approx(1 - share, abs=1e-3)
+    assert cell.cap == cap
+    assert cell.harm == (cap < 1)
+
+
+def test_a_network_that_hides_a_finding_in_noise_is_capped():
+    class Grainy(Changed):
+        def forward(self, enlarged):
+            grain = torch.randn(enlarged.shape, generator=torch.Generator().manual_seed(len(enlarged)))
+            return enlarged + grain * 0.05
+
+    model = SimpleNamespace(running={2: Grainy(0)}, networks={2: Grainy(0)}, device=torch.device("cpu"))
+    (cell,) = measure.cells(model, Degradation(2, 2.0), window(200), [findings.Finding("nodule", 4, 3)])
+    assert cell.bicubic.auc > cell.network.auc + measure.LOST
+    assert cell.kept == pytest.approx(1, abs=0.2)
+    assert cell.harm
+
+
+@pytest.mark.parametrize("kind", findings.SHAPES)
+def test_findings_are_as_bright_as_they_say_and_inside_their_window(kind):
+    size = {"nodule": 6, "miliary": 3}.get(kind, 2)
+    signal = findings.Finding(kind, size, 10).signal
+    assert signal.shape == (findings.SIDE, findings.SIDE)
+    assert 5 < signal.max() <= 10.01
+    assert signal.min() >= 0
+    edges = np.concatenate([signal[0], signal[-1], signal[:, 0], signal[:, -1]])
+    assert not edges.any()
+
+
+def test_a_nodule_has_the_volume_of_a_ball():
+    signal = findings.Finding("nodule", 8, 1).signal
+    assert signal.sum() == pytest.approx(4 / 3 * np.pi * 4**3 / 8, rel=0.01)  # its thickness counts in diameters
+
+
+def test_there_are_46_findings_and_backgrounds_are_windows_of_lung():
+    assert len(set(findings.FINDINGS)) == 46
+    found = backgrounds.windows(20, 0)
+    assert found.shape == (20, 120, 120)
+    assert len({each.tobytes() for each in found}) == 20
+    assert ((found.mean(axis=(1, 2)) > backgrounds.DARKEST) & (found.mean(axis=(1, 2)) < backgrounds.BRIGHTEST)).all()

@@ -1,0 +1,1 @@
+"""Does what can be seen survive? Phantoms with and without small findings, as a network shows them."""

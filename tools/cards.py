@@ -1,0 +1,182 @@
+"""Write a card for each bundled network: `python -m tools.cards`.
+
+A card is docs/cards/NETWORK.md, in the form that Hugging Face uses: a head of YAML, then prose. Its figures are from the file
+of the network, benchmarks/conditions.csv, pretrained/limits.csv, and pretrained/training_data.yaml, which says by the SHA-256
+of the training pixels whose radiographs they are. `python -m tools.cards WORKSPACE` prints an entry for that file.
+"""
+
+import csv
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cxr.compute import modelfile
+from cxr.dataset import packed
+from cxr.foundation.errors import UserError, one_line_errors
+from cxr.foundation.files import write_text
+from cxr.foundation.params import load
+from cxr.foundation.place import ROOT
+from cxr.superres.limits import FILE
+from cxr.superres.methods import NETWORKS, TITLES
+from cxr.superres.model import BUILDERS, Model, load_model
+from cxr.superres.settings import CLEAN
+from stages.evaluate import PIXELS, SPLIT, TABLE
+
+CARDS, DATA = ROOT / "docs/cards", ROOT / "pretrained/training_data.yaml"
+CONDITIONS, LIMITS = ROOT / "benchmarks/conditions.csv", ROOT / "pretrained" / FILE
+OLD = 16  # years from which a patient counts as grown up
+
+PAPERS = {
+    "srcnn": 'Dong, Loy, He and Tang, "Image Super-Resolution Using Deep Convolutional Networks", TPAMI 38(2), 2016',
+    "vdsr": 'Kim, Lee and Lee, "Accurate Image Super-Resolution Using Very Deep Convolutional Networks", CVPR 2016',
+    "edsr": 'Lim, Son, Kim, Nah and Lee, "Enhanced Deep Residual Networks for Single Image Super-Resolution", CVPRW 2017',
+}
+
+
+def rows_of(path: Path, model: Model) -> list[dict[str, str]]:
+    """Return the rows of the CSV `path` that are of `model`; none where there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if row["digest"] == model.digest]
+
+
+def card(model: Model) -> str:
+    """Return the card of `model`. Raises UserError when nothing is known of the pixels that it learnt from."""
+    described, title = model.described, TITLES[model.name]
+    known = load(DATA)
+    pixels = described["data"]["train"]
+    if pixels not in known:
+        raise UserError(f"{DATA}: nothing of the pixels {pixels[:12]} of {title}; python -m tools.cards WORKSPACE prints that")
+    data, settings = known[pixels], described["settings"]
+    sizes = (
+        [tensor.numel() for part in modelfile.read(model.path)[0].values() for tensor in part.values()] if model.path else []
+    )
+    lines = [
+        *("---", "license: apache-2.0", "library_name: chest-xray-superres", "pipeline_tag: image-to-image"),
+        *("tags: [super-resolution, chest-x-ray, radiography, research]", "metrics: [psnr, ssim]", "---", ""),
+        *(f"# {title}", ""),
+        f"{title} enlarges grey chest radiographs {_scales(described['scales'])} times.",
+        f"It has {sum(sizes):,} numbers for all scales, and is built after {PAPERS[model.name]}.",
+        *(f"The file is `pretrained/{model.name}.safetensors`, and its SHA-256 begins with `{model.digest}`.", ""),
+        *("## Intended use", ""),
+        "Research on the enlargement of chest radiographs, and on what that does for readers and programs.",
+        "**It is not a medical device**: an enhanced image shows what is likely, not what is there.",
+        "It is not for the care of a patient, nor for pictures of other parts of the body.",
+        *("", "## Whose radiographs it learnt from", "", *(f"- {line}" for line in data["told"]), ""),
+        *("## How it was trained", ""),
+        f"- {_steps(model, settings['steps'])} of {settings['batch']} crops of {settings['patch']}x{settings['patch']} pixels",
+        f"- {settings['optimizer'].upper()} at {settings['learning_rate']:g}, {settings['schedule']}, seed {settings['seed']}",
+        f"- {_learnt(described)}",
+        f"- in {described['precision']} on {described['device']}, with torch {described['made_with']['torch']}",
+        *("", "## How good it is", "", *_figures(rows_of(CONDITIONS, model)), ""),
+        *("## Where it does harm", "", *_harm(rows_of(LIMITS, model))),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _scales(scales: Iterable[int]) -> str:
+    *first, last = map(str, scales)
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def _steps(model: Model, steps: int) -> str:
+    further = " for the first scale, and a third as many for each further one," if BUILDERS[model.name].per_scale else ""
+    return f"{steps:,} steps{further}"
+
+
+def _learnt(described: Mapping[str, Any]) -> str:
+    ranges = described.get("ranges")
+    if not ranges:
+        noise = [level for level in described["noise"] if level]
+        return (
+            f"from copies with noise of {', '.join(f'{level:g}' for level in noise)} grey levels"
+            if noise
+            else "from clean copies"
+        )
+    quanta, jpeg = ("{:,.0f} to {:,.0f}".format(*ranges[name]) for name in ("quanta", "jpeg"))
+    return (
+        f"blind: {ranges['clean']:.0%} of the copies are clean; others have, by chance, blur up to {ranges['blur']:g} pixels, "
+        f"noise of up to {ranges['noise']:g} grey levels or of {quanta} quanta at white, and JPEG of quality {jpeg}"
+    )
+
+
+def _figures(rows: Iterable[Mapping[str, str]]) -> list[str]:
+    rows = list(rows)
+    if not rows:
+        return ["Not measured by condition; see `docs/results.md`."]
+    scales = sorted({int(row["scale"]) for row in rows})
+    by = {(row["condition"], int(row["scale"])): row for row in rows}
+    clean = next(row for row in rows if row["condition"] == CLEAN)
+    head = [
+        f"PSNR in dB over bicubic interpolation on {clean['images']} test images of {clean['patients']} patients, by condition "
+        "(`params.yaml`; `native`: pixels that were not reduced beforehand).",
+        "In brackets: 95% intervals, bootstrapped by patient; then the share of images that are worse by more than 0.05 dB.",
+        "",
+        f"| condition | {' | '.join(f'x{scale}' for scale in scales)} |",
+        "|---" * (1 + len(scales)) + "|",
+    ]
+    names = dict.fromkeys(row["condition"] for row in rows)
+    return [*head, *(f"| {name} | {' | '.join(_gain(by.get((name, scale))) for scale in scales)} |" for name in names)]
+
+
+def _gain(row: Mapping[str, str] | None) -> str:
+    if row is None:
+        return "-"
+    gain, low, high = (f"{float(row[name]):+.2f}" for name in ("gain", "low", "high"))
+    return f"{gain} [{low}, {high}], {float(row['worse']):.0%}"
+
+
+def _harm(rows: Iterable[Mapping[str, str]]) -> list[str]:
+    rows = list(rows)
+    if not rows:
+        return ["What it does to small findings was not measured."]
+    harmed = [row for row in rows if float(row["cap"]) < 1]
+    told = "On phantom twins, with and without findings of 2 to 12 pixels and 1 to 10 grey levels, and by PSNR"
+    if not harmed:
+        return [f"{told}, no harm was found in any condition and scale that was measured."]
+    lines = [f"{told}, harm was found; there `cxr enhance` uses it less strongly, or not at all:", ""]
+    return [*lines, *(f"- x{row['scale']}, {row['condition']}: strength {row['cap']} at most; {row['why']}" for row in harmed)]
+
+
+def entry(workspace: Path) -> str:
+    """Return, as YAML, whose radiographs the training pixels of `workspace` are."""
+    data = packed.load(workspace / PIXELS, workspace / TABLE, workspace / SPLIT)
+    rows = data.rows("train")
+    table = data.table.iloc[rows]
+    ages = [float(age) for age in table["age"].astype(str) if age.replace(".", "", 1).isdigit()]
+    told = [
+        f"{len(rows)} radiographs of {table['patient'].nunique()} patients, {_counted(table['findings'])}",
+        f"views: {_counted(table['view'].astype(str))}; sex: {_counted(table['sex'].astype(str))}",
+        f"age: {_ages(ages)}, not told of {len(rows) - len(ages)}",
+    ]
+    lines = "\n".join(f"    - {line!r}" for line in told)
+    return f"{packed.digest(data.images, rows)}:\n  told:\n{lines}"
+
+
+def _counted(values: Iterable[str]) -> str:
+    return ", ".join(f"{count} {value or 'not told'}" for value, count in Counter(values).most_common())
+
+
+def _ages(ages: list[float]) -> str:
+    if not ages:
+        return "of none known"
+    return f"{sum(age < OLD for age in ages)} below {OLD} years, {sum(age >= OLD for age in ages)} of {OLD} and more"
+
+
+def main() -> None:
+    """Write the cards, or print an entry."""
+    if len(sys.argv) > 1:
+        print(entry(Path(sys.argv[1])))
+        return
+    for name in NETWORKS:
+        path = ROOT / f"pretrained/{name}.safetensors"
+        if path.is_file():
+            write_text(CARDS / f"{name}.md", card(load_model(path)))
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()

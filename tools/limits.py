@@ -1,0 +1,93 @@
+"""Write where a bundled network may be used: `python -m tools.limits CONDITIONS.csv TWINS.csv...`.
+
+CONDITIONS.csv is of `python -m benchmarks.conditions`, each TWINS.csv of `python -m benchmarks.twins`, of the same networks. A
+network's cap in a condition at a scale is 0 where its gain over bicubic interpolation, with its interval, is not above zero, or
+more than 2% of the images are worse by 0.05 dB; else the least cap of any finding there that bicubic interpolation shows.
+"""
+
+import csv
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cxr.foundation.errors import UserError, one_line_errors
+from cxr.foundation.files import write_table
+from cxr.foundation.place import ROOT
+from cxr.superres.degradation.levels import WHITE
+from cxr.superres.limits import COLUMNS, FILE
+from cxr.superres.settings import NATIVE, Condition, conditions
+
+MOST_WORSE = 0.02
+Key = tuple[str, str, str, int]
+"""Network, digest, condition and scale."""
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """Return the rows of the CSV `path`. Raises UserError when there is none."""
+    if not path.is_file():
+        raise UserError(f"{path} is no file; name what benchmarks.conditions or benchmarks.twins has written")
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def key(row: Mapping[str, str]) -> Key:
+    """Return what `row` is of."""
+    return row["network"], row["digest"], row["condition"], int(row["scale"])
+
+
+def mid_noise(condition: Condition) -> float:
+    """Return the standard deviation of its noise at the middle of the range, in grey levels of 255."""
+    counted = WHITE**2 * 0.5 / condition.quanta if condition.quanta else 0.0
+    return float((condition.noise**2 + counted) ** 0.5)
+
+
+def limits(
+    quality: Iterable[Mapping[str, str]], twins: Iterable[Mapping[str, str]], known: Mapping[str, Condition]
+) -> list[dict[str, Any]]:
+    """Return a row of COLUMNS for each network, condition and scale of `quality`. Raises UserError when `twins` lacks one."""
+    harms: dict[Key, list[Mapping[str, str]]] = defaultdict(list)
+    for row in twins:
+        harms[key(row)].append(row)
+    made = []
+    for row in quality:
+        if row["condition"] == NATIVE:
+            continue
+        if not (cells := harms[key(row)]):
+            raise UserError(f"no twins of {' '.join(map(str, key(row)))}; run python -m benchmarks.twins for them")
+        condition = known[row["condition"]]
+        named = {name: row[name] for name in ("network", "digest", "scale", "condition")}
+        cap, why = _cap(row, cells)
+        made.append({**named, "noise": f"{mid_noise(condition):.3g}", "jpeg": condition.jpeg, "cap": f"{cap:g}", "why": why})
+    return made
+
+
+def _cap(row: Mapping[str, str], cells: Iterable[Mapping[str, str]]) -> tuple[float, str]:
+    if float(row["low"]) <= 0:
+        return 0.0, f"in {row['condition']} it gains {float(row['gain']):+.2f} dB over bicubic interpolation"
+    if float(row["worse"]) > MOST_WORSE:
+        return 0.0, f"in {row['condition']} it makes {float(row['worse']):.0%} of images worse than bicubic interpolation"
+    worst = min((cell for cell in cells if int(cell["seen"])), key=lambda cell: float(cell["cap"]), default=None)
+    if worst is None or float(worst["cap"]) == 1:
+        return 1.0, ""
+    return float(
+        worst["cap"]
+    ), f"{worst['kind']} of {worst['size']} pixels and {worst['contrast']} levels in {row['condition']}"
+
+
+def main() -> None:
+    """Write `limits.csv` beside the bundled networks."""
+    if len(sys.argv) < 3:
+        raise UserError("name CONDITIONS.csv and TWINS.csv")
+    quality, *twins = (read(Path(name)) for name in sys.argv[1:])
+    made = limits(quality, [row for rows in twins for row in rows], conditions(ROOT / "params.yaml"))
+    write_table(ROOT / "pretrained" / FILE, [{name: row[name] for name in COLUMNS} for row in made])
+    for row in made:
+        if float(row["cap"]) < 1:
+            print(f"{row['network']} x{row['scale']} {row['condition']}: cap {row['cap']}, {row['why']}")
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()
