@@ -108,13 +108,38 @@ def gpu(figures: Figures) -> list[str]:
     return table(("GPU", *GPU.values()), rows)
 
 
+def restoring(figures: Figures) -> list[str]:
+    """Return how fast networks enlarge, and how much memory that takes."""
+    rows = []
+    for processor, network in product(figures.processors, NETWORKS):
+        if figures.has(processor, f"{network} x2 median"):
+            speeds = [figures.spread(processor, f"{network} x{scale}") for scale in (2, 3, 4)]
+            tile = figures.spread(processor, f"{network} tile of 256 pixels at x2")
+            peak = figures.value(processor, f"{network} peak memory of 2000x2500 at x2")
+            rows.append([processor, network.upper(), *speeds, tile, peak])
+    heads = "x2, megapixels/s", "x3", "x4", "a tile of 256x256 at x2, ms", "2,000x2,500 at x2, MB"
+    return table(("processor", "network", *heads), rows)
+
+
+def learning(figures: Figures) -> list[str]:
+    """Return how long networks learn until they gain 1.2 dB on the validation windows, a value for each seed."""
+    rows = []
+    for processor, network in product(figures.processors, (*NETWORKS, "plain")):
+        found = [row for row in figures.rows if row.processor == processor and row.what in _learnt(network)]
+        if found:
+            told = [f"{float(row.value):.0f}" if " learns " in row.what else f"not in {float(row.value):.0f}" for row in found]
+            rows.append([processor, network.upper() if network in NETWORKS else "VDSR, plain", ", ".join(told)])
+    return table(("processor", "network", "seconds to +1.2 dB"), rows)
+
+
 def memory(figures: Figures) -> list[str]:
     """Return the peak memory of each stage, as last measured on any processor."""
     peaks = {what.removesuffix(" peak memory"): f"{float(row.value):,.0f}" for (_, what), row in figures.latest.items()}
     return table(("stage", *STAGES), [["MB", *(peaks.get(stage, "-") for stage in STAGES)]])
 
 
-TABLES: Mapping[str, Callable[[Figures], list[str]]] = {each.__name__: each for each in (expect, forms, before, gpu, memory)}
+_ALL = expect, forms, before, restoring, learning, gpu, memory
+TABLES: Mapping[str, Callable[[Figures], list[str]]] = {each.__name__: each for each in _ALL}
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -130,6 +155,10 @@ def written(page: str, rows: Iterable[Row]) -> str:
     """Return the Markdown `page` with its tables as `rows` have them."""
     figures = Figures(rows)
     return _TABLE.sub(lambda found: "\n".join([found["begin"], *TABLES[found["name"]](figures), found["end"]]), page)
+
+
+def _learnt(network: str) -> tuple[str, str]:
+    return f"{network} learns +1.2 dB", f"{network} has not learnt +1.2 dB"
 
 
 def _limit(processor: str) -> str:
