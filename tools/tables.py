@@ -88,16 +88,6 @@ def forms(figures: Figures) -> list[str]:
     return table(("processor", "ms", *FORMS, "first compiled call, s"), rows)
 
 
-def before(figures: Figures) -> list[str]:
-    """Return what this code and commit e0e6cc4 did in turns on one machine."""
-    rows = []
-    for processor, (work, title) in product(figures.processors, WORK.items()):
-        if figures.has(processor, f"{work} now over e0e6cc4"):
-            sides = [figures.spread(processor, f"{work} {side}") for side in ("at e0e6cc4", "now")]
-            rows.append([_limit(processor), title, *sides, figures.value(processor, f"{work} now over e0e6cc4")])
-    return table(("processor", "", "e0e6cc4", "now", "ratio"), rows)
-
-
 def gpu(figures: Figures) -> list[str]:
     """Return what steps and stages took on GPUs."""
     rows = []
@@ -138,7 +128,7 @@ def memory(figures: Figures) -> list[str]:
     return table(("stage", *STAGES), [["MB", *(peaks.get(stage, "-") for stage in STAGES)]])
 
 
-_ALL = expect, forms, before, restoring, learning, gpu, memory
+_ALL = expect, forms, restoring, learning, gpu, memory
 TABLES: Mapping[str, Callable[[Figures], list[str]]] = {each.__name__: each for each in _ALL}
 
 

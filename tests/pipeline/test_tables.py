@@ -63,14 +63,21 @@ def test_the_last_figures_are_those_of_the_same_kind_of_processor():
 
 
 def test_a_table_has_the_latest_figures():
-    names = [f"train_vdsr {side} {each}" for side in ("at e0e6cc4", "now") for each in ("median", "lowest", "highest")]
+    names = [f"edsr x{scale} {each}" for scale in (2, 3, 4) for each in ("median", "lowest", "highest")]
     old = [row(name, "1") for name in names]
     new = [row(name, str(value)) for value, name in enumerate(names, start=1200)]
-    page = "before\n<!-- table before -->\nstale\n<!-- end -->\nafter\n"
-    written = tables.written(page, [*old, *new, row("train_vdsr now over e0e6cc4", "1.05")]).splitlines()
-    assert "| A | train VDSR, patches/s | 1,200 (1,201 to 1,202) | 1,203 (1,204 to 1,205) | 1.05 |" in written
+    page = "before\n<!-- table restoring -->\nstale\n<!-- end -->\nafter\n"
+    written = tables.written(page, [*old, *new, row("edsr peak memory of 2000x2500 at x2", "598")]).splitlines()
+    speeds = "1,200 (1,201 to 1,202) | 1,203 (1,204 to 1,205) | 1,206 (1,207 to 1,208)"
+    assert f"| A | EDSR | {speeds} | - | 598 |" in written
     assert (written[0], written[-1]) == ("before", "after")
     assert "stale" not in written
+
+
+def test_seconds_of_learning_are_told_for_each_seed_and_where_they_were_not_enough():
+    rows = [row("edsr learns +1.2 dB", "99"), row("edsr learns +1.2 dB", "101"), row("plain has not learnt +1.2 dB", "1800")]
+    lines = tables.learning(tables.Figures(rows))
+    assert lines[2:] == ["| A | EDSR | 99, 101 |", "|  | VDSR, plain | not in 1800 |"]
 
 
 def test_the_page_has_the_tables_that_the_figures_give():
