@@ -12,6 +12,7 @@ by patient, and on which share of the images it is worse by more than 0.05 dB.
 import argparse
 import csv
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ from cxr.dataset import packed
 from cxr.dataset.packed import Frame
 from cxr.formats.read import read
 from cxr.foundation import params
-from cxr.foundation.errors import one_line_errors
+from cxr.foundation.errors import UserError, one_line_errors
 from cxr.foundation.runtime import Runtime
 from cxr.measures.bootstrap import bootstrap_mean
 from cxr.measures.quality import psnr
@@ -103,8 +104,13 @@ def rows(models: Sequence[Model], workspace: Path, images: int | None, only: Seq
     degrade = params.read(path, "degrade", Degrade)
     device = choose_device(params.read(path, "runtime", Runtime).device)
     known = conditions(path)
+    if unknown := [name for name in only if name not in (*known, NATIVE)]:
+        raise UserError(f"--only has {unknown[0]!r}, none of {', '.join((*known, NATIVE))}")
     names = [name for name in (*known, NATIVE) if not only or name in only]
     cases = {True: natives(workspace, images or MOST) if NATIVE in names else [], False: tests(workspace, images)}
+    if NATIVE in names and not cases[True]:
+        names.remove(NATIVE)
+        print(f"{NATIVE} is left out: no test radiograph is as large as {SIDE}x{SIDE}", flush=True)
     todo = [(name, scale) for name in names for scale in degrade.scales]
     with tqdm(total=sum(len(cases[name == NATIVE]) for name, _ in todo), unit="image", disable=None) as progress:
         for name, scale in todo:
@@ -137,15 +143,15 @@ def main() -> None:
     given = parser.parse_args()
     keep_freed_memory()
     models = [load_model(name) for name in given.network]
-    made = []
-    for row in rows(models, given.workspace, given.images, given.only):
-        made.append(row)
-        print(*(f"{name} {value}" for name, value in row.items() if name != "digest"), flush=True)
-    for file in [given.output.open("w", newline="", encoding="utf-8")] if given.output else []:
-        with file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+    with given.output.open("w", newline="", encoding="utf-8") if given.output else nullcontext() as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n") if file else None
+        if writer:
             writer.writeheader()
-            writer.writerows(made)
+        for row in rows(models, given.workspace, given.images, given.only):
+            print(*(f"{name} {value}" for name, value in row.items() if name != "digest"), flush=True)
+            if writer and file:
+                writer.writerow(row)
+                file.flush()
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ from cxr.result import (
     shown,
 )
 from cxr.superres.enhance import enhance, enhance_stored
-from cxr.superres.estimation.arrival import Arrival, arrived
+from cxr.superres.estimation.arrival import QUIET, Arrival, arrived
 from cxr.superres.limits import limit
 from cxr.superres.model import Model
 
@@ -101,7 +101,9 @@ class _Job:
             return 0.0, f"{arrival.told}; interpolated, not enhanced"
         found = limit(self.model, self.scale, arrival)
         if found.cap >= self.strength:
-            return self.strength, arrival.told
+            spoilt = arrival.noise.level >= QUIET or arrival.quality is not None
+            unknown = f"; how {self.model.name} does on such radiographs was not measured" if spoilt and not found.known else ""
+            return self.strength, arrival.told + unknown
         if found.cap:
             return found.cap, f"{arrival.told}; strength {found.cap:g}, since more harms: {found.why}"
         if self.or_bicubic:

@@ -63,9 +63,10 @@ def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
                 source, model, given.scale, given.bits, deidentify.key if deidentify else None, given.strength
             ),
             {**aside, **{source: label for (source, _), label in zip(found, labels, strict=True)}},
+            given.or_bicubic,
         )
     failed: list[str] = []
-    refused = 0
+    refused, weaker = 0, Counter[float]()
     made: dict[Path, str] = {}
     actions: Counter[str] = Counter()
     begun, pixels = time.monotonic(), 0
@@ -79,6 +80,7 @@ def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
                 pixels += int(enhanced.result.size)
                 if path not in made:
                     actions += enhanced.actions or Counter()
+                    weaker[enhanced.strength] += enhanced.strength < given.strength
             except ScreenError:
                 raise
             except (UserError, Unusable, OSError) as error:
@@ -89,16 +91,15 @@ def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
             if deidentify and on_terminal():  # the one line that joins both, for the user's eyes
                 say(f"{label} was {shown(source)}, " + (f"became {path.name}" if path else "became nothing"))
             files.update()
-    seconds = time.monotonic() - begun
     if skipped:
         say(f"{_files(skipped.total())} skipped: {', '.join(f'{count} {why}' for why, count in skipped.items())}")
-    rate = f"{pixels / 1e6:.1f} million pixels in {seconds:.1f} s, {pixels / 1e6 / seconds:.2f} million a second"
-    say(f"{len(made)} of {len(found)} {description(model, given.scale)}: {rate}. {DISCLAIMER}")
+    what = description(model, given.scale, given.strength)
+    say(f"{len(made)} of {len(found)} {what}{_weaker(weaker)}: {_rate(pixels, time.monotonic() - begun)}. {DISCLAIMER}")
     if deidentify and made:
         say(_told(actions, kept=bool(given.key)))
     if failed:
-        kind = RefusedError if refused == len(failed) else UserError
-        raise kind("\n  ".join(failed if len(failed) == 1 else [f"{len(failed)} files could not be enhanced:", *failed]))
+        several = [f"{len(failed)} files could not be enhanced:"] if len(failed) > 1 else []
+        raise (RefusedError if refused == len(failed) else UserError)("\n  ".join([*several, *failed]))
 
 
 def _parsed(arguments: Sequence[str], prog: str) -> argparse.Namespace:
@@ -209,6 +210,16 @@ def _told(actions: Counter[str], kept: bool) -> str:
     done = f"De-identified header, elements: {counts}" if counts else "There was no DICOM header to de-identify"
     key = "" if kept else " Without --key, another run gives other UIDs."
     return f"{done}.{key} Pictures are as they were: they can be matched with others of the same person."
+
+
+def _weaker(counts: Counter[float]) -> str:
+    """Return how many results are weaker than asked for, of `counts` by strength."""
+    weak = {strength: f"at strength {strength:g} only" if strength else "interpolated, not enhanced" for strength in counts}
+    return "".join(f", of these {counts[strength]} {weak[strength]}" for strength in sorted(counts) if counts[strength])
+
+
+def _rate(pixels: int, seconds: float) -> str:
+    return f"{pixels / 1e6:.1f} million pixels in {seconds:.1f} s, {pixels / 1e6 / seconds:.2f} million a second"
 
 
 def _files(count: int) -> str:

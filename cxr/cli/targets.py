@@ -9,7 +9,7 @@ from pathlib import Path
 from cxr.cli.screen import shown
 from cxr.foundation.errors import UserError
 from cxr.foundation.files import refuse_special
-from cxr.result import comparison_of, replaceable
+from cxr.result import comparison_of, interpolated_name, replaceable
 
 Job = tuple[Path, Path]
 """A radiograph, and where its result goes."""
@@ -24,6 +24,7 @@ def refuse(
     overwrite: bool,
     origin_of: Callable[[Path], str],
     called: Mapping[Path, str],
+    or_bicubic: bool = False,
 ) -> None:
     """Raise UserError unless every result of `jobs`, and every comparison, can be written without harm.
 
@@ -31,7 +32,7 @@ def refuse(
     over a pipe or a folder. Over another file only with `overwrite`, or where its note holds what `origin_of` the radiograph
     returns: it is then the result of the same command on the same source. `called` has what messages call what is read.
     """
-    written = list(_written(jobs, compare))
+    written = list(_written(jobs, compare, or_bicubic))
     _refuse_meeting(written, called)
     read = {}
     for path in (*(source for source, _ in jobs), *others):
@@ -62,11 +63,13 @@ def _same(source: Path, target: Path, origin_of: Callable[[Path], str]) -> bool:
         return True
 
 
-def _written(jobs: Sequence[Job], compare: bool) -> Iterator[Job]:
+def _written(jobs: Sequence[Job], compare: bool, or_bicubic: bool) -> Iterator[Job]:
+    """Yield each radiograph with every file that may be written of it."""
     for source, target in jobs:
-        yield source, target
-        if compare:
-            yield source, comparison_of(target)
+        for result in (target, interpolated_name(target)) if or_bicubic else (target,):
+            yield source, result
+            if compare:
+                yield source, comparison_of(result)
 
 
 def _refuse_meeting(written: Sequence[Job], called: Mapping[Path, str]) -> None:

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from cxr.foundation.files import whole
+from cxr.foundation.errors import UserError
 from cxr.superres.estimation.arrival import QUIET, Arrival
 from cxr.superres.model import Model
 
@@ -23,7 +23,7 @@ class Row(NamedTuple):
     jpeg: int
     """Quality; 0 for none."""
     cap: float
-    """The greatest strength at which it is no worse than bicubic interpolation; 0 where there is none."""
+    """The greatest strength at which no harm was measured (`tools.limits`); 0 where there is none."""
     why: str
     """What it harms at its full strength."""
 
@@ -42,8 +42,9 @@ class Limit(NamedTuple):
 def limit(model: Model, scale: int, arrival: Arrival) -> Limit:
     """Return how strongly `model` may be used at `scale` on what came in as `arrival` tells.
 
-    Of the conditions with noise, the mildest counts that is at least as noisy; of those with JPEG, the mildest of at least as
-    low a quality; and always those with neither, since blur is not told. The least of their caps is returned; 0 beyond all.
+    Of the conditions with noise, the mildest counts that is at least as noisy; of those with JPEG, with noise and without, the
+    mildest of at least as low a quality; and always those with neither, since blur is not told. The least of their caps is
+    returned; 0 beyond all.
     Raises UserError when the file of limits is damaged.
     """
     rows = measured(model, scale)
@@ -64,6 +65,9 @@ def limit(model: Model, scale: int, arrival: Arrival) -> Limit:
             least = min((row.jpeg for row in compressed), default=100)
             return Limit(0.0, f"its JPEG quality is below the {least} that {model.name} was measured with", known=True)
         counted.append(max(covering, key=lambda row: row.jpeg))
+        # JPEG hides noise, so that conditions with both count, whatever is found of it.
+        both = [row for row in rows if row.jpeg and row.noise and row.jpeg <= arrival.quality + NEAR_QUALITY]
+        counted += [row for row in both if row.jpeg == max(each.jpeg for each in both)]
     strictest = min(counted, key=lambda row: row.cap, default=Row("", 0, 0, 1.0, ""))
     return Limit(strictest.cap, strictest.why, known=True)
 
@@ -73,8 +77,11 @@ def measured(model: Model, scale: int) -> list[Row]:
     path = model.path and model.path.with_name(FILE)
     if not path or not path.is_file():
         return []
-    with whole(path), path.open(newline="", encoding="utf-8") as file:
-        return list(_rows(csv.DictReader(file), model.digest, scale))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(_rows(csv.DictReader(file), model.digest, scale))
+    except (ValueError, TypeError, KeyError, csv.Error) as error:
+        raise UserError(f"{path} is damaged ({error}); restore it, or make it anew with python -m tools.limits") from None
 
 
 def _rows(lines: Iterable[dict[str, str]], digest: str, scale: int) -> Iterable[Row]:

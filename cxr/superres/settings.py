@@ -108,7 +108,7 @@ class Ranges:
     @property
     def levels(self) -> dict[str, Any]:
         """Return what a model file says of a network that learnt from this, if it is blind."""
-        return {"noise": (0.0, self.noise), "ranges": asdict(self)} if self.blind else {}
+        return {"noise": tuple(dict.fromkeys((0.0, self.noise))), "ranges": asdict(self)} if self.blind else {}
 
     def widest(self, scale: int) -> Degradation:
         """Return what sees the most around a pixel at `scale`."""

@@ -1,6 +1,7 @@
 """Never worse: what came in is told, and what would be harmed is not enhanced."""
 
 import csv
+import re
 import shutil
 import subprocess
 import sys
@@ -102,9 +103,9 @@ def test_or_bicubic_interpolates_and_says_so_in_name_and_note(clean, capsys):
         "noisy_interpolated.png.compare.png",
     ]
     assert note_in(Path("out/noisy_interpolated.png")).startswith("Interpolated x2, not enhanced, chest-xray-superres.")
-    assert "; interpolated, not enhanced" in capsys.readouterr().out
-    expected = np.asarray(Image.fromarray(image).resize(image.shape[::-1], Image.Resampling.BICUBIC))  # of its kind
-    assert expected.dtype == np.uint8
+    said = capsys.readouterr().out
+    assert "; interpolated, not enhanced" in said
+    assert re.search(r"^1 of 1 enhanced x2 by SRCNN \(model \w+\), of these 1 interpolated, not enhanced: ", said, re.MULTILINE)
     found = shown("out/noisy_interpolated.png")
     pillows = np.asarray(Image.fromarray(image).resize((2 * image.shape[1], 2 * image.shape[0]), Image.Resampling.BICUBIC))
     assert np.abs(found - pillows.astype(int)).max() <= 1
@@ -113,7 +114,9 @@ def test_or_bicubic_interpolates_and_says_so_in_name_and_note(clean, capsys):
 def test_where_the_full_strength_harms_it_is_capped(clean, capsys):
     Image.fromarray(noisy(clean, 2)).save("a.png")
     run("a.png", "-o", "capped.png")
-    assert "; strength 0.5, since more harms: a nodule of 3 pixels" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "; strength 0.5, since more harms: a nodule of 3 pixels" in said
+    assert ", of these 1 at strength 0.5 only: " in said
     assert " at strength 0.5, chest-xray-superres." in note_in(Path("capped.png"))
     Path("limits.csv").unlink()
     for strength in ("0", "0.5", "1"):
@@ -152,3 +155,26 @@ def test_dicom_files_are_told_capped_and_refused_too(clean, capsys):
         run("6.dcm", "-o", "refused.dcm")
     run("6.dcm", "-o", "other.dcm", "--or-bicubic")
     assert "Interpolated x2, not enhanced" in dcmread("other_interpolated.dcm").DerivationDescription
+
+
+def test_an_interpolated_result_replaces_no_other_result_and_no_input(clean):
+    for name in ("a.png", "a_interpolated.png"):
+        Path("in").mkdir(exist_ok=True)
+        Image.fromarray(noisy(clean, 6) if name == "a.png" else clean).save(Path("in") / name)
+    with pytest.raises(UserError, match=r"would both become out/a_interpolated\.png; enhance them one by one"):
+        run("in", "-o", "out", "--or-bicubic", "--overwrite")
+    assert not Path("out").exists() or not list(Path("out").iterdir())
+    Path("out").mkdir(exist_ok=True)
+    truth = shutil.copy("in/a.png", "out/a_interpolated.png")
+    with pytest.raises(UserError, match=r"out/a_interpolated\.png would be overwritten; name another output"):
+        run("in/a.png", "-o", "out", "--or-bicubic", "--overwrite", "--reference", truth)
+
+
+def test_of_a_network_that_was_not_measured_that_is_told_where_it_matters(clean, capsys):
+    Path("limits.csv").unlink()
+    Image.fromarray(noisy(clean, 6)).save("noisy.png")
+    Image.fromarray(clean).save("clean.png")
+    run("noisy.png", "clean.png", "-o", "out")
+    lines = capsys.readouterr().out.splitlines()
+    assert "clean.png: hardly any noise; no sign of JPEG" in lines
+    assert any(line.startswith("noisy.png: ") and line.endswith("on such radiographs was not measured") for line in lines)

@@ -103,6 +103,7 @@ def test_jpeg_is_what_pillow_makes_of_it(image, quality, shape):
 def test_blocks_are_transformed_and_back():
     images = torch.rand(2, 1, 16, 24, generator=generator("t"))
     torch.testing.assert_close(inverse(cosines(images)), images)
+    assert compressed(torch.zeros(0, 1, 21, 30), 75).shape == (0, 1, 21, 30)  # another rank's crop
     assert cosines(torch.ones(1, 1, 8, 8))[0, 0, 0, 0, 0].item() == pytest.approx(8)
 
 
@@ -158,6 +159,7 @@ def test_a_range_of_clean_crops_alone_is_not_blind():
     assert not Ranges(1.0, 1.2, 6.0, (1000.0, 20000.0), 0.7, (60, 95)).blind
     assert Ranges(1.0, 1.2, 6.0, (1000.0, 20000.0), 0.7, (60, 95)).levels == {}
     assert RANGES.levels["noise"] == (0.0, 6.0)
+    assert RANGES.__class__(0.3, 1.2, 0.0, (1000.0, 20000.0), 0.7, (60, 95)).levels["noise"] == (0.0,)  # each once
 
 
 def read(folder, text: str) -> dict[str, Condition]:

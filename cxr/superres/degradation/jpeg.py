@@ -54,7 +54,8 @@ def compressed(images: Tensor, quality: int) -> Tensor:
 
 def cosines(images: Tensor) -> Tensor:
     """Return the discrete cosine transform (N, rows of blocks, blocks, 8, 8) of `images` (N, 1, H, W), by blocks of 8x8."""
-    blocks = images.reshape(len(images), images.shape[-2] // BLOCK, BLOCK, -1, BLOCK).transpose(-3, -2)
+    height, width = (length // BLOCK for length in images.shape[-2:])
+    blocks = images.reshape(len(images), height, BLOCK, width, BLOCK).transpose(-3, -2)
     basis = _basis(images.device, images.dtype)
     with torch.autocast(images.device.type, enabled=False):
         return basis @ blocks @ basis.T
