@@ -63,6 +63,12 @@ def low(case: Case, degradation: Degradation, seed: int) -> np.ndarray:
     return seen.low[0, 0].float().numpy()
 
 
+def level_of(image: np.ndarray) -> float:
+    """Return what is found of noise in `image` (H, W), in grey levels; 0 where nothing can be told."""
+    found = estimate(image)
+    return found.level if found else 0.0
+
+
 def of_radiographs(cases: Sequence[Case], seed: int) -> Iterator[Found]:
     """Yield what is found on `cases`."""
     for scale in (2, 3, 4):
@@ -70,7 +76,7 @@ def of_radiographs(cases: Sequence[Case], seed: int) -> Iterator[Found]:
         noisy += [("quanta", (WHITE**2 * 0.5 / count) ** 0.5, Degradation(scale, quanta=count)) for count in QUANTA]
         for what, level, degradation in noisy:
             made = (low(case, degradation, seed) for case in cases)
-            yield Found(what, scale, level, [estimate(each).level for each in made])
+            yield Found(what, scale, level, [level_of(each) for each in made])
         for truth in QUALITIES:
             made = (low(case, Degradation(scale, jpeg=truth), seed) for case in cases)
             yield Found("quality", scale, truth, [quality(each) or 0 for each in made])
@@ -90,7 +96,7 @@ def of_textures(seed: int) -> Iterator[Found]:
                 textured = (image + np.where((image > 25) & (image < 150), tiled, 0)).round().clip(0, WHITE).astype(np.uint8)
                 both = [Case(Frame(each), f"phantom {index}", "") for each in (image, textured)]
                 for degradation in (Degradation(scale), Degradation(scale, 2.0)):
-                    without, having = (estimate(low(case, degradation, seed)).level for case in both)
+                    without, having = (level_of(low(case, degradation, seed)) for case in both)
                     added.append(having - without)
             yield Found(f"added by {texture.kind}", scale, 0, added)
 

@@ -64,7 +64,8 @@ class Enhanced:
     def compare(self, path: Path, title: str) -> None:
         """Draw both side by side, and where they differ, into the PNG `path`, with the note of the result."""
         bicubic, enhanced = self.both().values()
-        encode(path, pixels(comparison(bicubic, enhanced, self.model.name, title.replace("$", r"\$"))), self.note, kind="PNG")
+        method = self.model.name if self.strength else BICUBIC
+        encode(path, pixels(comparison(bicubic, enhanced, method, title.replace("$", r"\$"))), self.note, kind="PNG")
 
     def quality(self) -> dict[str, tuple[float, float]]:
         """Return by method the PSNR in dB and the SSIM against the reference, or nothing where none was given."""

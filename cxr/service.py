@@ -39,7 +39,7 @@ from cxr.result import (
     shown,
 )
 from cxr.superres.enhance import enhance, enhance_stored
-from cxr.superres.estimation.arrival import QUIET, Arrival, arrived
+from cxr.superres.estimation.arrival import Arrival, arrived
 from cxr.superres.limits import limit
 from cxr.superres.model import Model
 
@@ -101,14 +101,15 @@ class _Job:
             return 0.0, f"{arrival.told}; interpolated, not enhanced"
         found = limit(self.model, self.scale, arrival)
         if found.cap >= self.strength:
-            spoilt = arrival.noise.level >= QUIET or arrival.quality is not None
-            unknown = f"; how {self.model.name} does on such radiographs was not measured" if spoilt and not found.known else ""
+            unmeasured = arrival.spoilt and not found.known
+            unknown = f"; how {self.model.name} does on such radiographs was not measured" if unmeasured else ""
             return self.strength, arrival.told + unknown
         if found.cap:
             return found.cap, f"{arrival.told}; strength {found.cap:g}, since more harms: {found.why}"
         if self.or_bicubic:
             return 0.0, f"{arrival.told}; {found.why}; interpolated, not enhanced"
-        raise RefusedError(f"{self.source}: {arrival.told}; {found.why}; not enhanced (--or-bicubic interpolates it)")
+        older = f"; {self.target} is of an earlier run" if self.target.is_file() and not self.deidentify else ""
+        raise RefusedError(f"{self.source}: {arrival.told}; {found.why}; not enhanced (--or-bicubic interpolates it){older}")
 
     def settled(self, target: Path, allowed: float = 1.0) -> Path:
         """Return where a result goes that was to go to `target`. Raises UserError when something would be lost there."""
@@ -185,7 +186,7 @@ def _of_dicom(job: _Job) -> Enhanced:
     if job.deidentify:
         named, actions = _without_names(radiograph, job.deidentify)
     seen = radiograph.levels()
-    arrival = arrived(seen)
+    arrival = arrived(seen, lossy=str(radiograph.data.get("LossyImageCompression", "")) == "01")
     allowed, told = job.allowed(arrival)
     note, maker = job.note(allowed), f"{model.digest} x{scale}" + ("" if allowed == 1 else f" {allowed:g}")
     values = radiograph.values(enhance_stored(model, radiograph.image(), scale, radiograph.display, tell, allowed))

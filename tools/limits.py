@@ -3,6 +3,7 @@
 CONDITIONS.csv is of `python -m benchmarks.conditions`, each TWINS.csv of `python -m benchmarks.twins`, of the same networks. A
 network's cap in a condition at a scale is 0 where its gain over bicubic interpolation, with its interval, is not above zero, or
 more than 2% of the images are worse by 0.05 dB; else the least cap of any finding there that bicubic interpolation shows.
+`native`, for which there are no twins, counts by its gain alone, and for every radiograph: none tells that it was reduced.
 """
 
 import csv
@@ -52,11 +53,12 @@ def limits(
         harms[key(row)].append(row)
     made = []
     for row in quality:
-        if row["condition"] == NATIVE:
-            continue
-        if not (cells := harms[key(row)]):
+        native = row["condition"] == NATIVE
+        if not native and row["condition"] not in known:
+            raise UserError(f"{row['condition']} is none of the conditions of params.yaml; run benchmarks.conditions anew")
+        if not (cells := harms[key(row)]) and not native:
             raise UserError(f"no twins of {' '.join(map(str, key(row)))}; run python -m benchmarks.twins for them")
-        condition = known[row["condition"]]
+        condition = Condition() if native else known[row["condition"]]
         named = {name: row[name] for name in ("network", "digest", "scale", "condition")}
         cap, why = _cap(row, cells)
         made.append({**named, "noise": f"{mid_noise(condition):.3g}", "jpeg": condition.jpeg, "cap": f"{cap:g}", "why": why})

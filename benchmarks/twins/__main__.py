@@ -1,11 +1,12 @@
 """Measure which findings a network harms, in every condition at every scale.
 
-    python -m benchmarks.twins NETWORK [--pairs 500] [--scales 2 3 4] [--only CONDITION...] [--seed 0] [-o FILE.csv]
+    python -m benchmarks.twins NETWORK [--pairs 500] [--scales 2 3 4] [--only CONDITION...] [--seed 0]
+                                    [-o FILE.csv] [--chart FILE.png]
 
 NETWORK is srcnn, vdsr or edsr, by the rule of `cxr enhance`, or a model file. The conditions are those of params.yaml in the
 folder where it is run. A row of the CSV is a finding in a condition at a scale. It has the areas under the ROC curve of a
 channelised Hotelling observer with the images of bicubic interpolation and of the network, the contrast that the network keeps
-of bicubic interpolation's, and the cap: the greatest strength at which neither is harmed.
+of bicubic interpolation's, and the cap: the greatest strength at which neither is harmed. The chart shows all rows.
 """
 
 import argparse
@@ -15,10 +16,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks.twins.backgrounds import windows
+from benchmarks.twins.chart import harm_map
 from benchmarks.twins.findings import FINDINGS
 from benchmarks.twins.measure import Cell, cells
 from cxr.compute.memory import keep_freed_memory
+from cxr.figures.layout import save
 from cxr.foundation.errors import one_line_errors
+from cxr.superres.methods import TITLES
 from cxr.superres.model import Model, load_model
 from cxr.superres.settings import CLEAN, conditions
 
@@ -28,11 +32,11 @@ COLUMNS = (
 )
 
 
-def row(model: Model, cell: Cell) -> dict[str, object]:
+def row(model: Model, cell: Cell) -> dict[str, str]:
     """Return `cell` by COLUMNS."""
     named = model.name, model.digest, cell.degradation.condition or CLEAN, cell.degradation.scale, *cell.finding
     found = f"{cell.bicubic.auc:.4f}", f"{cell.network.auc:.4f}", f"{cell.kept:.4f}", int(cell.seen), f"{cell.cap:g}"
-    return dict(zip(COLUMNS, (*named, *found), strict=True))
+    return dict(zip(COLUMNS, map(str, (*named, *found)), strict=True))
 
 
 def main() -> None:
@@ -44,6 +48,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=(), help="conditions, instead of all")
     parser.add_argument("--seed", type=int, default=0, help="of the phantoms")
     parser.add_argument("-o", "--output", type=Path, help="a CSV, written anew")
+    parser.add_argument("--chart", type=Path, help="a picture of the same")
     given = parser.parse_args()
     keep_freed_memory()
     model = load_model(given.network)
@@ -64,11 +69,14 @@ def main() -> None:
             harmed = [cell for cell in shown if cell.harm]
             told = f"{degradation.name}: {len(shown)} of {len(of_this)} findings are seen, {len(harmed)} harmed"
             print(told, *(f"{cell.finding.name} (cap {cell.cap:g})" for cell in harmed), sep="; ", flush=True)
+    rows = [row(model, cell) for cell in made]
     if given.output:
         with given.output.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             writer.writeheader()
-            writer.writerows(row(model, cell) for cell in made)
+            writer.writerows(rows)
+    if given.chart:
+        save(harm_map(rows, TITLES[model.name]), given.chart)
 
 
 if __name__ == "__main__":

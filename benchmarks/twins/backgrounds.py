@@ -20,10 +20,12 @@ def windows(count: int, seed: int) -> Pixels:
     """Return `count` windows (count, SIDE + 2 MARGIN, SIDE + 2 MARGIN), with their margins, of phantoms without disease.
 
     From every phantom OF_EACH, from the middle four fifths of its height and width, each turned by quarters and mirrored anew.
+    The first half and the second, by which an observer learns and is judged, share no phantom.
     """
     random = np.random.default_rng((seed, 1))
     side, index = SIDE + 2 * MARGIN, 0
     found: list[Pixels] = []
+    half = count // 2
     with tqdm(total=count, desc="phantoms", unit="window", disable=None) as progress:
         while len(found) < count:
             if not subject_of(index).kinds:
@@ -35,8 +37,8 @@ def windows(count: int, seed: int) -> Pixels:
                         turned = np.rot90(cut, int(random.integers(4)))
                         found.append(turned[:, ::-1] if random.integers(2) else turned)
                         taken += 1
-                    if taken == OF_EACH:
-                        break
+                        if taken == OF_EACH or len(found) in (half, count):
+                            break
                 progress.update(taken)
             index += 1
     return np.stack(found[:count]).astype(np.uint8)

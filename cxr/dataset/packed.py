@@ -19,6 +19,8 @@ Integers = npt.NDArray[np.int64]
 TEXTS = dict.fromkeys(("id", "findings", "patient", "source", "sha256"), str)
 PLACES = ("begin", "rows", "columns", "bits")
 Part = Literal["train", "val", "test", "external"]
+PHANTOM = "phantom-"
+"""Begins the names of patients whom the project has drawn."""
 
 
 class Frame(NamedTuple):
@@ -98,6 +100,11 @@ class Dataset:
     def rows(self, part: Part) -> Integers:
         """Return the rows of the images in one part of the split, in order."""
         return np.flatnonzero(self.table["split"] == part)
+
+    @property
+    def of_phantoms(self) -> bool:
+        """Tell whether every image to train on shows a patient whom the project has drawn."""
+        return bool(self.table["patient"][self.rows("train")].str.startswith(PHANTOM).all())
 
 
 def white(bits: int) -> int:

@@ -49,17 +49,20 @@ def outputs(images: Floats, through: Floats) -> Floats:
 def told(present: Floats, absent: Floats) -> Told:
     """Return how well outputs (N, C) of images with a signal, `present`, are told from those without, `absent`.
 
-    The template is learnt on the even images and judged on the odd ones, and the other way round; both are averaged. Images i
-    of both may show the same place: they are then in the same half, so that none is judged on what it was learnt from.
+    The template is learnt on the first half of the images and judged on the second, and the other way round; both are
+    averaged. Images i of both may show the same place, and halves should share no patient, so that nothing is judged on what
+    it was learnt from.
     Barrett and Myers, "Foundations of Image Science" (2004), section 13.2.12, for the template; AUC by Mann and Whitney.
     Raises ValueError for fewer than four images of either.
     """
     if min(len(present), len(absent)) < 4:
         raise ValueError("an observer needs four images with the signal and four without")
     found = []
-    for learnt in (0, 1):
-        template = _template(present[learnt::2], absent[learnt::2])
-        found.append(_judged(present[1 - learnt :: 2] @ template, absent[1 - learnt :: 2] @ template))
+    pairs = [np.array_split(each, 2) for each in (present, absent)]
+    first, second = zip(*pairs, strict=True)
+    for learnt, judged in ((first, second), (second, first)):
+        template = _template(*learnt)
+        found.append(_judged(*(each @ template for each in judged)))
     return Told(*(float(np.mean(values)) for values in zip(*found, strict=True)))
 
 

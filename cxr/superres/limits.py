@@ -43,17 +43,17 @@ def limit(model: Model, scale: int, arrival: Arrival) -> Limit:
     """Return how strongly `model` may be used at `scale` on what came in as `arrival` tells.
 
     Of the conditions with noise, the mildest counts that is at least as noisy; of those with JPEG, with noise and without, the
-    mildest of at least as low a quality; and always those with neither, since blur is not told. The least of their caps is
-    returned; 0 beyond all.
+    mildest of at least as low a quality; where a header says that there was loss, and the pixels tell no quality, the mildest;
+    and always those with neither, since blur is not told. The least of their caps is returned; 0 beyond all.
     Raises UserError when the file of limits is damaged.
     """
     rows = measured(model, scale)
     if not rows:
         return Limit(1.0, "", known=False)
     counted = [row for row in rows if not row.noise and not row.jpeg]
-    if arrival.noise.level >= QUIET:
+    if arrival.level >= QUIET:
         noisy = [row for row in rows if row.noise and not row.jpeg]
-        covering = [row for row in noisy if row.noise * NEAR_NOISE >= arrival.noise.level]
+        covering = [row for row in noisy if row.noise * NEAR_NOISE >= arrival.level]
         if not covering:
             most = max((row.noise for row in noisy), default=0.0)
             return Limit(0.0, f"its noise is beyond the {most:.1f} grey levels that {model.name} was measured with", known=True)
@@ -68,6 +68,8 @@ def limit(model: Model, scale: int, arrival: Arrival) -> Limit:
         # JPEG hides noise, so that conditions with both count, whatever is found of it.
         both = [row for row in rows if row.jpeg and row.noise and row.jpeg <= arrival.quality + NEAR_QUALITY]
         counted += [row for row in both if row.jpeg == max(each.jpeg for each in both)]
+    elif arrival.lossy:
+        counted += [row for row in rows if row.jpeg and row.jpeg == max(each.jpeg for each in rows)]
     strictest = min(counted, key=lambda row: row.cap, default=Row("", 0, 0, 1.0, ""))
     return Limit(strictest.cap, strictest.why, known=True)
 

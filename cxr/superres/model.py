@@ -100,7 +100,8 @@ def load_model(model: str | Path = LEAD, device: torch.device | None = None) -> 
 
     A name stands for what the stages trained here, or else for the bundled network. On `device`, or, when None, on a CUDA
     device if there is one.
-    Raises UserError when the file is missing or is no model of this project.
+    Raises UserError when the file is missing or is no model of this project, and when a name stands for one that has learnt
+    from phantoms, which is nothing for radiographs.
     """
     path = Path(model)
     if str(model) in BUILDERS:
@@ -108,6 +109,8 @@ def load_model(model: str | Path = LEAD, device: torch.device | None = None) -> 
         path = next((place for place in places if place.is_file()), places[0])
     weights, described = modelfile.read(path)
     device = device or choose_device("auto")
+    if str(model) in BUILDERS and described.get("phantoms") is True:
+        raise UserError(f"{path} has learnt from phantoms, which show no person; to use it all the same, name it by its path")
     name = described.get("network")
     if not isinstance(name, str) or name not in BUILDERS:
         raise UserError(f"{path}: description.network is {reprlib.repr(name)}, none of {', '.join(BUILDERS)}; train it again")

@@ -13,6 +13,7 @@ from PIL import Image
 from pydicom import dcmread
 
 from cxr.cli import enhance
+from cxr.figures.panels import comparison
 from cxr.formats.note import note_in
 from cxr.foundation.errors import RefusedError, UserError
 from cxr.foundation.place import ROOT
@@ -70,6 +71,10 @@ def test_beyond_what_was_measured_nothing_is_written(clean):
         run("noisy.png", "-o", "out.png", "--compare")
     assert not Path("out.png").exists()
     assert not Path("out.png.compare.png").exists()
+    run("noisy.png", "-o", "out.png", "--or-bicubic")
+    Path("out_interpolated.png").rename("out.png")
+    with pytest.raises(RefusedError, match=r"\(--or-bicubic interpolates it\); out\.png is of an earlier run$"):
+        run("noisy.png", "-o", "out.png", "--overwrite")
 
 
 def test_the_command_ends_with_3_where_all_that_failed_was_refused(clean):
@@ -135,6 +140,15 @@ def test_a_lesser_strength_than_the_cap_is_taken_as_it_is(clean, capsys):
     assert "since more harms" not in capsys.readouterr().out
 
 
+def test_what_is_not_enhanced_is_called_bicubic_in_the_comparison(clean, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("cxr.result.comparison", lambda *given: drawn.append(given[2]) or comparison(*given))
+    Image.fromarray(clean).save("a.png")
+    for strength in ("0", "1"):
+        run("a.png", "-o", f"{strength}.png", "--strength", strength, "--compare")
+    assert drawn == ["bicubic", "srcnn"]
+
+
 @pytest.mark.parametrize("strength", ["-0.1", "1.5", "nan"])
 def test_a_strength_that_is_none_is_refused(clean, strength):
     Image.fromarray(clean).save("a.png")
@@ -155,6 +169,14 @@ def test_dicom_files_are_told_capped_and_refused_too(clean, capsys):
         run("6.dcm", "-o", "refused.dcm")
     run("6.dcm", "-o", "other.dcm", "--or-bicubic")
     assert "Interpolated x2, not enhanced" in dcmread("other_interpolated.dcm").DerivationDescription
+
+
+def test_a_dicom_header_that_tells_of_loss_is_believed(clean, capsys):
+    data = dataset(clean, bits=8)
+    data.LossyImageCompression = "01"
+    save(data, Path("a.dcm"))
+    run("a.dcm", "-o", "out.dcm")
+    assert "a.dcm: hardly any noise; compressed with loss, as its header says" in capsys.readouterr().out
 
 
 def test_an_interpolated_result_replaces_no_other_result_and_no_input(clean):

@@ -43,5 +43,6 @@ def test_models_and_metrics_tell_what_made_them(finished):
         _, described = modelfile.read(finished / f"models/{network}.safetensors")
         assert described["made_with"] == made_with(f"train_{network}")
         assert set(described) >= {"settings", "augment", "data", "device", "precision", "scales", "noise", "best_step"}
+        assert described["phantoms"] is True
     (made,) = json.loads((finished / "metrics/statistics.json").read_text())["made_with"]
     assert made == {**made_with("evaluate"), "device": "cpu", "precision": dict.fromkeys(NETWORKS, "float32")}

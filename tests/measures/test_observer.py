@@ -55,3 +55,12 @@ def test_brightness_alone_tells_nothing():
 def test_too_few_images_are_refused():
     with pytest.raises(ValueError, match="four images with the signal and four without"):
         told(np.zeros((3, 2)), np.zeros((9, 2)))
+
+
+def test_it_is_judged_on_the_half_that_it_did_not_learn_from():
+    """Where the signal is turned round in the second half, what the first one teaches is wrong there."""
+    signal = disc(16, 3)
+    noise = np.random.default_rng(4).normal(size=(2, 40, 16, 16)) / 10
+    turned = np.repeat([1.0, -1.0], 20)[:, None, None]
+    through = channels(signal)
+    assert told(outputs(turned * signal + noise[0], through), outputs(noise[1], through)).auc < 0.1

@@ -13,11 +13,13 @@ from skimage.metrics import peak_signal_noise_ratio
 from benchmarks import conditions, cuda, learning, natural_images, plain, restoring, speed
 from benchmarks.twins import __main__ as twins
 from benchmarks.twins import backgrounds, findings, measure
+from benchmarks.twins.chart import harm_map
 from cxr.compute.device import choose_precision
 from cxr.dataset.prepare import prepare
 from cxr.dataset.settings import Preprocess
 from cxr.foundation import params
 from cxr.measures.quality import psnr, ssim
+from cxr.sources.phantom.scene import draw
 from cxr.superres.cost import multiply_adds
 from cxr.superres.degradation.enlargement import enlarge
 from cxr.superres.model import Model
@@ -275,7 +277,8 @@ def test_twins_are_measured(finished, monkeypatch, tmp_path, capsys):
     some = [findings.Finding("nodule", 8, 40), findings.Finding("catheter", 2, 1)]
     monkeypatch.setattr(twins, "FINDINGS", some)
     arguments = ["models/edsr.safetensors", "--pairs", "24", "--scales", "2", "3", "--only", "clean", "noise5"]
-    monkeypatch.setattr("sys.argv", ["twins", *arguments, "-o", str(tmp_path / "made.csv")])
+    outputs = ["-o", str(tmp_path / "made.csv"), "--chart", str(tmp_path / "made.png")]
+    monkeypatch.setattr("sys.argv", ["twins", *arguments, *outputs])
     twins.main()
     made = pd.read_csv(tmp_path / "made.csv")
     assert list(made.columns) == list(twins.COLUMNS)
@@ -285,6 +288,19 @@ def test_twins_are_measured(finished, monkeypatch, tmp_path, capsys):
     assert (nodules["seen"] == 1).all()
     assert nodules["kept"].to_numpy() == pytest.approx(1, abs=0.15)  # a network of a few steps adds little
     assert "x2_noise5: " in capsys.readouterr().out
+    assert Image.open(tmp_path / "made.png").size[0] > 300
+
+
+def test_the_harm_map_has_a_cross_where_there_is_harm_and_nothing_where_nothing_is_seen():
+    def row(condition, auc, seen, cap):
+        named = {"condition": condition, "scale": "2", "kind": "nodule", "size": "3", "contrast": "4"}
+        return {**named, "auc_bicubic": "0.8", "auc": str(auc), "seen": str(seen), "cap": str(cap)}
+
+    figure = harm_map([row("clean", 0.9, 1, 1), row("noise5", 0.75, 1, 0.5), row("jpeg75", 0.1, 0, 1)], "EDSR")
+    axes = figure.axes[0]
+    (image,) = axes.images
+    np.testing.assert_allclose(image.get_array().filled(np.nan), [[0.1, -0.05, np.nan]], atol=1e-9)
+    assert [tuple(line.get_xydata()[0]) for line in axes.lines] == [(1, 0)]
 
 
 def window(count: int = 40) -> np.ndarray:
@@ -343,9 +359,13 @@ def test_a_nodule_has_the_volume_of_a_ball():
     assert signal.sum() == pytest.approx(4 / 3 * np.pi * 4**3 / 8, rel=0.01)  # its thickness counts in diameters
 
 
-def test_there_are_46_findings_and_backgrounds_are_windows_of_lung():
+def test_there_are_46_findings_and_backgrounds_are_windows_of_lung(monkeypatch):
     assert len(set(findings.FINDINGS)) == 46
     found = backgrounds.windows(20, 0)
     assert found.shape == (20, 120, 120)
     assert len({each.tobytes() for each in found}) == 20
+    drawn = []
+    monkeypatch.setattr(backgrounds, "draw", lambda seed, index, size: drawn.append(index) or draw(seed, index, size))
+    assert len(backgrounds.windows(4, 0)) == 4
+    assert len(set(drawn)) == 2  # one for each half
     assert ((found.mean(axis=(1, 2)) > backgrounds.DARKEST) & (found.mean(axis=(1, 2)) < backgrounds.BRIGHTEST)).all()

@@ -54,6 +54,8 @@ def came(level: float = 0.0, quality: int | None = None) -> Arrival:
         (came(0, 84), Limit(0.0, "it is worse", known=True)),
         (came(0, 69), Limit(0.0, "its JPEG quality is below the 75 that edsr was measured with", known=True)),
         (came(5.0, 90), Limit(0.1, "hidden noise", known=True)),
+        (came()._replace(lossy=True), Limit(0.1, "hidden noise", known=True)),
+        (came()._replace(noise=None), Limit(1.0, "", known=True)),
     ],
 )
 def test_the_mildest_condition_that_covers_what_came_in_counts(model, arrival, expected):
@@ -92,17 +94,20 @@ def test_caps_are_the_least_of_what_was_measured():
         measured("noise2", 0.1, -0.01),
         measured("noise5", worse=0.03),
         measured("jpeg90"),
-        measured("native"),
+        measured("native", low=-0.1),
     ]
     twins = [twin("clean", 1), twin("noise2", 1), twin("noise5", 1), *(twin("jpeg90", cap) for cap in (1, 0.5, 0.75))]
     made = tool.limits(quality, [*twins, twin("clean", 0, seen=0)], KNOWN)
-    assert [row["condition"] for row in made] == ["clean", "noise2", "noise5", "jpeg90"]
-    assert [row["cap"] for row in made] == ["1", "0", "0", "0.5"]
+    assert [row["condition"] for row in made] == ["clean", "noise2", "noise5", "jpeg90", "native"]
+    assert [row["cap"] for row in made] == ["1", "0", "0", "0.5", "0"]
+    assert (made[4]["noise"], made[4]["jpeg"]) == ("0", 0)
     assert made[1]["why"] == "in noise2 it gains +0.10 dB over bicubic interpolation"
     assert made[2]["why"] == "in noise5 it makes 3% of images worse than bicubic interpolation"
     assert made[3]["why"] == "nodule of 3 pixels and 4 levels in jpeg90"
     with pytest.raises(UserError, match="no twins of edsr 0123 jpeg75 2"):
         tool.limits([measured("jpeg75")], twins, KNOWN)
+    with pytest.raises(UserError, match=r"jpeg60 is none of the conditions of params\.yaml"):
+        tool.limits([measured("jpeg60")], twins, KNOWN)
 
 
 def test_a_file_that_is_missing_is_named():

@@ -75,6 +75,15 @@ def test_trained_models_go_before_those_that_come_along(tmp_path, monkeypatch):
         assert {parameter.unique().item() for parameter in model.networks[3].parameters()} == {number}
 
 
+def test_what_learnt_from_phantoms_must_be_named_by_its_path(tmp_path, monkeypatch):
+    monkeypatch.setattr(model_module, "FOLDERS", [tmp_path])
+    described = {"network": "vdsr", "scales": [2], "noise": [0.0], "precision": "float32", "phantoms": True}
+    modelfile.write(tmp_path / "vdsr.safetensors", {"vdsr": VDSR().state_dict()}, described)
+    with pytest.raises(UserError, match=r"vdsr\.safetensors has learnt from phantoms, which show no person"):
+        load_model("vdsr")
+    assert load_model(tmp_path / "vdsr.safetensors").name == "vdsr"
+
+
 @pytest.mark.parametrize(("name", "scales"), [("srcnn", [2, 3, 4]), ("vdsr", [2, 3, 4])])
 def test_networks_come_along_and_beat_bicubic_interpolation(name, scales):
     """On a drawn radiograph, which they have never seen the like of."""

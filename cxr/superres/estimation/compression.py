@@ -7,10 +7,12 @@ import torch
 from cxr.superres.degradation.jpeg import BLOCK, cosines, quantisation
 from cxr.superres.degradation.levels import WHITE
 
-QUALITIES = range(30, 97)
-LARGE = 1.5  # grey levels: smaller coefficients are near a multiple of anything
-NEAR = 1.0  # to a multiple: decoded pixels are whole levels, which moves a coefficient by 0.29 in the mean square
-COARSE = 3  # steps below this are no coarser than NEAR can tell
+QUALITIES = range(5, 97)
+# Grey levels that count as near to a multiple, from and to, between them a tenth of the step. Decoded pixels are whole levels,
+# which moves a coefficient by 0.29 in the mean square, and by 8 times that where rows or columns of a block are all alike.
+NEAR = (1.0, 3.0)
+LARGE = 1.5  # times as far from 0: smaller coefficients are near a multiple of anything
+COARSE = 3  # smaller steps are no coarser than NEAR can tell
 ENOUGH = 50  # large coefficients
 SHARE = 0.97  # of them that must be near a multiple
 ALIKE = 4  # qualities in a row whose tables hardly differ
@@ -19,7 +21,7 @@ ALIKE = 4  # qualities in a row whose tables hardly differ
 def quality(image: npt.NDArray[np.floating]) -> int | None:
     """Return the quality, in the scale of the common encoders, of the last JPEG that `image` (H, W) was in; None if none shows.
 
-    The image is in [0, 1], decoded, and begins where the JPEG began. Quality 30 to 96. The coarsest table counts of whose
+    The image is in [0, 1], decoded, and begins where the JPEG began. Quality 5 to 96. The coarsest table counts of whose
     steps nearly all large coefficients are multiples: Fan and de Queiroz, "Identification of Bitmap Compression History: JPEG
     Detection and Quantizer Estimation", IEEE TIP 12(2), 2003, with the tables that encoders use.
     """
@@ -40,13 +42,14 @@ def quality(image: npt.NDArray[np.floating]) -> int | None:
 def _fit(coefficients: npt.NDArray[np.floating], candidate: int) -> tuple[float, float]:
     """Return which share of the large `coefficients` (N, 8, 8) is near a multiple of a quality's steps, and how far all are."""
     steps = quantisation(candidate).numpy()
-    told = (np.abs(coefficients) > LARGE) & (steps >= COARSE)
+    near = np.clip(steps / 10, *NEAR)
+    told = (np.abs(coefficients) > LARGE * near) & (steps >= COARSE)
     found = coefficients[told]
     if len(found) < ENOUGH:
         return 0.0, np.inf
-    step = np.broadcast_to(steps, coefficients.shape)[told]
+    step, close = (np.broadcast_to(each, coefficients.shape)[told] for each in (steps, near))
     off = np.abs(found - step * np.round(found / step))
-    return float((off <= NEAR).mean()), float(off.mean())
+    return float((off <= close).mean()), float(off.mean())
 
 
 def nearest(table: npt.NDArray[np.integer]) -> int:

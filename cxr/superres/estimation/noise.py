@@ -14,7 +14,7 @@ Floats = npt.NDArray[np.float64]
 # Sums of a coefficient's two frequencies, 0 to 14: the middle ones hold what a block shows, the highest ones little but noise.
 SHOWN, FINE = (3, 9), (12, 14)
 QUIETEST = 0.1  # of the blocks
-FEWEST = 16  # blocks that tell, if there are as many
+FEWEST = 16  # blocks that tell
 BINS = 8  # by brightness, to see whether noise depends on it
 STEP = 4  # pixels from block to block: they overlap, so that small images have some that are quiet
 OWN = 0.5  # squared grey levels that quiet blocks of radiographs hold at the highest frequencies, rounding included
@@ -40,8 +40,8 @@ class Noise(NamedTuple):
         return self.slope > 0
 
 
-def estimate(image: npt.NDArray[np.floating]) -> Noise:
-    """Return the noise of `image` (H, W), from 0, black, to 1, white; at least 16x16 pixels, else none is told.
+def estimate(image: npt.NDArray[np.floating]) -> Noise | None:
+    """Return the noise of `image` (H, W), from 0, black, to 1, white; None where fewer than FEWEST of its blocks tell.
 
     Of blocks of 8x8 pixels that touch neither end of the range, those tell which hold least at medium frequencies: noise has
     high ones of their own, so that this choice does not favour little noise. The variance is the mean of their squares at the
@@ -51,8 +51,8 @@ def estimate(image: npt.NDArray[np.floating]) -> Noise:
     choose blocks likewise, with cosines for components.
     """
     blocks = _blocks(image)
-    if not len(blocks):
-        return Noise(0.0, 0.0)
+    if len(blocks) < FEWEST:
+        return None
     _, variance = _quiet(blocks)
     shares = [each for each in np.array_split(blocks[np.argsort(blocks[:, 0])], BINS) if len(each) >= FEWEST]
     if len(shares) > 2:

@@ -65,7 +65,9 @@ def train(
         if not rank.first:
             return []
         weights = {name: each.weights for name, each in fitted.items()}
-        modelfile.write(places.model, weights, {"network": network, **description, **trainer.description})
+        modelfile.write(
+            places.model, weights, {"network": network, "phantoms": data.of_phantoms, **description, **trainer.description}
+        )
         note(places.checkpoints, network, places.model, trainer.seconds)
         write_table(places.curves, [{"model": network, **row} for each in fitted.values() for row in each.curves])
         trainer.forget()
