@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick bench lint coverage chaos fuzz mutants clean
+.PHONY: help setup demo serve test test-web quick bench lint coverage chaos fuzz mutants clean
 
 help:      ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 setup: $(VENV)/ready  ## make .venv; with TORCH_INDEX=URL torch comes from there
 	@$(if $(TORCH_INDEX),grep -qsxF '$(TORCH_INDEX)' $(VENV)/torch-index || \
@@ -18,11 +18,17 @@ setup: $(VENV)/ready  ## make .venv; with TORCH_INDEX=URL torch comes from there
 demo: setup  ## run the whole pipeline on phantoms, in the folder demo/
 	@$(BIN)/python -m tools.demo
 
+serve: setup  ## open the page for doctors, on this computer alone
+	@$(BIN)/python -c 'from cxr.cli.main import run; run()' serve
+
 test: $(VENV)/ready-dev  ## run the tests, about 15 minutes on two cores
 	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
+test-web: $(VENV)/ready-dev  ## test the page in Chromium, which must be there, about 4 minutes
+	@$(BIN)/python -m pytest -m browser tests/web/browser
+
 quick: $(VENV)/ready-dev  ## run the fast tests, within a minute
-	@$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow"
+	@$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow and not browser"
 
 lint: $(VENV)/ready-dev  ## style, types and the layers of the architecture
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -29,7 +29,7 @@ SLOW = (
         "superres/test_model",
     ),
     *("architecture/test_a_further_network", "architecture/test_architecture", "cli/test_enhance"),
-    *("formats/test_decoder", "formats/test_bounded"),
+    *("formats/test_decoder", "formats/test_bounded", "web"),
 )
 
 

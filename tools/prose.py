@@ -16,6 +16,7 @@ from cxr.foundation.place import ROOT
 PAGES = (
     *("README.md", "CONTRIBUTING.md"),
     *("docs/guide.md", "docs/architecture.md", "docs/performance.md", "docs/results.md", "docs/security.md"),
+    "docs/web.md",
 )
 """The pages that must read easily."""
 MEDIAN, LONGEST = 16, 40  # words a sentence

@@ -1,4 +1,4 @@
-"""The command `cxr`: `cxr enhance ...`, `cxr export ...`."""
+"""The command `cxr`: `cxr enhance ...`, `cxr export ...`, `cxr serve`."""
 
 import sys
 
@@ -8,6 +8,7 @@ USAGE = """usage: cxr COMMAND ...
 
   cxr enhance INPUT... -o OUT      enlarge radiographs with a trained network
   cxr export MODEL -o FILE.onnx    write a trained network as ONNX
+  cxr serve                        open the page: look at radiographs, and enhance what is on screen
 
 cxr COMMAND --help lists the options. The results are for research, not for diagnosis."""
 
@@ -25,6 +26,10 @@ def run() -> None:
             from cxr.cli import export  # noqa: PLC0415
 
             export.main(arguments, "cxr export")
+        elif command == "serve":
+            from cxr.cli import serve  # noqa: PLC0415
+
+            serve.main(arguments, "cxr serve")
         elif command in {"-h", "--help"}:
             print(USAGE)
         else:

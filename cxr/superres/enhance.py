@@ -68,11 +68,8 @@ def enhance_part(
     in bfloat16 within what that rounds: the bundled VDSR to 0.012 of white on noise, and to 0.0003 on a smooth phantom.
     Raises what `enhance` raises, for integers beyond white where it reads any; ValueError, besides, for slices with a step.
     """
-    white, network = _white(image, bits), network_for(model, scale)
-    halo = cast(int, network.halo)
-    if not is_post_upsampling(network):  # it sees so many pixels of the enlarged image
-        halo = math.ceil(halo / scale)
-    down, across = (_line(span, length, scale, halo) for span, length in zip((rows, columns), image.shape, strict=True))
+    white = _white(image, bits)
+    down, across = _lines(model, scale, image.shape, (rows, columns))
     read = image[down.read, across.read]
     _refuse_beyond(white, read, bits)
     low = torch.from_numpy(read.astype(np.float32) / white)[None, None].clamp_(0, 1).to(model.device)
@@ -90,6 +87,22 @@ class _Line(NamedTuple):
     """Of what is read: what the network sees."""
     part: slice
     """Of what the network makes: what is wanted."""
+
+
+def _lines(model: Model, scale: int, shape: tuple[int, ...], spans: tuple[Span, Span]) -> tuple[_Line, _Line]:
+    """Return how the rows and columns `spans` of the result of an image of `shape` are made."""
+    network = network_for(model, scale)
+    halo = cast(int, network.halo)
+    if not is_post_upsampling(network):  # it sees so many pixels of the enlarged image
+        halo = math.ceil(halo / scale)
+    down, across = (_line(span, length, scale, halo) for span, length in zip(spans, shape, strict=True))
+    return down, across
+
+
+def seen_by(model: Model, scale: int) -> int:
+    """Return how many pixels of an image, at most, lie between a part of it and what the part's result is made of."""
+    down, _ = _lines(model, scale, (1 << 20, 1), (slice(scale << 19, (scale << 19) + 1), slice(None)))
+    return int((1 << 19) - down.read.start)
 
 
 def _line(span: Span, length: int, scale: int, halo: int) -> _Line:
@@ -156,6 +169,26 @@ def enhance_stored(
     seen, enlarged = (torch.from_numpy(each)[None, None].to(model.device) for each in (display.shown(stored), before))
     after = strengthened(model, seen, scale, strength, done, enlarged)[0, 0].cpu().numpy()
     return display.moved(bicubic, before, after)
+
+
+@torch.inference_mode()
+def enhance_stored_part(
+    model: Model, stored: npt.NDArray[np.float32], scale: int, display: Shown, rows: Span, columns: Span
+) -> npt.NDArray[np.float32]:
+    """Return `enhance_stored(model, stored, scale, display)[rows, columns]`, as `enhance_part` does of levels.
+
+    Raises UserError when `model` was not trained for `scale`; ValueError for slices with a step.
+    """
+    down, across = _lines(model, scale, stored.shape, (rows, columns))
+    read = stored[down.read, across.read]
+    enlarged = interpolated(torch.from_numpy(read)[None, None].to(model.device), scale)[0, 0].cpu().numpy()
+    seen, made = (down.seen, across.seen), (_times(down.seen, scale), _times(across.seen, scale))
+    bicubic = enlarged[made]
+    before = display.shown(bicubic)
+    low, shown = (torch.from_numpy(each)[None, None].to(model.device) for each in (display.shown(read[seen]), before))
+    after = restore(model, low, scale, bicubic=shown)[0, 0].cpu().numpy()
+    part = down.part, across.part
+    return display.moved(bicubic[part], before[part], after[part])
 
 
 def strengthened(

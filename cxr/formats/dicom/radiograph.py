@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -61,31 +61,56 @@ class Radiograph:
 
     def image(self) -> npt.NDArray[np.float32]:
         """Return the stored values (H, W), and for padding that of the image which is seen darkest."""
-        values = self.stored.astype(np.float32)
-        if self.padding.any() and not self.padding.all():
-            seen = self.stored[~self.padding]
-            ends = np.array([[seen.min(), seen.max()]], np.float32)
-            values[self.padding] = ends[0, self.display.shown(ends)[0].argmin()]
-        return values
+        return self.storing.image(self.stored, self.padding)
 
     def values(self, exact: npt.NDArray[np.float32]) -> Values:
-        """Return `exact` (H * scale, W * scale) as values that can be stored, with the padding in its places.
+        """Return `exact` (H * scale, W * scale) as values that can be stored, as `Storing` has it."""
+        return self.storing.values(exact, self.stored, self.padding)
+
+    @property
+    def storing(self) -> "Storing":
+        """Return what is stored beside and in place of padding."""
+        least, most = limits(self.data)
+        darkest = None
+        if self.padding.any() and not self.padding.all():
+            seen = self.stored[~self.padding]
+            least, most = int(seen.min()), int(seen.max())
+            ends = np.array([[least, most]], np.float32)
+            darkest = float(ends[0, self.display.shown(ends)[0].argmin()])
+        return Storing(least, most, padding_ends(self.data), darkest)
+
+
+class Storing(NamedTuple):
+    """Which values a radiograph can store, in the whole and so in each part of it."""
+
+    least: int
+    most: int
+    """The ends of what can be stored; beside padding, of the values that there are."""
+    ends: tuple[int, int] | None
+    """Between which values are padding, if the header names any."""
+    darkest: float | None
+    """What is seen darkest of the image, beside padding; None where there is no padding, or nothing else."""
+
+    def image(self, stored: npt.NDArray[Any], padding: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+        """Return the values `stored` (H, W), and for `padding` that of the image which is seen darkest."""
+        values = stored.astype(np.float32)
+        if self.darkest is not None:
+            values[padding] = self.darkest
+        return values
+
+    def values(self, exact: npt.NDArray[np.float32], stored: npt.NDArray[Any], padding: npt.NDArray[np.bool_]) -> Values:
+        """Return `exact` (H * scale, W * scale) as values that can be stored, with the `padding` of `stored` in its places.
 
         Rounded, and clipped to the bits there are; beside padding to the values there are. What would look like padding, if the
         header names any, becomes the nearest value that does not.
         """
-        least, most = limits(self.data)
-        if self.padding.any() and not self.padding.all():
-            seen = self.stored[~self.padding]
-            least, most = int(seen.min()), int(seen.max())
-        ends = padding_ends(self.data)
         values = np.empty(exact.shape, np.int32)
         for found, row in zip(values, exact, strict=True):  # one by one, since copies take more memory than is there
-            found[:] = row.round().clip(least, most)
-            if ends is not None:
-                _move_out(found, row, ends, (least, most))
-        unseen = _enlarged(self.padding, values)
-        values[unseen] = _enlarged(self.stored, values)[unseen]
+            found[:] = row.round().clip(self.least, self.most)
+            if self.ends is not None:
+                _move_out(found, row, self.ends, (self.least, self.most))
+        unseen = _enlarged(padding, values)
+        values[unseen] = _enlarged(stored, values)[unseen]
         return values
 
 

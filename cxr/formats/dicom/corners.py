@@ -1,0 +1,74 @@
+"""What viewers write into the corners of a radiograph: whose it is, and how it was taken."""
+
+from typing import Any, NamedTuple
+
+LONGEST = 64
+"""Characters of a text, as many as most elements may have (PS3.5, table 6.2-1)."""
+UNIT = "mm"
+
+
+class Spacing(NamedTuple):
+    """How far pixels are from each other."""
+
+    down: float
+    across: float
+    """Between rows, and between columns, in mm."""
+    kind: str
+    """Where these millimetres are: those of a detector are longer than what they show of a patient."""
+
+
+CORNERS = {
+    "patient": ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientAge"),
+    "study": ("StudyDate", "StudyTime", "AccessionNumber", "StudyDescription", "InstitutionName"),
+    "image": ("ViewPosition", "ImageLaterality", "PatientOrientation", "BodyPartExamined", "SeriesDescription"),
+}
+"""Elements by corner."""
+
+
+def corners(data: Any) -> dict[str, tuple[str, ...]]:
+    """Return what the data set `data` says for each of CORNERS, in one line a text; nothing for what is not said."""
+    found = {corner: [text_of(data, name) for name in names] for corner, names in CORNERS.items()}
+    return {corner: tuple(text for text in texts if text) for corner, texts in found.items()}
+
+
+def text_of(data: Any, name: str) -> str:
+    """Return the element `name` as one short line, "" where there is none or it cannot be understood."""
+    try:
+        value = data.get(name)
+        said = "\\".join(map(str, value)) if isinstance(value, (list, tuple)) or hasattr(value, "append") else str(value or "")
+    except Exception:  # broken values lead pydicom anywhere
+        return ""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in said).split())[:LONGEST]
+
+
+def spacing(data: Any) -> Spacing | None:
+    """Return how far pixels are from each other, and where: PS3.3, 10.7.1.3 and C.8.11.7.1.
+
+    PixelSpacing says what was calibrated, or is of the patient. ImagerPixelSpacing is of the detector's plane, in which all is
+    larger; where the header estimates how much, it is divided by that.
+    """
+    if calibrated := _lengths(data, "PixelSpacing"):
+        return Spacing(*calibrated, kind=f"{UNIT} (calibrated by the header)")
+    detector = _lengths(data, "ImagerPixelSpacing") or _lengths(data, "NominalScannedPixelSpacing")
+    if not detector:
+        return None
+    factor = _positive(text_of(data, "EstimatedRadiographicMagnificationFactor"))
+    if factor:
+        return Spacing(detector[0] / factor, detector[1] / factor, f"{UNIT} (at the patient, as the header estimates)")
+    return Spacing(*detector, kind=f"{UNIT} at the detector (longer than in the patient)")
+
+
+def _lengths(data: Any, name: str) -> tuple[float, float] | None:
+    numbers = [_positive(part) for part in text_of(data, name).split("\\")]
+    lengths = [number for number in numbers if number]
+    if len(lengths) != len(numbers) or not 1 <= len(lengths) <= 2:
+        return None
+    return lengths[0], lengths[-1]
+
+
+def _positive(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if 0 < number < 1e6 else None

@@ -1,0 +1,136 @@
+"""A radiograph that is looked at: opened for a viewer, and enhanced tile by tile."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from cxr.formats.container import container
+from cxr.formats.decode import Unusable, as_unusable, opened
+from cxr.formats.depth import few, measured
+from cxr.formats.dicom.corners import corners, spacing
+from cxr.formats.dicom.display import number
+from cxr.formats.dicom.geometry import refuse_unknown
+from cxr.formats.dicom.header import is_dicom
+from cxr.formats.dicom.radiograph import read as read_dicom
+from cxr.formats.note import note_in
+from cxr.result import shown
+from cxr.superres.degradation.reduction import reduced
+from cxr.superres.enhance import enhance_part, enhance_stored_part, seen_by
+from cxr.superres.estimation.arrival import Arrival, arrived
+from cxr.superres.limits import limit
+from cxr.superres.model import Model
+from cxr.viewed import AROUND, Made, Piece, Presentation, Viewed, presentation
+
+EDGE = 3
+"""Pixels at a tile's edge whose reduction sees beyond it."""
+SYNTHETIC = "SYNTHETIC"
+"""What phantoms say of themselves, in a note or in their header."""
+
+
+def look_at(path: Path, model: Model, most_pixels: int) -> Viewed:
+    """Return what a viewer needs of the radiograph `path`: JPEG, PNG, TIFF, BMP or DICOM, by its content.
+
+    What came in and how strongly `model` may be used is told as `cxr enhance` tells it.
+    Raises Unusable for what cannot be read, shows no radiograph, or has more than `most_pixels`; OSError when the file cannot
+    be opened.
+    """
+    found = _dicom(path, model) if is_dicom(path) else _picture(path, model)
+    if found.values.size > most_pixels:
+        raise Unusable("damaged", f"{found.values.size:,} pixels, more than the {most_pixels:,} that the page takes")
+    return found
+
+
+def _digest(values: npt.NDArray[np.uint16]) -> str:
+    sha = hashlib.sha256(repr(values.shape).encode())
+    sha.update(values.astype("<u2").tobytes())
+    return sha.hexdigest()
+
+
+def _limits(model: Model, arrival: Arrival) -> dict[int, tuple[float, str]]:
+    return {scale: limit(model, scale, arrival)[:2] for scale in model.networks}
+
+
+def _dicom(path: Path, model: Model) -> Viewed:
+    radiograph = read_dicom(path)
+    with as_unusable():
+        refuse_unknown(radiograph.data)
+    display, data = radiograph.display, radiograph.data
+    values = (radiograph.stored - display.least).astype(np.uint16)
+    arrival = arrived(radiograph.levels(), lossy=str(data.get("LossyImageCompression", "")) == "01")
+    told = presentation(display.curve)
+    if "ModalityLUTSequence" not in data:
+        slope, intercept = number(data, "RescaleSlope") or 1.0, number(data, "RescaleIntercept") or 0.0
+        told = told._replace(slope=slope, intercept=intercept + slope * display.least)
+    remarks = (*radiograph.remarks, *few(radiograph.pixels()))
+    if told.table is not None:
+        remarks += ("shown through the file's own curve, so the window is of what comes of that",)
+    said = corners(data)
+    return Viewed(
+        values=values,
+        least=display.least,
+        bits=radiograph.bits,
+        presentation=told,
+        digest=_digest(values),
+        told=arrival.told,
+        limits=_limits(model, arrival),
+        remarks=remarks,
+        corners=said,
+        spacing=spacing(data),
+        synthetic=any(SYNTHETIC in text for text in said["patient"]),
+        padding=radiograph.padding,
+        display=display,
+        storing=radiograph.storing,
+    )
+
+
+def _picture(path: Path, model: Model) -> Viewed:
+    stored, file = opened(path), container(path)
+    found = measured(stored, path)
+    bits = found.bits + found.shift
+    white = (1 << bits) - 1
+    arrival = arrived(shown(found.levels, white), np.array(file.steps).reshape(8, 8) if file.steps else None)
+    values = found.levels.astype(np.uint16)
+    return Viewed(
+        values=values,
+        least=0,
+        bits=bits,
+        presentation=Presentation(0.0, float(white), inverted=False, table=None),
+        digest=_digest(values),
+        told=arrival.told,
+        limits=_limits(model, arrival),
+        remarks=found.remarks,
+        synthetic=SYNTHETIC in note_in(path),
+    )
+
+
+def make(model: Model, piece: Piece) -> Made:
+    """Return the tile of `piece` as `model` makes it at its full strength: `enhance_file`'s, within what bfloat16 rounds.
+
+    Raises ValueError when `model` sees further than what goes with a piece.
+    """
+    viewed, scale = piece.of, piece.scale
+    if (sees := seen_by(model, scale)) > AROUND:
+        raise ValueError(f"{model.name} sees {sees} pixels around a tile, and {AROUND} go with it")
+    if viewed.display is None or viewed.storing is None or viewed.padding is None:
+        white = (1 << viewed.bits) - 1
+        result = enhance_part(model, viewed.values, scale, *piece.made, bits=viewed.bits)
+        return Made(result, _off(shown(result, white), shown(viewed.values[piece.part], white), scale))
+    display, storing = viewed.display, viewed.storing
+    stored = viewed.values.astype(np.int32) + viewed.least
+    image = storing.image(stored, viewed.padding)
+    exact = enhance_stored_part(model, image, scale, display, *piece.made)
+    of_part = stored[piece.part], viewed.padding[piece.part]
+    values = storing.values(exact, *of_part)
+    off = _off(display.shown(values), display.shown(of_part[0]), scale)
+    return Made((values - viewed.least).astype(np.uint16), off)
+
+
+def _off(result: npt.NDArray[Any], low: npt.NDArray[Any], scale: int) -> float:
+    """Return the mean square by which `result`, reduced again, differs from `low`, both in [0, 1], in grey levels of 255."""
+    again = reduced(torch.from_numpy(np.ascontiguousarray(result, np.float32))[None, None], scale)[0, 0].numpy()
+    inner = tuple(slice(EDGE, -EDGE) if length > 2 * EDGE else slice(None) for length in low.shape)
+    return float(np.square((again - low)[inner] * 255).mean())

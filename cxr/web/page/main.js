@@ -1,0 +1,493 @@
+// The page: what is open, how it is shown, and what the buttons do.
+
+import { Drawing, SIDE } from "./draw.js";
+import { bindInput, KEYS } from "./input.js";
+import { Ruler } from "./ruler.js";
+import { Tiles } from "./tiles.js";
+import { clamped, fine, fitted, geometry, scaleFor, toImage, visible } from "./view.js";
+
+const element = (name) => document.getElementById(name);
+const LENS = 260; // screen pixels a side
+
+export const page = {
+  drawing: null, images: [], current: null, tool: "window",
+  enhanced: false, strength: 100, compare: "", swipe: 0.5, holding: false,
+  cursor: [0, 0], lens: null, stale: true, frames: 0, ratio: 1,
+};
+globalThis.cxr = page; // for tests, and for the curious
+
+const stage = element("stage");
+const canvas = element("canvas");
+const ruler = new Ruler(page, element("lines"), element("marks"), () => refresh());
+
+// ---- drawing
+
+export function refresh(stale = false) {
+  page.stale ||= stale;
+  if (!page.frame) page.frame = requestAnimationFrame(frame);
+}
+
+// Return the size of the part of the canvas that shows the image once.
+export function shownSize() {
+  return [page.enhanced && page.compare === "pair" ? Math.floor(canvas.width / 2) : canvas.width, canvas.height];
+}
+
+export const usable = (image) => image.scaleNames.filter((scale) => image.scales[scale].cap > 0);
+
+export function activeTiles(image) {
+  const scale = page.enhanced ? scaleFor(image.view.zoom, usable(image)) : 0;
+  if (!scale) return null;
+  image.tiles[scale] ||= new Tiles(page.drawing, image, scale, image.url, () => { if (image === page.current) { tell(); refresh(true); } }, failedTiles);
+  return image.tiles[scale];
+}
+
+function failedTiles(reason) {
+  page.enhanced = false;
+  say(`Not enhanced: ${reason}`);
+  update();
+}
+
+// Return how strongly the network may be used, and is.
+export function strength(image, tiles) {
+  return tiles ? Math.min(page.strength, Math.floor(100 * image.scales[tiles.scale].cap)) : 0;
+}
+
+export function how(image, tiles) {
+  const [width] = shownSize();
+  const comparing = Boolean(tiles);
+  return {
+    ...fine(image.window), inverse: image.inverted !== image.invert ? 1 : 0, strength: strength(image, tiles), enhanced: comparing ? 1 : 0,
+    split: comparing && page.compare === "swipe" ? Math.round(page.swipe * width) : -1,
+    pair: comparing && page.compare === "pair" ? width : 0,
+    difference: comparing && page.compare === "difference" ? 1 : 0, original: page.holding ? 1 : 0,
+  };
+}
+
+function frame() {
+  page.frame = 0;
+  const began = performance.now();
+  const image = page.current;
+  if (!image) { page.stale = false; page.drawing.clear(); return; }
+  const [width, height] = shownSize();
+  const tiles = activeTiles(image);
+  if (page.stale) {
+    page.stale = false;
+    if (tiles) tiles.want(visible(image.view, image, width, height), toImage(image.view, width, height, ...page.cursor));
+    page.drawing.resample(0, image.textures, tiles && tiles.textures, geometry(image.view, width, height, tiles ? tiles.scale : 1));
+  }
+  page.drawing.present(0, image.textures, 0, 0, canvas.width, canvas.height, how(image, tiles));
+  if (page.tool === "lens" && page.lens) drawLens(image, tiles, width, height);
+  ruler.draw(image, width, height, page.ratio);
+  overlay(image, tiles);
+  page.frames++;
+  page.spent = performance.now() - began;
+}
+
+function drawLens(image, tiles, width, height) {
+  const [x, y] = toImage(image.view, width, height, ...page.lens);
+  const view = { ...image.view, x, y, zoom: clamped(image.view.zoom * 2) };
+  const side = Math.min(Math.round(LENS * page.ratio), canvas.width, canvas.height);
+  const [left, top] = [0, 1].map((axis) => Math.min(Math.max(Math.round(page.lens[axis] - side / 2), 0), [canvas.width, canvas.height][axis] - side));
+  page.drawing.resample(1, image.textures, tiles && tiles.textures, geometry(view, side, side, tiles ? tiles.scale : 1));
+  page.drawing.present(1, image.textures, left, top, side, side, { ...how(image, tiles), split: -1, pair: 0 });
+}
+
+// ---- texts
+
+const number = (value) => (Math.abs(value) >= 100 ? Math.round(value).toString() : Number(value.toPrecision(3)).toString());
+
+function overlay(image, tiles) {
+  const label = element("enhanced");
+  label.hidden = !tiles;
+  if (tiles) label.textContent = page.holding ? "ORIGINAL (held)" : enhancedLabel(image, tiles);
+  element("synthetic").hidden = !image.synthetic;
+  const middle = (image.window.low + image.window.high) / 2 * image.slope + image.intercept;
+  const width = (image.window.high - image.window.low) * Math.abs(image.slope);
+  element("numbers").textContent = [
+    `Window ${number(width)}, level ${number(middle)}${image.table ? " of the file's curve" : ""}`,
+    `Zoom ${number(image.view.zoom)}:1`, `${image.columns} x ${image.rows}, ${image.bits} bits`,
+  ].join("\n");
+  const line = element("lines").querySelector(".split");
+  if (line) line.remove();
+  if (tiles && ["swipe", "pair"].includes(page.compare)) {
+    const at = (page.compare === "pair" ? shownSize()[0] : Math.round(page.swipe * canvas.width)) / page.ratio;
+    const drawn = document.createElementNS("http://www.w3.org/2000/svg", "line");
+    drawn.setAttribute("class", "split");
+    for (const [name, value] of Object.entries({ x1: at, x2: at, y1: 0, y2: canvas.height / page.ratio })) drawn.setAttribute(name, value);
+    element("lines").append(drawn);
+  }
+}
+
+export function enhancedLabel(image, tiles) {
+  const comparing = { swipe: ", right of the line", pair: ", right half", difference: ", difference x4" }[page.compare] || "";
+  return `ENHANCED ${image.network} x${tiles.scale}, ${strength(image, tiles)}%${comparing}`;
+}
+
+export function say(text) {
+  element("status").textContent = text;
+}
+
+// What the panel says while tiles come and the view changes.
+export function tell() {
+  const image = page.current;
+  const tiles = image && activeTiles(image);
+  let hint = "";
+  if (image && !usable(image).length) hint = `Not enhanced: ${Object.values(image.scales)[0].why}.`;
+  else if (image && page.enhanced && !tiles) hint = "At this size the screen shows no more pixels than there are, so enhancement would not show. Go to 2:1.";
+  else if (image && !page.enhanced) hint = "Shows where the screen magnifies: at 2:1 and above. The original stays as it is.";
+  else if (tiles && tiles.missing) hint = `${tiles.missing} of ${tiles.wanted.length} tiles to come; dotted parts are the original.`;
+  else if (tiles && image.scales[tiles.scale].cap < 1) hint = `Strength at most ${Math.floor(100 * image.scales[tiles.scale].cap)}%: more harms ${image.scales[tiles.scale].why}.`;
+  element("hint").textContent = hint;
+  const off = tiles && tiles.rms;
+  element("consistency").textContent = off === null || !tiles ? "" :
+    `Consistent with the input: reduced again, what is on screen differs from it by ${off.toFixed(2)} of 255 grey levels (not that added detail is real).`;
+}
+
+// Bring every button and text in line with the state.
+export function update() {
+  const image = page.current;
+  for (const button of document.querySelectorAll("[data-tool]")) button.setAttribute("aria-pressed", button.dataset.tool === page.tool);
+  const pressed = { invert: image && image.invert, swipe: page.compare === "swipe", pair: page.compare === "pair", difference: page.compare === "difference" };
+  for (const [name, on] of Object.entries(pressed)) document.querySelector(`[data-do="${name}"]`).setAttribute("aria-pressed", Boolean(on));
+  const can = image && usable(image).length > 0;
+  element("enhance").disabled = !can;
+  element("enhance").setAttribute("aria-pressed", page.enhanced);
+  element("settings").hidden = !page.enhanced;
+  element("swipeAt").hidden = page.compare !== "swipe";
+  element("strengthShown").textContent = `${page.strength}%`;
+  element("drop").hidden = Boolean(image);
+  element("saveResult").disabled = !can;
+  for (const name of ["savePicture", "close"]) element(name).disabled = !image;
+  canvas.setAttribute("aria-label", image ? `Radiograph ${image.number}, ${image.columns} by ${image.rows} pixels${page.enhanced ? ", enhanced" : ""}` : "No radiograph is open");
+  const list = element("list");
+  list.replaceChildren(...(page.images.length > 1 ? page.images : []).map((each) => {
+    const button = document.createElement("button");
+    button.textContent = each.title;
+    button.setAttribute("aria-pressed", each === image);
+    button.addEventListener("click", () => choose(each));
+    return button;
+  }));
+  for (const corner of ["patient", "study", "image"]) element(corner).textContent = image ? (image.corners[corner] || []).join("\n") : "";
+  if (!image) for (const name of ["numbers", "labels"]) if (name === "numbers") element(name).textContent = "";
+  if (!image) { element("enhanced").hidden = true; element("synthetic").hidden = true; }
+  element("told").textContent = image ? `${image.told}.` : "Nothing is open.";
+  element("remarks").replaceChildren(...(image ? image.remarks : []).map((text) => Object.assign(document.createElement("li"), { textContent: text })));
+  tell();
+  refresh(true);
+}
+
+// ---- opening and closing
+
+export async function openFiles(files) {
+  const began = performance.now();
+  for (const file of files) {
+    say(`Opening ${file.name} ...`);
+    await opened(fetch("/radiographs", { method: "PUT", body: file, headers: { "content-type": "application/octet-stream" } }), file.name, began);
+  }
+}
+
+export const openPhantom = () => { say("Drawing a phantom ..."); return opened(fetch("/phantoms", { method: "POST" }), "Phantom", performance.now()); };
+
+async function opened(request, name, began) {
+  try {
+    const answer = await request;
+    const said = await answer.json();
+    if (!answer.ok) throw new Error(said.error);
+    const image = {
+      ...said, title: `${page.images.length + 1}. ${name}`, number: page.images.length + 1, name, url: `/radiographs/${said.id}`,
+      scaleNames: Object.keys(said.scales).map(Number).sort(), invert: false, tiles: {}, counts: new Uint32Array(65536), line: null,
+      textures: page.drawing.image(said.rows, said.columns),
+    };
+    image.window = { low: image.low, high: image.high };
+    page.images.push(image);
+    fit(image);
+    page.current = image;
+    page.enhanced = false; // the original first
+    page.compare = "";
+    update();
+    await values(image);
+    image.shownAfter = performance.now() - began;
+    say("");
+  } catch (error) {
+    say(`${name} was not opened: ${error.message}`);
+  }
+}
+
+async function values(image) {
+  if (image.table) {
+    page.drawing.curve(image.textures, new Uint16Array(await (await fetch(`${image.url}/table`)).arrayBuffer()));
+  }
+  const down = Math.ceil(image.rows / SIDE);
+  const across = Math.ceil(image.columns / SIDE);
+  await Promise.all([...Array(down * across).keys()].map(async (index) => {
+    const [row, column] = [Math.floor(index / across), index % across];
+    const answer = await fetch(`${image.url}/values/${row}/${column}`);
+    if (!answer.ok) throw new Error((await answer.json()).error);
+    const found = new Uint16Array(await answer.arrayBuffer());
+    const [height, width] = [Math.min(SIDE, image.rows - row * SIDE), Math.min(SIDE, image.columns - column * SIDE)];
+    page.drawing.upload(image.textures, row, column, width, height, found);
+    for (let i = 0; i < found.length; i++) image.counts[found[i]]++;
+    if (image === page.current) refresh(true);
+  }));
+  image.complete = true;
+}
+
+export function choose(image) {
+  page.current = image;
+  page.holding = false;
+  update();
+}
+
+export async function close() {
+  const image = page.current;
+  if (!image) return;
+  const index = page.images.indexOf(image);
+  page.images.splice(index, 1);
+  for (const tiles of Object.values(image.tiles)) tiles.close();
+  page.drawing.forget(image.textures.values, image.textures.curve);
+  page.current = page.images[Math.min(index, page.images.length - 1)] || null;
+  if (!page.current) page.enhanced = false;
+  update();
+  await fetch(image.url, { method: "DELETE" });
+}
+
+// ---- what buttons and keys do
+
+export function fit(image = page.current) {
+  const [width, height] = shownSize();
+  const turns = image.view ? image.view.turns : 0;
+  image.view = { mirrored: false, ...image.view, turns, x: image.columns / 2, y: image.rows / 2, zoom: fitted(image, width, height, turns) };
+}
+
+// Zoom by keeping what lies under a place on the canvas there.
+export function zoomTo(zoom, at) {
+  const view = page.current.view;
+  const [width, height] = shownSize();
+  const [x, y] = toImage(view, width, height, ...at);
+  view.zoom = clamped(zoom);
+  const [afterX, afterY] = toImage(view, width, height, ...at);
+  view.x += x - afterX;
+  view.y += y - afterY;
+  tell();
+  refresh(true);
+}
+
+export function panBy(right, below) {
+  const view = page.current.view;
+  const [width, height] = shownSize();
+  const [x, y] = toImage(view, width, height, width / 2 - right, height / 2 - below);
+  view.x = Math.min(Math.max(x, 0), page.current.columns);
+  view.y = Math.min(Math.max(y, 0), page.current.rows);
+  refresh(true);
+}
+
+// Down brightens, right widens: IHE Basic Image Review.
+export function windowBy(right, below) {
+  const image = page.current;
+  const width = image.window.high - image.window.low;
+  const wider = Math.max(width * (1 + right / 300), 1);
+  const sign = image.inverted !== image.invert ? 1 : -1;
+  const middle = (image.window.low + image.window.high) / 2 + (sign * below * width) / 300;
+  image.window = { low: middle - wider / 2, high: middle + wider / 2 };
+  refresh();
+}
+
+function percentiles(image) {
+  const counts = image.counts;
+  const total = counts.reduce((sum, each) => sum + each, 0);
+  let below = 0;
+  const ends = [0, 0];
+  for (let value = 0; value < counts.length; value++) {
+    if (below <= total * 0.01) ends[0] = value;
+    if (below <= total * 0.99) ends[1] = value;
+    below += counts[value];
+  }
+  return ends;
+}
+
+export function preset(name) {
+  const image = page.current;
+  const width = image.window.high - image.window.low;
+  const middle = (image.window.low + image.window.high) / 2;
+  const around = (factor) => ({ low: middle - (width * factor) / 2, high: middle + (width * factor) / 2 });
+  const [least, most] = percentiles(image);
+  const top = image.table ? 65535 : 2 ** image.bits - 1;
+  image.window = {
+    file: () => ({ low: image.low, high: image.high }), all: () => ({ low: 0, high: top }),
+    most: () => (image.table ? { low: 655, high: 64880 } : { low: least, high: Math.max(most, least + 1) }),
+    more: () => around(0.7), less: () => around(1 / 0.7),
+  }[name]();
+  element("preset").value = name;
+  refresh();
+}
+
+const middle = () => { const [width, height] = shownSize(); return [width / 2, height / 2]; };
+
+function turn(view, turns, flip) {
+  if (flip) { view.mirrored = !view.mirrored; view.turns = (turns - view.turns) & 3; } else view.turns = (view.turns + turns) & 3;
+  refresh(true);
+}
+
+function compare(name) {
+  if (!page.enhanced) return;
+  page.compare = page.compare === name ? "" : name;
+  update();
+}
+
+export const actions = {
+  fit: () => { fit(); update(); },
+  one: () => zoomTo(1, middle()),
+  two: () => zoomTo(2, middle()),
+  in: () => zoomTo(page.current.view.zoom * 1.25, middle()),
+  out: () => zoomTo(page.current.view.zoom / 1.25, middle()),
+  invert: () => { page.current.invert = !page.current.invert; update(); },
+  left: () => turn(page.current.view, 3, false),
+  right: () => turn(page.current.view, 1, false),
+  flipAcross: () => turn(page.current.view, 0, true),
+  flipDown: () => turn(page.current.view, 2, true),
+  reset: () => {
+    Object.assign(page.current, { invert: false, view: null, line: null, window: { low: page.current.low, high: page.current.high } });
+    Object.assign(page, { compare: "", strength: 100, swipe: 0.5, lens: null });
+    element("strength").value = 100;
+    element("preset").value = "file";
+    fit();
+    update();
+  },
+  enhance: () => {
+    if (element("enhance").disabled) return;
+    page.enhanced = !page.enhanced;
+    if (!page.enhanced) page.compare = "";
+    for (const [scale, tiles] of Object.entries(page.current.tiles)) if (tiles.over) delete page.current.tiles[scale];
+    update();
+  },
+  swipe: () => compare("swipe"),
+  pair: () => compare("pair"),
+  difference: () => compare("difference"),
+  previous: () => step(-1),
+  next: () => step(1),
+  close,
+};
+
+function step(by) {
+  const index = page.images.indexOf(page.current) + by;
+  if (page.images[index]) choose(page.images[index]);
+}
+
+export function act(name) {
+  if (page.current) actions[name]();
+}
+
+export function choosing(tool) {
+  page.tool = tool;
+  if (tool === "lens") page.lens = middle();
+  if (tool === "measure" && page.current && !page.current.line) ruler.begin(page.current, ...shownSize());
+  update();
+}
+
+export function hold(on) {
+  if (page.holding === on) return;
+  page.holding = on;
+  refresh();
+}
+
+// ---- saving
+
+function save(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+const stem = (name) => name.replace(/\.[^.]*$/, "");
+
+async function saveResult() {
+  const image = page.current;
+  const tiles = activeTiles(image);
+  const scale = tiles ? tiles.scale : usable(image)[0];
+  const kind = image.dicom ? "dcm" : "png";
+  const began = performance.now();
+  const timer = setInterval(() => say(`Enhancing the whole radiograph: ${Math.round((performance.now() - began) / 1000)} s ...`), 1000);
+  say("Enhancing the whole radiograph ...");
+  try {
+    const answer = await fetch(`${image.url}/result/${kind}/${scale}/${page.strength}`);
+    if (!answer.ok) throw new Error((await answer.json()).error);
+    save(await answer.blob(), `${stem(image.name)}-enhanced-x${scale}.${kind}`);
+    say(`Saved, enhanced x${scale} by ${image.network} at strength ${Math.round(100 * Number(answer.headers.get("x-strength")))}%.`);
+  } catch (error) {
+    say(`Not saved: ${error.message}`);
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+// The picture as it is shown, with what the labels say written into it.
+function savePicture() {
+  const image = page.current;
+  const tiles = activeTiles(image);
+  const drawn = Object.assign(document.createElement("canvas"), { width: canvas.width, height: canvas.height });
+  const pen = drawn.getContext("2d");
+  pen.drawImage(canvas, 0, 0);
+  const labels = [image.synthetic ? "SYNTHETIC" : "", tiles && !page.holding ? enhancedLabel(image, tiles) : "original", "for research, not for diagnosis"];
+  const size = Math.round(14 * page.ratio);
+  pen.font = `bold ${size}px sans-serif`;
+  pen.textAlign = "center";
+  labels.filter(Boolean).forEach((text, line) => {
+    const [x, y] = [drawn.width / 2, (line + 1) * size * 1.5];
+    const width = pen.measureText(text).width;
+    pen.fillStyle = "#000";
+    pen.fillRect(x - width / 2 - 6, y - size, width + 12, size * 1.4);
+    pen.fillStyle = "#fff";
+    pen.fillText(text, x, y);
+  });
+  drawn.toBlob((blob) => save(blob, `${stem(image.name)}-${tiles ? "ENHANCED" : "original"}-view.png`), "image/png");
+}
+
+// ---- start
+
+function resized() {
+  page.ratio = globalThis.devicePixelRatio || 1;
+  const [width, height] = [Math.max(Math.round(stage.clientWidth * page.ratio), 1), Math.max(Math.round(stage.clientHeight * page.ratio), 1)];
+  if (width === canvas.width && height === canvas.height) return;
+  const atFit = page.current && page.current.view && page.current.view.zoom === fitted(page.current, ...shownSize(), page.current.view.turns);
+  Object.assign(canvas, { width, height });
+  if (atFit) fit();
+  page.cursor = [width / 2, height / 2];
+  refresh(true);
+}
+
+function start() {
+  try {
+    page.drawing = new Drawing(canvas);
+  } catch (error) {
+    say(error.message);
+    return;
+  }
+  new ResizeObserver(resized).observe(stage);
+  resized();
+  bindInput(stage, canvas);
+  element("open").addEventListener("click", () => element("files").click());
+  element("files").addEventListener("change", (event) => { openFiles([...event.target.files]); event.target.value = ""; });
+  element("phantom").addEventListener("click", openPhantom);
+  element("enhance").addEventListener("click", actions.enhance);
+  element("close").addEventListener("click", close);
+  element("saveResult").addEventListener("click", saveResult);
+  element("savePicture").addEventListener("click", savePicture);
+  element("preset").addEventListener("change", (event) => page.current && preset(event.target.value));
+  element("strength").addEventListener("input", (event) => { page.strength = Number(event.target.value); element("strengthShown").textContent = `${page.strength}%`; refresh(); });
+  element("swipe").addEventListener("input", (event) => { page.swipe = Number(event.target.value) / 1000; refresh(); });
+  for (const button of document.querySelectorAll("[data-tool]")) button.addEventListener("click", () => choosing(button.dataset.tool));
+  for (const button of document.querySelectorAll("[data-do]")) button.addEventListener("click", () => act(button.dataset.do));
+  const holder = element("hold");
+  for (const name of ["pointerdown", "keydown"]) holder.addEventListener(name, (event) => (name === "pointerdown" || [" ", "Enter"].includes(event.key)) && hold(true));
+  for (const name of ["pointerup", "pointerleave", "keyup", "blur"]) holder.addEventListener(name, () => hold(false));
+  element("help").addEventListener("click", () => element("keys").showModal());
+  element("keyList").replaceChildren(...KEYS.flatMap(([keys, text]) => [
+    Object.assign(document.createElement("dt"), { textContent: keys }), Object.assign(document.createElement("dd"), { textContent: text }),
+  ]));
+  update();
+  page.ready = true;
+}
+
+start();

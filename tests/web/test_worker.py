@@ -1,0 +1,130 @@
+"""Whose turn it is, and what becomes of a worker process that dies, hangs or is too old."""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from cxr.foundation.errors import UserError
+from cxr.sources.phantom.scene import draw
+from cxr.viewed import Viewed
+from cxr.web.tasks import Draw, Drawn, Failed, Open
+from cxr.web.worker import FullError, Limits, Worker
+from tests.web.files import png
+
+
+def test_browsers_take_turns_and_the_nearest_tile_comes_first(monkeypatch):
+    """While the first task is answered, the others come in."""
+    served, go = [], threading.Event()
+
+    def answer(_, task):
+        served.append(task.content)
+        go.wait(10)
+        return Failed(task.content.decode())
+
+    monkeypatch.setattr(Worker, "_answer", answer)
+
+    async def main():
+        worker = Worker("edsr")
+        async with worker.taking_turns():
+            asked = [(b"first", "a", 0), (b"far", "a", 9), (b"near", "a", 1), (b"b far", "b", 8), (b"b near", "b", 2)]
+            waiting = []
+            for content, browser, distance in asked:
+                waiting.append(asyncio.create_task(worker.ask(Open(content), browser, distance)))
+                await asyncio.sleep(0.05)
+            waiting[3].cancel()
+            go.set()
+            answers = await asyncio.gather(*waiting, return_exceptions=True)
+        worker.close()
+        return answers
+
+    answers = asyncio.run(main())
+    assert served == [b"first", b"near", b"b near", b"far"]
+    assert [getattr(each, "reason", None) for each in answers] == ["first", "far", "near", None, "b near"]
+
+
+def test_beyond_what_may_wait_nothing_is_taken(monkeypatch):
+    monkeypatch.setattr(Worker, "_answer", lambda _, task: time.sleep(0.2) or Failed(""))
+
+    async def main():
+        worker = Worker("edsr", Limits(waiting=2))
+        async with worker.taking_turns():
+            waiting = [asyncio.create_task(worker.ask(Open(b""), "a")) for _ in range(5)]
+            answers = await asyncio.gather(*waiting, return_exceptions=True)
+        worker.close()
+        return [type(each) for each in answers]
+
+    assert asyncio.run(main()).count(FullError) == 3
+
+
+@pytest.fixture(scope="module")
+def worker():
+    found = Worker("srcnn", Limits(seconds=30, files=3))
+    found.begin()
+    yield found
+    found.close()
+
+
+def ask(worker, *tasks):
+    async def main():
+        async with worker.taking_turns():
+            return [await worker.ask(task, "a") for task in tasks]
+
+    return asyncio.run(main())
+
+
+def test_a_process_that_was_killed_is_replaced_and_the_task_is_done(worker):
+    content = png(draw(0, 1, 96, 12).pixels)
+    first, before = worker.process_id, worker.replaced
+    os.kill(first, signal.SIGKILL)
+    (found,) = ask(worker, Open(content))
+    assert isinstance(found, Viewed)
+    assert worker.process_id not in (None, first)
+    assert worker.replaced == before + 1
+
+
+def test_after_so_many_files_it_is_replaced(worker):
+    content = png(np.arange(80 * 80, dtype=np.uint16).reshape(80, 80))
+    ask(worker, Open(content))  # a process
+    first = worker.process_id
+    found = ask(worker, *[Open(content)] * 3)
+    assert [each.digest for each in found] == [found[0].digest] * 3
+    assert worker.process_id != first
+
+
+def test_no_file_is_left(worker):
+    ask(worker, Open(b"no radiograph"), Open(png(np.zeros((70, 70), np.uint8))))
+    assert list(worker._folder.iterdir()) == []
+
+
+def test_a_process_that_hangs_is_ended():
+    worker = Worker("srcnn", Limits(seconds=0.3))
+    worker.begin()
+    first = worker.process_id
+    os.kill(first, signal.SIGSTOP)
+    (found,) = ask(worker, Draw(3))
+    assert found == Failed("the server did not finish this within 0.3 seconds; leave this file out")
+    assert worker.process_id is None
+    worker.limits = Limits(seconds=60)
+    assert isinstance(ask(worker, Draw(3))[0], Drawn)
+    worker.close()
+
+
+def test_a_file_that_needs_too_much_memory_is_told():
+    worker = Worker("srcnn", Limits(memory=6 << 30))
+    worker.begin()
+    (found,) = ask(worker, Open(png(np.zeros((6000, 6000), np.uint8))))
+    assert isinstance(found, Failed)
+    assert "pixels, more than the 30,000,000 that the page takes" in found.reason
+    worker.close()
+
+
+def test_a_network_that_is_none_is_told_in_one_line():
+    worker = Worker("nowhere.safetensors")
+    with pytest.raises(UserError, match=r"nowhere\.safetensors is missing"):
+        worker.begin()
+    worker.close()
