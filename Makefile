@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-web quick bench lint coverage chaos fuzz mutants clean
+.PHONY: help setup demo serve test test-web quick bench lint coverage chaos soak fuzz mutants clean
 
 help:      ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -41,6 +41,9 @@ coverage: $(VENV)/ready-dev  ## run the tests and list the lines they leave out
 
 chaos: $(VENV)/ready-dev  ## kill training at random moments and see it come back
 	@$(BIN)/python -m tests.support.chaos
+
+soak: $(VENV)/ready-dev  ## use the page's server hard: many browsers, kills, load
+	@$(BIN)/python -m tests.support.soak
 
 fuzz: $(VENV)/ready-dev  ## try 10,000 parameter files and 20,800 damaged images, zips and DICOM files
 	@FUZZ_TIMES=100 $(BIN)/python -m pytest -n 3 --dist worksteal tests/pipeline/test_fuzz.py

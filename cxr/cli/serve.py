@@ -42,7 +42,7 @@ def main(arguments: Sequence[str], prog: str = "cxr serve") -> None:
         from cxr.web.worker import Worker  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise UserError(f"the page needs {error.name}; pip install 'chest-xray-superres[web]'") from None
-    most = Most(radiographs=4, size=1 << 30, browsers=100, idle_seconds=DEMO_IDLE) if given.demo else Most()
+    most = Most(radiographs=4, size=1 << 30, browsers=100, idle_seconds=DEMO_IDLE, evicts=True) if given.demo else Most()
     sessions = Sessions(most)
     proxy = given.behind_proxy
     hosts = tuple(filter(None, (f"{LOOPBACK}:{given.port}", f"localhost:{given.port}", proxy)))

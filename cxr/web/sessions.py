@@ -34,6 +34,8 @@ class Most(NamedTuple):
     browsers: int = 64
     idle_seconds: float = 3600.0
     """After which all that a browser has opened is forgotten."""
+    evicts: bool = False
+    """Whether, beyond so many browsers, the one that was idle longest has to go."""
 
 
 @dataclass
@@ -70,6 +72,8 @@ class Sessions:
     def begin(self) -> Session:
         """Return a new session. Raises UserError when there are too many."""
         self.forget()
+        if len(self._sessions) >= self.most.browsers and self.most.evicts:
+            del self._sessions[min(self._sessions, key=lambda key: self._sessions[key].used)]
         if len(self._sessions) >= self.most.browsers:
             raise UserError("too many browsers are open already; try again later")
         session = Session(secrets.token_urlsafe(24), self.now())

@@ -2,6 +2,7 @@
 
 import asyncio
 import multiprocessing
+import os
 import shutil
 import tempfile
 from collections import OrderedDict
@@ -23,6 +24,26 @@ IN_MEMORY = Path("/dev/shm")  # noqa: S108 - a private folder is made in it
 STOPPED = "the server could not finish this; its worker process stopped. Try again, or leave this file out"
 URGENCY = {Open: 0, Draw: 0, Piece: 1, Export: 2}
 """Of one browser's tasks, which come first."""
+
+
+def _private_folder() -> Path:
+    """Return a new folder of this user alone, in memory if there is such a place; remove those of servers that are gone."""
+    place = IN_MEMORY if IN_MEMORY.is_dir() else Path(tempfile.gettempdir())
+    for folder in place.glob("cxr-*-*"):
+        number = folder.name.split("-")[1]
+        if number.isdecimal() and not _runs(int(number)):
+            shutil.rmtree(folder, ignore_errors=True)  # another user's stays
+    return Path(tempfile.mkdtemp(prefix=f"cxr-{os.getpid()}-", dir=place))
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 class FullError(Exception):
@@ -65,7 +86,7 @@ class Worker:
         self.network, self.limits, self.ready = network, limits, Ready("", "", ())
         self.replaced = 0
         """How often the process was replaced."""
-        self._folder = Path(tempfile.mkdtemp(prefix="cxr-", dir=IN_MEMORY if IN_MEMORY.is_dir() else None))
+        self._folder = _private_folder()
         self._queues: OrderedDict[str, list[Waiting]] = OrderedDict()
         self._number, self._served = 0, 0
         self._wake = asyncio.Event()

@@ -100,11 +100,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *arguments: str) -> Iterator[Serving]:
-    """Run `cxr serve` in `folder`, and end it."""
+def serving(folder: Path, *arguments: str, threads: int = 1) -> Iterator[Serving]:
+    """Run `cxr serve` in `folder`, with so many threads, or of all cores if 0, and end it."""
     port = free_port()
     call = [sys.executable, "-c", RUN, "serve", "--port", str(port), *arguments]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    env = {**os.environ, "PYTHONPATH": str(ROOT)} | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
     process = subprocess.Popen(call, cwd=folder, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     found = Serving(process, port)
     listener = threading.Thread(target=found.listen, daemon=True)

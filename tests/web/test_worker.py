@@ -12,6 +12,7 @@ import pytest
 from cxr.foundation.errors import UserError
 from cxr.sources.phantom.scene import draw
 from cxr.viewed import Viewed
+from cxr.web import worker as worker_module
 from cxr.web.tasks import Draw, Drawn, Failed, Open
 from cxr.web.worker import FullError, Limits, Worker
 from tests.web.files import png
@@ -99,6 +100,17 @@ def test_after_so_many_files_it_is_replaced(worker):
 def test_no_file_is_left(worker):
     ask(worker, Open(b"no radiograph"), Open(png(np.zeros((70, 70), np.uint8))))
     assert list(worker._folder.iterdir()) == []
+
+
+def test_folders_of_servers_that_are_gone_are_removed():
+    gone = worker_module.IN_MEMORY / "cxr-99999999-left"
+    gone.mkdir()
+    (gone / "radiograph").write_bytes(b"pixels")
+    worker = Worker("srcnn")
+    assert not gone.exists()
+    assert worker._folder.stat().st_mode & 0o077 == 0
+    worker.close()
+    assert not worker._folder.exists()
 
 
 def test_a_process_that_hangs_is_ended():

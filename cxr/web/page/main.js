@@ -10,7 +10,7 @@ const element = (name) => document.getElementById(name);
 const LENS = 260; // screen pixels a side
 
 export const page = {
-  drawing: null, images: [], current: null, tool: "window",
+  drawing: null, images: [], opened: 0, current: null, tool: "window",
   enhanced: false, strength: 100, compare: "", swipe: 0.5, holding: false,
   cursor: [0, 0], lens: null, stale: true, frames: 0, ratio: 1,
 };
@@ -194,7 +194,7 @@ async function opened(request, name, began) {
     const said = await answer.json();
     if (!answer.ok) throw new Error(said.error);
     const image = {
-      ...said, title: `${page.images.length + 1}. ${name}`, number: page.images.length + 1, name, url: `/radiographs/${said.id}`,
+      ...said, title: `${page.opened + 1}. ${name}`, number: ++page.opened, name, url: `/radiographs/${said.id}`,
       scaleNames: Object.keys(said.scales).map(Number).sort(), invert: false, tiles: {}, counts: new Uint32Array(65536), line: null,
       textures: page.drawing.image(said.rows, said.columns),
     };
