@@ -11,12 +11,13 @@ import torch
 from cxr.formats.container import container
 from cxr.formats.decode import Unusable, as_unusable, opened
 from cxr.formats.depth import few, measured
-from cxr.formats.dicom.corners import corners, spacing
+from cxr.formats.dicom.corners import corners, orientation, spacing
 from cxr.formats.dicom.display import number
 from cxr.formats.dicom.geometry import refuse_unknown
 from cxr.formats.dicom.header import is_dicom
 from cxr.formats.dicom.radiograph import read as read_dicom
 from cxr.formats.note import note_in
+from cxr.foundation.errors import UserError
 from cxr.result import shown
 from cxr.superres.degradation.reduction import reduced
 from cxr.superres.enhance import enhance_part, enhance_stored_part, seen_by
@@ -27,6 +28,8 @@ from cxr.viewed import AROUND, Made, Piece, Presentation, Viewed, presentation
 
 EDGE = 3
 """Pixels at a tile's edge whose reduction sees beyond it."""
+LONGEST = 16_000
+"""Rows or columns: places at four times as many still fit into 32 bits, by 1/65,536 of a pixel."""
 SYNTHETIC = "SYNTHETIC"
 """What phantoms say of themselves, in a note or in their header."""
 
@@ -35,13 +38,17 @@ def look_at(path: Path, model: Model, most_pixels: int) -> Viewed:
     """Return what a viewer needs of the radiograph `path`: JPEG, PNG, TIFF, BMP or DICOM, by its content.
 
     What came in and how strongly `model` may be used is told as `cxr enhance` tells it.
-    Raises Unusable for what cannot be read, shows no radiograph, or has more than `most_pixels`; OSError when the file cannot
-    be opened.
+    Raises Unusable for what cannot be read, shows no radiograph, or has more than `most_pixels` or LONGEST rows or columns;
+    OSError when the file cannot be opened.
     """
-    found = _dicom(path, model) if is_dicom(path) else _picture(path, model)
-    if found.values.size > most_pixels:
-        raise Unusable("damaged", f"{found.values.size:,} pixels, more than the {most_pixels:,} that the page takes")
-    return found
+    return _dicom(path, model, most_pixels) if is_dicom(path) else _picture(path, model, most_pixels)
+
+
+def _refuse_large(shape: tuple[int, ...], most_pixels: int) -> None:
+    """Raise Unusable for an image (H, W) that a browser cannot be asked to show."""
+    if shape[0] * shape[1] > most_pixels or max(shape) > LONGEST:
+        most = f"more than the {most_pixels:,} pixels, or {LONGEST:,} rows or columns, that the page takes"
+        raise Unusable("damaged", f"{shape[0]:,} x {shape[1]:,} pixels, {most}; use cxr enhance")
 
 
 def _digest(values: npt.NDArray[np.uint16]) -> str:
@@ -54,41 +61,50 @@ def _limits(model: Model, arrival: Arrival) -> dict[int, tuple[float, str]]:
     return {scale: limit(model, scale, arrival)[:2] for scale in model.networks}
 
 
-def _dicom(path: Path, model: Model) -> Viewed:
+def _dicom(path: Path, model: Model, most_pixels: int) -> Viewed:
     radiograph = read_dicom(path)
-    with as_unusable():
+    _refuse_large(radiograph.stored.shape, most_pixels)
+    with as_unusable():  # and without warnings, which would quote elements
         refuse_unknown(radiograph.data)
-    display, data = radiograph.display, radiograph.data
-    values = (radiograph.stored - display.least).astype(np.uint16)
-    arrival = arrived(radiograph.levels(), lossy=str(data.get("LossyImageCompression", "")) == "01")
-    told = presentation(display.curve)
-    if "ModalityLUTSequence" not in data:
-        slope, intercept = number(data, "RescaleSlope") or 1.0, number(data, "RescaleIntercept") or 0.0
-        told = told._replace(slope=slope, intercept=intercept + slope * display.least)
-    remarks = (*radiograph.remarks, *few(radiograph.pixels()))
-    if told.table is not None:
-        remarks += ("shown through the file's own curve, so the window is of what comes of that",)
-    said = corners(data)
-    return Viewed(
-        values=values,
-        least=display.least,
-        bits=radiograph.bits,
-        presentation=told,
-        digest=_digest(values),
-        told=arrival.told,
-        limits=_limits(model, arrival),
-        remarks=remarks,
-        corners=said,
-        spacing=spacing(data),
-        synthetic=any(SYNTHETIC in text for text in said["patient"]),
-        padding=radiograph.padding,
-        display=display,
-        storing=radiograph.storing,
-    )
+        display, data = radiograph.display, radiograph.data
+        arrival = arrived(radiograph.levels(), lossy=str(data.get("LossyImageCompression", "")) == "01")
+        told = presentation(display.curve)
+        if "ModalityLUTSequence" not in data:
+            slope, intercept = number(data, "RescaleSlope") or 1.0, number(data, "RescaleIntercept") or 0.0
+            told = told._replace(slope=slope, intercept=intercept + slope * display.least, linear=_linear(data))
+        remarks = (*radiograph.remarks, *few(radiograph.pixels()))
+        if told.table is not None:
+            remarks += ("shown through the file's own curve, so the window is of what comes of that",)
+        said = corners(data)
+        values = (radiograph.stored - display.least).astype(np.uint16)
+        return Viewed(
+            values=values,
+            least=display.least,
+            bits=radiograph.bits,
+            presentation=told,
+            digest=_digest(values),
+            told=arrival.told,
+            limits=_limits(model, arrival),
+            remarks=remarks,
+            corners=said,
+            orientation=orientation(data),
+            spacing=spacing(data),
+            synthetic=any(SYNTHETIC in text for text in said["patient"]),
+            padding=radiograph.padding,
+            display=display,
+            storing=radiograph.storing,
+        )
 
 
-def _picture(path: Path, model: Model) -> Viewed:
+def _linear(data: Any) -> bool:
+    """Tell whether the window is one of PS3.3, C.11.2.1.2.1, whose ends are half a value inside of its width."""
+    function = str(data.get("VOILUTFunction") or "LINEAR").strip().upper()
+    return number(data, "WindowWidth") is not None and "VOILUTSequence" not in data and function == "LINEAR"
+
+
+def _picture(path: Path, model: Model, most_pixels: int) -> Viewed:
     stored, file = opened(path), container(path)
+    _refuse_large(stored.levels.shape, most_pixels)
     found = measured(stored, path)
     bits = found.bits + found.shift
     white = (1 << bits) - 1
@@ -107,14 +123,19 @@ def _picture(path: Path, model: Model) -> Viewed:
     )
 
 
+def refuse_far_sighted(model: Model) -> None:
+    """Raise UserError when `model` sees further around a tile than what goes with one."""
+    for scale in model.networks:
+        if (sees := seen_by(model, scale)) > AROUND:
+            raise UserError(f"{model.name} sees {sees} pixels around a tile, more than the {AROUND} that the page gives it")
+
+
 def make(model: Model, piece: Piece) -> Made:
     """Return the tile of `piece` as `model` makes it at its full strength: `enhance_file`'s, within what bfloat16 rounds.
 
-    Raises ValueError when `model` sees further than what goes with a piece.
+    Where there is padding, it is what is shown as black.
     """
     viewed, scale = piece.of, piece.scale
-    if (sees := seen_by(model, scale)) > AROUND:
-        raise ValueError(f"{model.name} sees {sees} pixels around a tile, and {AROUND} go with it")
     if viewed.display is None or viewed.storing is None or viewed.padding is None:
         white = (1 << viewed.bits) - 1
         result = enhance_part(model, viewed.values, scale, *piece.made, bits=viewed.bits)
@@ -126,7 +147,9 @@ def make(model: Model, piece: Piece) -> Made:
     of_part = stored[piece.part], viewed.padding[piece.part]
     values = storing.values(exact, *of_part)
     off = _off(display.shown(values), display.shown(of_part[0]), scale)
-    return Made((values - viewed.least).astype(np.uint16), off)
+    made = (values - viewed.least).astype(np.uint16)
+    made[of_part[1].repeat(scale, 0).repeat(scale, 1)] = viewed.black
+    return Made(made, off)
 
 
 def _off(result: npt.NDArray[Any], low: npt.NDArray[Any], scale: int) -> float:

@@ -32,6 +32,8 @@ class Presentation(NamedTuple):
     slope: float = 1.0
     intercept: float = 0.0
     """What a value comes to in the units of the file, for texts."""
+    linear: bool = False
+    """Whether the file tells its window by DICOM's function LINEAR: one wider, and half a value higher."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Viewed:
     """By scale, how strongly the network may be used, 0 to 1, and why no more."""
     remarks: tuple[str, ...] = ()
     corners: dict[str, tuple[str, ...]] | None = None
+    orientation: tuple[str, str] | None = None
+    """Towards which side of the patient rows and columns go, such as L and F (PS3.3, C.7.6.1.1.1)."""
     spacing: Spacing | None = None
     synthetic: bool = False
     """Whether it says itself that it is a phantom."""
@@ -59,6 +63,20 @@ class Viewed:
     """(H, W): where there is no image. None of pictures."""
     display: Display | None = None
     storing: Storing | None = None
+
+    @property
+    def black(self) -> int:
+        """Return a value that is shown as dark as any: what a viewer has for padding."""
+        return 0 if self.display is None else int(self.display.curve.argmin())
+
+    @property
+    def shown(self) -> Values:
+        """Return the values with black for padding."""
+        if self.padding is None or not self.padding.any():
+            return self.values
+        values = self.values.copy()
+        values[self.padding] = self.black
+        return values
 
     def piece(self, scale: int, row: int, column: int) -> "Piece":
         """Return what tile (`row`, `column`) of the result at `scale` is made of. Raises ValueError where there is none."""

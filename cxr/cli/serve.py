@@ -10,6 +10,7 @@ With --behind-proxy a reverse proxy on this computer, which sees to https and to
 
 import argparse
 import contextlib
+import resource
 import signal
 import socket
 import sys
@@ -23,6 +24,8 @@ from cxr.superres.methods import LEAD, NETWORKS
 LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - for a demo alone, which shows no person
 PORT = 8600
+EXPORT_SECONDS = 1800.0
+"""For a whole radiograph by the slowest network."""
 DEMO_IDLE = 600.0
 """Seconds, after which a demo forgets a visitor."""
 
@@ -30,7 +33,7 @@ DEMO_IDLE = 600.0
 def main(arguments: Sequence[str], prog: str = "cxr serve") -> None:
     """Serve until interrupted, as the command line `arguments` say."""
     given = _parsed(arguments, prog)
-    if given.host != LOOPBACK and not (given.demo and given.host == EVERYWHERE):
+    if given.host != LOOPBACK and not (given.demo and given.host == EVERYWHERE and given.behind_proxy):
         raise UserError(
             f"--host {given.host}: this server listens on {LOOPBACK} alone; put a reverse proxy before it, see docs/web.md"
         )
@@ -39,10 +42,11 @@ def main(arguments: Sequence[str], prog: str = "cxr serve") -> None:
 
         from cxr.web.app import application  # noqa: PLC0415
         from cxr.web.sessions import Most, Sessions  # noqa: PLC0415
-        from cxr.web.worker import Worker  # noqa: PLC0415
+        from cxr.web.worker import Limits, Worker  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise UserError(f"the page needs {error.name}; pip install 'chest-xray-superres[web]'") from None
     most = Most(radiographs=4, size=1 << 30, browsers=100, idle_seconds=DEMO_IDLE, evicts=True) if given.demo else Most()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # which would hold radiographs
     sessions = Sessions(most)
     proxy = given.behind_proxy
     hosts = tuple(filter(None, (f"{LOOPBACK}:{given.port}", f"localhost:{given.port}", proxy)))
@@ -52,6 +56,7 @@ def main(arguments: Sequence[str], prog: str = "cxr serve") -> None:
         print(f"open {shown}/" + ("" if given.demo else f"?token={sessions.invite()}"), flush=True)
 
     worker = Worker(given.model)
+    exporter = Worker(given.model, Limits(seconds=EXPORT_SECONDS, files=1, waiting=2))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what is below is cleaned up
     with contextlib.ExitStack() as stack:
         audit = sys.stdout
@@ -59,10 +64,11 @@ def main(arguments: Sequence[str], prog: str = "cxr serve") -> None:
             with private(given.audit):
                 audit = stack.enter_context(given.audit.open("a", encoding="utf-8"))
         listening = stack.enter_context(_listening(given.host, given.port))
-        stack.callback(worker.close)
+        for each in (worker, exporter):
+            stack.callback(each.close)
         worker.begin()
         made = application(
-            worker, sessions, hosts, given.port, demo=given.demo, secure=bool(proxy), audit=audit, invited=invite
+            worker, exporter, sessions, hosts, given.port, demo=given.demo, secure=bool(proxy), audit=audit, invited=invite
         )
         config = uvicorn.Config(
             made,

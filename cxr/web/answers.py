@@ -10,7 +10,7 @@ import numpy as np
 from cxr.api import enhance_file, load_model
 from cxr.formats.decode import Unusable
 from cxr.foundation.errors import RefusedError, UserError
-from cxr.live import look_at, make
+from cxr.live import look_at, make, refuse_far_sighted
 from cxr.sources.phantom.cohort import name_of
 from cxr.sources.phantom.pictures import write_png
 from cxr.sources.phantom.scene import draw
@@ -34,6 +34,7 @@ class Answers:
     def __init__(self, network: str, folder: Path, most_pixels: int) -> None:
         """Load and warm up `network`. Raises UserError when it is none."""
         self.model, self.folder, self.most_pixels = load_model(network), folder, most_pixels
+        refuse_far_sighted(self.model)
         self.title = TITLES[self.model.name]
         for scale in self.model.networks:
             enhance(self.model, np.zeros((WARM, WARM), np.uint16), scale)

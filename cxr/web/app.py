@@ -14,7 +14,7 @@ import numpy as np
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from cxr.foundation.errors import UserError
@@ -30,8 +30,10 @@ KINDS = {".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8",
 BYTES = "application/octet-stream"
 MOST_BYTES = 64 << 20
 """Of a radiograph's file."""
-SLOWEST = 20.0
-"""Seconds between two parts of a body."""
+SLOWEST, LONGEST = 20.0, 120.0
+"""Seconds between two parts of a body, and for all of it."""
+UPLOADS = 4
+"""Bodies that are read at a time."""
 SOON = 1
 """Seconds, after which it may be worth to try again."""
 SUFFIXES = {"dcm": ".dcm", "png": ".png", "tif": ".tif"}
@@ -47,6 +49,8 @@ class Server:
     """What the routes share."""
 
     worker: Worker
+    exporter: Worker
+    """Saves whole radiographs, so that nobody's view waits for them."""
     sessions: Sessions
     cookie: str
     """Its name: browsers tell ports of one host not apart."""
@@ -58,6 +62,11 @@ class Server:
     invited: Callable[[], object] = lambda: None
     """What happens when a token was used."""
     phantoms: int = 0
+    uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS))
+
+    def let_in(self, response: Response, session: Session) -> None:
+        """Let the browser that gets `response` show later that it has this `session`."""
+        response.set_cookie(self.cookie, session.key, httponly=True, samesite="strict", secure=self.secure)
 
     def note(self, action: str, viewed: Viewed | None = None, **more: object) -> None:
         """Write who did what to which pixels, by which network: no names, no tags, no file names."""
@@ -70,6 +79,7 @@ class Server:
 
 def application(
     worker: Worker,
+    exporter: Worker,
     sessions: Sessions,
     hosts: tuple[str, ...],
     port: int,
@@ -84,12 +94,14 @@ def application(
     With `demo` everybody is let in, and there is no way to open a file. `invited` is called at the start, and again when a
     browser was let in by a token. Actions are noted in `audit`, or else on standard output.
     """
-    server = Server(worker, sessions, f"cxr-{port}", demo, secure, audit or sys.stdout, invited)
+    server = Server(worker, exporter, sessions, f"cxr-{port}", demo, secure, audit or sys.stdout, invited)
     page = {path.name: (path.read_bytes(), KINDS[path.suffix]) for path in PAGE.iterdir() if path.suffix in KINDS}
+    where = "demo" if demo else "remote" if secure else "local"
+    index = page["index.html"][0].replace(b'data-where="local"', f'data-where="{where}"'.encode())
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with worker.taking_turns():
+        async with worker.taking_turns(), exporter.taking_turns():
             forgetting = asyncio.create_task(_forget(sessions))
             invited()
             yield
@@ -104,11 +116,12 @@ def application(
 
     of = "/radiographs/{id}"
     routes = [
-        Route("/", _entered(server, page["index.html"][0])),
+        Route("/", _entered(server, index)),
         *(Route(f"/{name}", file(name)) for name in page if name != "index.html"),
         Route("/favicon.ico", _no_icon),
         Route("/health", _health(server)),
         Route("/phantoms", _with(server, _phantom), methods=["POST"]),
+        Route("/radiographs", _with(server, _list)),
         Route(of, _with(server, _close), methods=["DELETE"]),
         Route(f"{of}/values/{{row:int}}/{{column:int}}", _with(server, _values)),
         Route(f"{of}/table", _with(server, _table)),
@@ -144,18 +157,19 @@ def _entered(server: Server, page: bytes) -> Callable[[Request], Awaitable[Respo
     """Return the route of the page, by which browsers with a token, or of a demo all, get their session."""
 
     async def enter(request: Request) -> Response:
-        if server.sessions.of(request.cookies.get(server.cookie, "")) and "token" not in request.query_params:
-            return Response(page, media_type=KINDS[".html"])
+        response = Response(page, media_type=KINDS[".html"])
+        if server.demo or server.sessions.of(request.cookies.get(server.cookie, "")):
+            return response  # of a demo a session begins with its first phantom
+        if request.method != "GET":  # such as a preview of the link, which must not use it up
+            raise HTTPException(405, "open the address in a browser")
         try:
-            session = server.sessions.begin() if server.demo else server.sessions.enter(request.query_params.get("token", ""))
+            session = server.sessions.enter(request.query_params.get("token", ""))
         except UserError as error:
             raise HTTPException(503, str(error), {"Retry-After": "60"}) from None
         if session is None:
             raise HTTPException(403, "open the address that the terminal shows; each lets one browser in, once")
-        response = Response(page, media_type=KINDS[".html"]) if server.demo else RedirectResponse("/", 303)
-        response.set_cookie(server.cookie, session.key, httponly=True, samesite="strict", secure=server.secure)
-        if not server.demo:
-            server.invited()
+        server.let_in(response, session)
+        server.invited()
         return response
 
     return enter
@@ -175,9 +189,14 @@ def _with(
 
     async def call(request: Request) -> Response:
         session = server.sessions.of(request.cookies.get(server.cookie, ""))
+        if session is None and server.demo and route is _phantom:
+            session = server.sessions.begin()
         if session is None:
             raise HTTPException(403, "this page is over; open the address that the terminal shows")
-        return await route(request, server, session)
+        response = await route(request, server, session)
+        if server.demo and request.cookies.get(server.cookie, "") != session.key:
+            server.let_in(response, session)
+        return response
 
     return call
 
@@ -190,7 +209,7 @@ def _held(request: Request, session: Session) -> Held:
 
 
 async def _asked(
-    server: Server, session: Session, request: Request, task: Task, kind: type[Wanted], distance: float = 0.0
+    worker: Worker, session: Session, request: Request, task: Task, kind: type[Wanted], distance: float = 0.0
 ) -> Wanted:
     """Return the worker's answer, of `kind`. Whoever goes away before that gives up the turn."""
 
@@ -199,7 +218,7 @@ async def _asked(
             await asyncio.sleep(0.05)
 
     try:
-        asking: asyncio.Task[Answer] = asyncio.create_task(server.worker.ask(task, session.key, distance))
+        asking: asyncio.Task[Answer] = asyncio.create_task(worker.ask(task, session.key, distance))
         leaving = asyncio.create_task(gone())
         await asyncio.wait([asking, leaving], return_when=asyncio.FIRST_COMPLETED)
         leaving.cancel()
@@ -223,9 +242,10 @@ async def _body(request: Request) -> bytes:
     if not announced.isdecimal() or int(announced) > MOST_BYTES:
         raise too_long
     content, stream = bytearray(), aiter(request.stream())
+    end = asyncio.get_running_loop().time() + LONGEST
     try:
         while True:
-            async with asyncio.timeout(SLOWEST):
+            async with asyncio.timeout_at(min(end, asyncio.get_running_loop().time() + SLOWEST)):
                 part = await anext(stream)
             content += part
             if len(content) > MOST_BYTES:
@@ -244,19 +264,29 @@ def _kept(server: Server, session: Session, held: Held, action: str) -> Response
     except UserError as error:
         raise HTTPException(413, str(error)) from None
     server.note(action, held.viewed)
+    return JSONResponse(_said(server, name, held), 201)
+
+
+def _said(server: Server, name: str, held: Held) -> dict[str, Any]:
     ready = server.worker.ready
-    return JSONResponse({"id": name, "network": ready.network, "model": ready.digest, **described(held.viewed)}, 201)
+    return {"id": name, "network": ready.network, "model": ready.digest, **described(held.viewed)}
+
+
+async def _list(_: Request, server: Server, session: Session) -> Response:
+    """Return what the browser has open: a page that was loaded anew asks for it, and to stay known."""
+    return JSONResponse([_said(server, name, held) for name, held in session.held.items()])
 
 
 async def _open(request: Request, server: Server, session: Session) -> Response:
-    content = await _body(request)
-    viewed = await _asked(server, session, request, Open(content), Viewed)
+    async with server.uploads:
+        content = await _body(request)
+    viewed = await _asked(server.worker, session, request, Open(content), Viewed)
     return _kept(server, session, Held(content, viewed), "open")
 
 
 async def _phantom(request: Request, server: Server, session: Session) -> Response:
     server.phantoms = (server.phantoms + 1) % PHANTOMS
-    drawn = await _asked(server, session, request, Draw(server.phantoms), Drawn)
+    drawn = await _asked(server.worker, session, request, Draw(server.phantoms), Drawn)
     return _kept(server, session, Held(*drawn), "draw")
 
 
@@ -272,7 +302,7 @@ def _bytes(values: Any) -> bytes:
 
 
 async def _values(request: Request, _: Server, session: Session) -> Response:
-    values = _held(request, session).viewed.values
+    values = _held(request, session).viewed.shown
     row, column = (request.path_params[name] * TILE for name in ("row", "column"))
     part = values[row : row + TILE, column : column + TILE]
     if not part.size:
@@ -298,7 +328,7 @@ async def _tile(request: Request, server: Server, session: Session) -> Response:
         piece = held.viewed.piece(scale, row, column)
     except ValueError:
         raise HTTPException(404, "there is no such tile") from None
-    made = await _asked(server, session, request, piece, Made, distance)
+    made = await _asked(server.worker, session, request, piece, Made, distance)
     headers = {"x-off": f"{made.off:.6f}", "x-rows": str(made.values.shape[0]), "x-columns": str(made.values.shape[1])}
     return Response(_bytes(made.values), media_type=BYTES, headers=headers)
 
@@ -309,7 +339,7 @@ async def _result(request: Request, server: Server, session: Session) -> Respons
     if kind not in SUFFIXES or scale not in held.viewed.limits or not 0 <= percent <= 100:
         raise HTTPException(404, "there is no such result")
     task = Export(held.content, SUFFIXES[kind], scale, percent / 100, datetime.now())
-    made = await _asked(server, session, request, task, Exported)
+    made = await _asked(server.exporter, session, request, task, Exported)
     server.note("export", held.viewed, kind=kind, scale=scale, strength=made.strength)
     return Response(made.content, media_type=BYTES, headers={"x-strength": f"{made.strength:g}"})
 

@@ -23,6 +23,8 @@ def described(viewed: Viewed) -> dict[str, Any]:
         "high": shown.high,
         "inverted": shown.inverted,
         "table": shown.table is not None,
+        "orientation": viewed.orientation,
+        "linear": shown.linear,
         "slope": shown.slope,
         "intercept": shown.intercept,
         "spacing": viewed.spacing and viewed.spacing._asdict(),

@@ -62,12 +62,16 @@ class Sessions:
         return token
 
     def enter(self, token: str) -> Session | None:
-        """Return a new session for a browser that shows `token`, or None if it was none, or used before."""
+        """Return a new session for a browser that shows `token`, or None if it was none, or used before.
+
+        Raises UserError when there are too many; the token is then still good.
+        """
         known = next((each for each in self._tokens if secrets.compare_digest(each.encode(), token.encode())), None)
         if known is None:
             return None
+        session = self.begin()
         self._tokens.remove(known)
-        return self.begin()
+        return session
 
     def begin(self) -> Session:
         """Return a new session. Raises UserError when there are too many."""
@@ -89,7 +93,12 @@ class Sessions:
         return session
 
     def keep(self, session: Session, held: Held) -> str:
-        """Keep a radiograph for `session`, and return its id. Raises UserError when there is no room."""
+        """Keep a radiograph for `session`, and return its id. Raises UserError when there is no room.
+
+        Where sessions are evicted, so are a session's own oldest radiographs.
+        """
+        while self.most.evicts and len(session.held) >= self.most.radiographs:
+            del session.held[next(iter(session.held))]
         if len(session.held) >= self.most.radiographs:
             raise UserError(f"{len(session.held)} radiographs are open; close one first")
         if self.size + held.size > self.most.size:

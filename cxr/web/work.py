@@ -11,6 +11,9 @@ from pathlib import Path
 from cxr.foundation.errors import UserError
 from cxr.web.tasks import Answer, Failed, Ready, Task
 
+GPU = Path("/dev/nvidiactl")
+"""There, where there is a GPU: its driver reserves addresses for more memory than is used."""
+
 
 def run(pipe: Connection, network: str, folder: str, memory: int, most_pixels: int) -> None:
     """Answer the tasks that come through `pipe` until it is closed, by the model `network`.
@@ -19,8 +22,11 @@ def run(pipe: Connection, network: str, folder: str, memory: int, most_pixels: i
     be had.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which closes the pipe
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # which would hold a radiograph
+    if not GPU.exists():
+        most = resource.getrlimit(resource.RLIMIT_AS)[1]
+        memory = memory if most == resource.RLIM_INFINITY else min(memory, most)
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     tempfile.tempdir = folder
     from cxr.web.answers import Answers  # noqa: PLC0415 - torch, once the limits are set
 
@@ -36,7 +42,10 @@ def run(pipe: Connection, network: str, folder: str, memory: int, most_pixels: i
 
 
 def _answered(answer: Callable[[Task], Answer], task: Task) -> Answer:
+    """Return the answer, or one line that quotes nothing of the file: damaged ones lead libraries anywhere."""
     try:
         return answer(task)
     except MemoryError:
         return Failed("it needs more memory than the server gives to one radiograph")
+    except Exception as error:
+        return Failed(f"the server failed at this ({type(error).__name__}); leave this file out")

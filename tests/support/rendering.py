@@ -69,7 +69,11 @@ def places(state: State, width: int, scale: int) -> tuple[Ints, Ints]:
         along, middle_along = -along, -middle_along
     found = []
     for steps, middle, centre in ((along, middle_along, state.x), (down, middle_down, state.y)):
-        first = half_up((centre * scale - 0.5) * UNIT) + math.floor(-middle * step * scale / 2)
+        if state.zoom == int(state.zoom):  # on whole pixels of the image enlarged so many times
+            pixel = half_up((centre - middle * step / 2 / UNIT) * state.zoom - 0.5)
+            first = half_up(((pixel + 0.5) / state.zoom * scale - 0.5) * UNIT)
+        else:
+            first = half_up((centre * scale - 0.5) * UNIT) + math.floor(-middle * step * scale / 2)
         found.append(first + steps * step * scale)
     return found[0], found[1]
 

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -70,14 +71,15 @@ def used(browser: Browser, number: int, files: int) -> list[str]:
 
 def killed(server: Serving, browsers: list[Browser], kills: int) -> list[str]:
     """Kill the worker process so often while tiles are asked for, and return what was wrong."""
-    over, wrong = threading.Event(), []
+    over, wrong, counts = threading.Event(), [], Counter()
 
     def ask(number: int) -> None:
         pixels = file_of(number)
         opened = browsers[number].open(png(pixels))
         while not over.is_set():
-            made = tile(browsers[number], opened)
-            if made is not None and not own(made, pixels):
+            answered = browsers[number].ask("GET", f"/radiographs/{opened['id']}/enhanced/2/0/0")
+            counts[answered.status] += 1
+            if answered.status == 200 and not own(np.frombuffer(answered.content, "<u2").reshape(2 * SIDE, 2 * SIDE), pixels):
                 wrong.append(f"browser {number}: another tile")
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(len(browsers))]
@@ -95,6 +97,9 @@ def killed(server: Serving, browsers: list[Browser], kills: int) -> list[str]:
         thread.join(120)
         if thread.is_alive():
             wrong.append("a request was never answered")
+    if not own(tile(browsers[0], browsers[0].open(png(file_of(0)))), file_of(0)):
+        wrong.append("afterwards no tile is made")
+    print(f"answers meanwhile, by status: {dict(counts)}", flush=True)
     return wrong
 
 
@@ -137,7 +142,8 @@ def main() -> None:
             wrong += found
             print(f"killed {given.kills} times: {len(found)} wrong; memory {memory(server):.0f} MB", flush=True)
             begun = time.monotonic()
-            list(pool.map(lambda number: browsers[number % len(browsers)].ask("GET", "/main.js"), range(given.requests)))
+            asked = pool.map(lambda number: browsers[number % len(browsers)].ask("GET", "/main.js"), range(given.requests))
+            wrong += [f"status {answer.status}" for answer in asked if answer.status != 200]
             rate = given.requests / (time.monotonic() - begun)
             print(f"{given.requests} requests, {rate:.0f} a second; memory {memory(server):.0f} MB", flush=True)
     print(*wrong, sep="\n")

@@ -2,18 +2,22 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import threading
 import time
+from datetime import datetime
 
 import numpy as np
 import pytest
 
 from cxr.foundation.errors import UserError
+from cxr.foundation.place import ROOT
 from cxr.sources.phantom.scene import draw
 from cxr.viewed import Viewed
 from cxr.web import worker as worker_module
-from cxr.web.tasks import Draw, Drawn, Failed, Open
+from cxr.web.tasks import Draw, Drawn, Export, Failed, Open
+from cxr.web.work import _answered
 from cxr.web.worker import FullError, Limits, Worker
 from tests.web.files import png
 
@@ -22,10 +26,10 @@ def test_browsers_take_turns_and_the_nearest_tile_comes_first(monkeypatch):
     """While the first task is answered, the others come in."""
     served, go = [], threading.Event()
 
-    def answer(_, task):
-        served.append(task.content)
+    def answer(_, waiting):
+        served.append(waiting.task.content)
         go.wait(10)
-        return Failed(task.content.decode())
+        return Failed(waiting.task.content.decode())
 
     monkeypatch.setattr(Worker, "_answer", answer)
 
@@ -49,7 +53,7 @@ def test_browsers_take_turns_and_the_nearest_tile_comes_first(monkeypatch):
 
 
 def test_beyond_what_may_wait_nothing_is_taken(monkeypatch):
-    monkeypatch.setattr(Worker, "_answer", lambda _, task: time.sleep(0.2) or Failed(""))
+    monkeypatch.setattr(Worker, "_answer", lambda *_: time.sleep(0.2) or Failed(""))
 
     async def main():
         worker = Worker("edsr", Limits(waiting=2))
@@ -99,18 +103,76 @@ def test_after_so_many_files_it_is_replaced(worker):
 
 def test_no_file_is_left(worker):
     ask(worker, Open(b"no radiograph"), Open(png(np.zeros((70, 70), np.uint8))))
-    assert list(worker._folder.iterdir()) == []
+    assert [path.name for path in worker._folder.iterdir()] == ["lock"]
 
 
 def test_folders_of_servers_that_are_gone_are_removed():
-    gone = worker_module.IN_MEMORY / "cxr-99999999-left"
-    gone.mkdir()
-    (gone / "radiograph").write_bytes(b"pixels")
-    worker = Worker("srcnn")
+    place = worker_module.IN_MEMORY
+    gone, another = place / "cxr-serve-gone", place / "cxr-serve-no-lock"
+    for folder in (gone, another):
+        folder.mkdir()
+        (folder / "radiograph").write_bytes(b"pixels")
+    (gone / "lock").touch()
+    alive, worker = Worker("srcnn"), Worker("srcnn")
     assert not gone.exists()
+    assert another.exists()  # whatever that is
+    assert alive._folder.exists()
     assert worker._folder.stat().st_mode & 0o077 == 0
+    for each in (alive, worker):
+        each.close()
+        assert not each._folder.exists()
+    shutil.rmtree(another)
+
+
+def test_whatever_the_pipe_raises_others_are_answered(monkeypatch):
+    """Else the first such thing would be the last that is answered."""
+    started = Worker._started
+    raised = [OSError("no more processes"), ValueError("anything")]
+
+    def once(worker):
+        if raised:
+            raise raised.pop()
+        return started(worker)
+
+    monkeypatch.setattr(Worker, "_started", once)
+    worker = Worker("srcnn")
+    content = png(np.zeros((70, 70), np.uint8))
+    first, second = ask(worker, Open(content), Open(content))
+    assert first == Failed(worker_module.STOPPED)
+    assert isinstance(second, Viewed)
     worker.close()
-    assert not worker._folder.exists()
+
+
+def test_an_export_that_nobody_waits_for_is_stopped():
+    worker = Worker(str(ROOT / "pretrained/vdsr.safetensors"), Limits(seconds=100))
+    worker.begin()
+    content = png(draw(0, 1, 700, 12).pixels)
+
+    async def main():
+        async with worker.taking_turns():
+            asking = asyncio.create_task(worker.ask(Export(content, ".png", 4, 1.0, datetime(2026, 1, 1)), "a"))
+            await asyncio.sleep(0.5)
+            asking.cancel()
+            begun = time.monotonic()
+            await worker.ask(Open(png(np.zeros((70, 70), np.uint8))), "b")
+            return time.monotonic() - begun
+
+    before = worker.replaced
+    assert asyncio.run(main()) < 30
+    assert worker.replaced == before + 1
+    worker.close()
+
+
+def test_what_a_library_raises_is_one_line_that_quotes_nothing():
+    def fails(_):
+        raise NotImplementedError("value of PatientName: Doe")
+
+    assert _answered(fails, Open(b"")) == Failed("the server failed at this (NotImplementedError); leave this file out")
+
+    def takes(_):
+        raise MemoryError
+
+    assert "more memory" in _answered(takes, Open(b"")).reason
 
 
 def test_a_process_that_hangs_is_ended():
@@ -123,15 +185,6 @@ def test_a_process_that_hangs_is_ended():
     assert worker.process_id is None
     worker.limits = Limits(seconds=60)
     assert isinstance(ask(worker, Draw(3))[0], Drawn)
-    worker.close()
-
-
-def test_a_file_that_needs_too_much_memory_is_told():
-    worker = Worker("srcnn", Limits(memory=6 << 30))
-    worker.begin()
-    (found,) = ask(worker, Open(png(np.zeros((6000, 6000), np.uint8))))
-    assert isinstance(found, Failed)
-    assert "pixels, more than the 30,000,000 that the page takes" in found.reason
     worker.close()
 
 

@@ -1,5 +1,6 @@
 """What viewers write into the corners of a radiograph: whose it is, and how it was taken."""
 
+import re
 from typing import Any, NamedTuple
 
 LONGEST = 64
@@ -20,7 +21,7 @@ class Spacing(NamedTuple):
 CORNERS = {
     "patient": ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientAge"),
     "study": ("StudyDate", "StudyTime", "AccessionNumber", "StudyDescription", "InstitutionName"),
-    "image": ("ViewPosition", "ImageLaterality", "PatientOrientation", "BodyPartExamined", "SeriesDescription"),
+    "image": ("ViewPosition", "ImageLaterality", "BodyPartExamined", "SeriesDescription"),
 }
 """Elements by corner."""
 
@@ -41,19 +42,29 @@ def text_of(data: Any, name: str) -> str:
     return " ".join("".join(sign if sign.isprintable() else " " for sign in said).split())[:LONGEST]
 
 
+def orientation(data: Any) -> tuple[str, str] | None:
+    """Return the sides of the patient towards which rows and columns go, such as L and F (PS3.3, C.7.6.1.1.1)."""
+    said = text_of(data, "PatientOrientation").upper().split("\\")
+    if len(said) != 2 or not all(re.fullmatch("[LRAPHF]{1,3}", each) for each in said):
+        return None
+    return said[0], said[1]
+
+
 def spacing(data: Any) -> Spacing | None:
     """Return how far pixels are from each other, and where: PS3.3, 10.7.1.3 and C.8.11.7.1.
 
-    PixelSpacing says what was calibrated, or is of the patient. ImagerPixelSpacing is of the detector's plane, in which all is
-    larger; where the header estimates how much, it is divided by that.
+    PixelSpacing is calibrated where its type says so, or where it differs from ImagerPixelSpacing. Where both are equal it is
+    of the detector's plane, in which all is larger; the header may estimate by how much. PixelSpacing alone tells no plane.
     """
-    if calibrated := _lengths(data, "PixelSpacing"):
-        return Spacing(*calibrated, kind=f"{UNIT} (calibrated by the header)")
+    pixel = _lengths(data, "PixelSpacing")
     detector = _lengths(data, "ImagerPixelSpacing") or _lengths(data, "NominalScannedPixelSpacing")
+    if pixel and (text_of(data, "PixelSpacingCalibrationType") or (detector and pixel != detector)):
+        return Spacing(*pixel, kind=f"{UNIT} (calibrated by the header)")
+    if pixel and not detector:
+        return Spacing(*pixel, kind=f"{UNIT} (the header tells not in which plane)")
     if not detector:
         return None
-    factor = _positive(text_of(data, "EstimatedRadiographicMagnificationFactor"))
-    if factor:
+    if factor := _positive(text_of(data, "EstimatedRadiographicMagnificationFactor")):
         return Spacing(detector[0] / factor, detector[1] / factor, f"{UNIT} (at the patient, as the header estimates)")
     return Spacing(*detector, kind=f"{UNIT} at the detector (longer than in the patient)")
 

@@ -123,7 +123,7 @@ export class Drawing {
     const gl = canvas.getContext("webgl2", { antialias: false, alpha: false, preserveDrawingBuffer: true, depth: false });
     if (!gl) throw new Error("this browser has no WebGL2, which the page draws with");
     this.gl = gl;
-    this.layers = Math.min(gl.getParameter(gl.MAX_ARRAY_TEXTURE_LAYERS), 256);
+    this.most = gl.getParameter(gl.MAX_ARRAY_TEXTURE_LAYERS);
     gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
     this.sample = this.program(SAMPLE);
     this.show = this.program(SHOW);
@@ -195,11 +195,11 @@ export class Drawing {
   }
 
   // Return textures for the enhanced tiles of an image: their values, and where the tile of a place lies.
-  tiles(side, down, across) {
+  tiles(side, down, across, layers) {
     const gl = this.gl;
     return {
       side, down, across,
-      values: this.texture(gl.TEXTURE_2D_ARRAY, gl.R16UI, side, side, this.layers),
+      values: this.texture(gl.TEXTURE_2D_ARRAY, gl.R16UI, side, side, layers),
       places: this.texture(gl.TEXTURE_2D, gl.R16UI, across, down),
       table: new Uint16Array(down * across),
     };
@@ -209,6 +209,7 @@ export class Drawing {
     const gl = this.gl;
     gl.bindTexture(gl.TEXTURE_2D_ARRAY, texture);
     gl.texSubImage3D(gl.TEXTURE_2D_ARRAY, 0, 0, 0, layer, width, height, 1, gl.RED_INTEGER, gl.UNSIGNED_SHORT, values);
+    gl.bindTexture(gl.TEXTURE_2D_ARRAY, null); // so that nothing is ever written into what was bound before
     this.uploads++;
   }
 
@@ -217,6 +218,11 @@ export class Drawing {
     gl.bindTexture(gl.TEXTURE_2D, tiles.places);
     gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, tiles.across, tiles.down, gl.RED_INTEGER, gl.UNSIGNED_SHORT, tiles.table);
     this.uploads++;
+  }
+
+  // Return how many tiles are kept: as many as are wanted, or there can be.
+  layersFor(wanted, all) {
+    return Math.min(wanted, all, this.most);
   }
 
   forget(...textures) {

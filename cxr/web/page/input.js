@@ -1,6 +1,6 @@
 // Pointer, wheel, touch and keys.
 
-import { act, choosing, hold, openFiles, page, panBy, preset, refresh, shownSize, windowBy, zoomTo } from "./main.js";
+import { act, choosing, comparing, hold, openFiles, page, panBy, preset, refresh, shownSize, windowBy, zoomTo } from "./main.js";
 
 // By key what happens; keys are those of OHIF where it has one.
 const ACTIONS = {
@@ -42,7 +42,7 @@ export function bindInput(stage, canvas) {
     const at = place(event);
     page.cursor = inView(at);
     if (!page.current) return;
-    if (page.tool === "lens") { page.lens = page.cursor; refresh(); }
+    if (page.tool === "lens") { page.lens = at; refresh(); }
     const pointer = pointers.get(event.pointerId);
     if (!pointer) { canvas.style.cursor = nearSplit(at) ? "ew-resize" : "crosshair"; return; }
     const [right, below] = [at[0] - pointer.at[0], at[1] - pointer.at[1]];
@@ -61,7 +61,7 @@ export function bindInput(stage, canvas) {
   canvas.addEventListener("dblclick", () => act("fit"));
 
   function nearSplit([x]) {
-    return page.enhanced && page.compare === "swipe" && Math.abs(x - page.swipe * canvas.width) < 12 * page.ratio;
+    return comparing() && page.compare === "swipe" && Math.abs(x - page.swipe * canvas.width) < 12 * page.ratio;
   }
 
   function pinch(moved, at) {
@@ -83,6 +83,7 @@ export function bindInput(stage, canvas) {
     if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "o") { document.getElementById("files").click(); event.preventDefault(); return; }
     if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    if (key.length === 1 && !document.getElementById("letters").checked) return;
     if (typing && (key.startsWith("Arrow") || /^[0-9 ]$/.test(key) || ["Home", "End", "PageUp", "PageDown"].includes(key))) return;
     if (key === " " && event.target.tagName === "BUTTON") return;
     if (key === "?") document.getElementById("keys").showModal();
@@ -100,11 +101,14 @@ export function bindInput(stage, canvas) {
   function arrow(key, by) {
     const [right, below] = { ArrowLeft: [-by, 0], ArrowRight: [by, 0], ArrowUp: [0, -by], ArrowDown: [0, by] }[key];
     const [width, height] = shownSize();
-    if (page.tool === "lens") { page.lens = [page.lens[0] + right, page.lens[1] + below]; page.cursor = page.lens; refresh(); return; }
+    if (page.tool === "lens") { page.lens = [page.lens[0] + right, page.lens[1] + below]; page.cursor = inView(page.lens); refresh(); return; }
     use(page.tool === "measure" ? "pan" : page.tool, right, below, [width / 2, height / 2]);
   }
 
-  for (const name of ["dragenter", "dragover"]) stage.addEventListener(name, (event) => { event.preventDefault(); stage.classList.add("over"); });
-  for (const name of ["dragleave", "drop"]) stage.addEventListener(name, () => stage.classList.remove("over"));
-  stage.addEventListener("drop", (event) => { event.preventDefault(); openFiles([...event.dataTransfer.files]); });
+  // Wherever a file is dropped: else the browser would leave the page for it.
+  for (const name of ["dragenter", "dragover"]) document.addEventListener(name, (event) => { event.preventDefault(); stage.classList.add("over"); });
+  for (const name of ["dragleave", "drop"]) document.addEventListener(name, () => stage.classList.remove("over"));
+  document.addEventListener("drop", (event) => { event.preventDefault(); openFiles([...event.dataTransfer.files]); });
+  // After a click a key is for the picture again, not for the button.
+  document.addEventListener("click", (event) => event.detail && event.target.closest("header button, [data-do]") && canvas.focus({ preventScroll: true }));
 }

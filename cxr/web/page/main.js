@@ -2,12 +2,15 @@
 
 import { Drawing, SIDE } from "./draw.js";
 import { bindInput, KEYS } from "./input.js";
-import { Ruler } from "./ruler.js";
+import { Ruler, told } from "./ruler.js";
 import { Tiles } from "./tiles.js";
-import { clamped, fine, fitted, geometry, scaleFor, toImage, visible } from "./view.js";
+import { bounded, clamped, fine, fitted, geometry, scaleFor, sides, toImage, toScreen, turned, visible } from "./view.js";
 
 const element = (name) => document.getElementById(name);
 const LENS = 260; // screen pixels a side
+const LONGEST = 32700; // rows or columns, enhanced, whose places are still 32 bits
+const KNOWN = 600000; // milliseconds, after which the server is told that the page is still open
+const where = document.documentElement.dataset.where; // demo, local or remote: who serves the page
 
 export const page = {
   drawing: null, images: [], opened: 0, current: null, tool: "window",
@@ -27,21 +30,31 @@ export function refresh(stale = false) {
   if (!page.frame) page.frame = requestAnimationFrame(frame);
 }
 
-// Return the size of the part of the canvas that shows the image once.
-export function shownSize() {
-  return [page.enhanced && page.compare === "pair" ? Math.floor(canvas.width / 2) : canvas.width, canvas.height];
+// Tell whether enhanced pixels are on the screen, or to come.
+export function comparing() {
+  const image = page.current;
+  return Boolean(image && page.enhanced && scaleFor(image.view.zoom, usable(image)));
 }
 
-export const usable = (image) => image.scaleNames.filter((scale) => image.scales[scale].cap > 0);
+// Return the size of the part of the canvas that shows the image once.
+export function shownSize() {
+  return [comparing() && page.compare === "pair" ? Math.floor(canvas.width / 2) : canvas.width, canvas.height];
+}
+
+export const usable = (image) => image.scaleNames.filter((scale) => image.scales[scale].cap > 0 && Math.max(image.rows, image.columns) * scale < LONGEST);
 
 export function activeTiles(image) {
   const scale = page.enhanced ? scaleFor(image.view.zoom, usable(image)) : 0;
+  for (const [other, tiles] of Object.entries(image.tiles)) if (Number(other) !== scale) tiles.rest();
   if (!scale) return null;
-  image.tiles[scale] ||= new Tiles(page.drawing, image, scale, image.url, () => { if (image === page.current) { tell(); refresh(true); } }, failedTiles);
+  image.tiles[scale] ||= new Tiles(
+    page.drawing, image, scale, image.url, () => { if (image === page.current) { tell(); refresh(true); } }, (reason) => failedTiles(image, reason),
+  );
   return image.tiles[scale];
 }
 
-function failedTiles(reason) {
+function failedTiles(image, reason) {
+  if (image !== page.current) return;
   page.enhanced = false;
   say(`Not enhanced: ${reason}`);
   update();
@@ -49,17 +62,19 @@ function failedTiles(reason) {
 
 // Return how strongly the network may be used, and is.
 export function strength(image, tiles) {
-  return tiles ? Math.min(page.strength, Math.floor(100 * image.scales[tiles.scale].cap)) : 0;
+  return tiles ? Math.min(page.strength, percent(image.scales[tiles.scale].cap)) : 0;
 }
+
+const percent = (share) => Math.floor(100 * share + 1e-6);
 
 export function how(image, tiles) {
   const [width] = shownSize();
-  const comparing = Boolean(tiles);
+  const both = Boolean(tiles);
   return {
-    ...fine(image.window), inverse: image.inverted !== image.invert ? 1 : 0, strength: strength(image, tiles), enhanced: comparing ? 1 : 0,
-    split: comparing && page.compare === "swipe" ? Math.round(page.swipe * width) : -1,
-    pair: comparing && page.compare === "pair" ? width : 0,
-    difference: comparing && page.compare === "difference" ? 1 : 0, original: page.holding ? 1 : 0,
+    ...fine(image.window), inverse: image.inverted !== image.invert ? 1 : 0, strength: strength(image, tiles), enhanced: both ? 1 : 0,
+    split: both && page.compare === "swipe" ? Math.round(page.swipe * width) : -1,
+    pair: both && page.compare === "pair" ? width : 0,
+    difference: both && page.compare === "difference" ? 1 : 0, original: page.holding ? 1 : 0,
   };
 }
 
@@ -67,7 +82,14 @@ function frame() {
   page.frame = 0;
   const began = performance.now();
   const image = page.current;
-  if (!image) { page.stale = false; page.drawing.clear(); return; }
+  if (page.lost) return;
+  if (!image) {
+    page.stale = false;
+    page.drawing.clear();
+    ruler.draw(null, canvas.width, canvas.height, page.ratio);
+    drawSplit(0);
+    return;
+  }
   const [width, height] = shownSize();
   const tiles = activeTiles(image);
   if (page.stale) {
@@ -84,12 +106,15 @@ function frame() {
 }
 
 function drawLens(image, tiles, width, height) {
-  const [x, y] = toImage(image.view, width, height, ...page.lens);
+  const second = page.lens[0] >= width; // of a pair
+  const [x, y] = toImage(image.view, width, height, second ? page.lens[0] - width : page.lens[0], page.lens[1]);
   const view = { ...image.view, x, y, zoom: clamped(image.view.zoom * 2) };
   const side = Math.min(Math.round(LENS * page.ratio), canvas.width, canvas.height);
   const [left, top] = [0, 1].map((axis) => Math.min(Math.max(Math.round(page.lens[axis] - side / 2), 0), [canvas.width, canvas.height][axis] - side));
+  const all = how(image, tiles);
+  const before = all.pair ? !second : all.split >= 0 && page.lens[0] < all.split; // it shows what lies under it
   page.drawing.resample(1, image.textures, tiles && tiles.textures, geometry(view, side, side, tiles ? tiles.scale : 1));
-  page.drawing.present(1, image.textures, left, top, side, side, { ...how(image, tiles), split: -1, pair: 0 });
+  page.drawing.present(1, image.textures, left, top, side, side, { ...all, split: -1, pair: 0, original: page.holding || before ? 1 : 0 });
 }
 
 // ---- texts
@@ -98,24 +123,34 @@ const number = (value) => (Math.abs(value) >= 100 ? Math.round(value).toString()
 
 function overlay(image, tiles) {
   const label = element("enhanced");
-  label.hidden = !tiles;
-  if (tiles) label.textContent = page.holding ? "ORIGINAL (held)" : enhancedLabel(image, tiles);
+  label.hidden = !tiles && !(image && !image.complete);
+  label.textContent = !image.complete ? "LOADING: black parts are not there yet" : tiles ? (page.holding ? "ORIGINAL (held)" : enhancedLabel(image, tiles)) : "";
   element("synthetic").hidden = !image.synthetic;
-  const middle = (image.window.low + image.window.high) / 2 * image.slope + image.intercept;
-  const width = (image.window.high - image.window.low) * Math.abs(image.slope);
+  element("turned").textContent = turned(image.view);
+  element("turned").hidden = !turned(image.view);
+  const ends = image.orientation ? sides(image.view, image.orientation) : ["", "", "", ""];
+  ["sideLeft", "sideRight", "sideTop", "sideBottom"].forEach((name, index) => { element(name).textContent = ends[index]; });
+  const own = image.linear ? [1, 0.5] : [0, 0]; // of DICOM's LINEAR function
+  const middle = ((image.window.low + image.window.high) / 2 + own[1]) * image.slope + image.intercept;
+  const width = (image.window.high - image.window.low + own[0]) * Math.abs(image.slope);
   element("numbers").textContent = [
     `Window ${number(width)}, level ${number(middle)}${image.table ? " of the file's curve" : ""}`,
     `Zoom ${number(image.view.zoom)}:1`, `${image.columns} x ${image.rows}, ${image.bits} bits`,
   ].join("\n");
+  drawSplit(tiles && ["swipe", "pair"].includes(page.compare) ? splitAt() : 0);
+  canvas.setAttribute("aria-label", `Radiograph ${image.number}, ${image.columns} by ${image.rows} pixels, ${tiles && !page.holding ? label.textContent : "original"}`);
+}
+
+const splitAt = () => (page.compare === "pair" ? shownSize()[0] : Math.round(page.swipe * canvas.width));
+
+function drawSplit(at) {
   const line = element("lines").querySelector(".split");
   if (line) line.remove();
-  if (tiles && ["swipe", "pair"].includes(page.compare)) {
-    const at = (page.compare === "pair" ? shownSize()[0] : Math.round(page.swipe * canvas.width)) / page.ratio;
-    const drawn = document.createElementNS("http://www.w3.org/2000/svg", "line");
-    drawn.setAttribute("class", "split");
-    for (const [name, value] of Object.entries({ x1: at, x2: at, y1: 0, y2: canvas.height / page.ratio })) drawn.setAttribute(name, value);
-    element("lines").append(drawn);
-  }
+  if (!at) return;
+  const drawn = document.createElementNS("http://www.w3.org/2000/svg", "line");
+  drawn.setAttribute("class", "split");
+  for (const [name, value] of Object.entries({ x1: at / page.ratio, x2: at / page.ratio, y1: 0, y2: canvas.height / page.ratio })) drawn.setAttribute(name, value);
+  element("lines").append(drawn);
 }
 
 export function enhancedLabel(image, tiles) {
@@ -132,13 +167,14 @@ export function tell() {
   const image = page.current;
   const tiles = image && activeTiles(image);
   let hint = "";
-  if (image && !usable(image).length) hint = `Not enhanced: ${Object.values(image.scales)[0].why}.`;
+  if (image && !usable(image).length) hint = `Not enhanced: ${Object.values(image.scales)[0].why || "it is too long for this"}.`;
   else if (image && page.enhanced && !tiles) hint = "At this size the screen shows no more pixels than there are, so enhancement would not show. Go to 2:1.";
   else if (image && !page.enhanced) hint = "Shows where the screen magnifies: at 2:1 and above. The original stays as it is.";
+  else if (tiles && tiles.beyond) hint = "The graphics hold no more tiles; dotted parts are the original. Zoom in.";
   else if (tiles && tiles.missing) hint = `${tiles.missing} of ${tiles.wanted.length} tiles to come; dotted parts are the original.`;
-  else if (tiles && image.scales[tiles.scale].cap < 1) hint = `Strength at most ${Math.floor(100 * image.scales[tiles.scale].cap)}%: more harms ${image.scales[tiles.scale].why}.`;
+  else if (tiles && image.scales[tiles.scale].cap < 1) hint = `Strength at most ${percent(image.scales[tiles.scale].cap)}%: more harms ${image.scales[tiles.scale].why}.`;
   element("hint").textContent = hint;
-  const off = tiles && tiles.rms;
+  const off = tiles && strength(image, tiles) === 100 ? tiles.rms : null; // which is of the full strength
   element("consistency").textContent = off === null || !tiles ? "" :
     `Consistent with the input: reduced again, what is on screen differs from it by ${off.toFixed(2)} of 255 grey levels (not that added detail is real).`;
 }
@@ -158,18 +194,15 @@ export function update() {
   element("drop").hidden = Boolean(image);
   element("saveResult").disabled = !can;
   for (const name of ["savePicture", "close"]) element(name).disabled = !image;
-  canvas.setAttribute("aria-label", image ? `Radiograph ${image.number}, ${image.columns} by ${image.rows} pixels${page.enhanced ? ", enhanced" : ""}` : "No radiograph is open");
-  const list = element("list");
-  list.replaceChildren(...(page.images.length > 1 ? page.images : []).map((each) => {
-    const button = document.createElement("button");
-    button.textContent = each.title;
-    button.setAttribute("aria-pressed", each === image);
-    button.addEventListener("click", () => choose(each));
-    return button;
-  }));
+  if (!image) canvas.setAttribute("aria-label", "No radiograph is open");
+  element("list").replaceChildren(...(page.images.length > 1 ? page.images : []).map((each) => each.button)); // which keep the focus
+  for (const each of page.images) each.button.setAttribute("aria-pressed", each === image);
+  element("preset").value = image ? image.preset : "file";
   for (const corner of ["patient", "study", "image"]) element(corner).textContent = image ? (image.corners[corner] || []).join("\n") : "";
-  if (!image) for (const name of ["numbers", "labels"]) if (name === "numbers") element(name).textContent = "";
-  if (!image) { element("enhanced").hidden = true; element("synthetic").hidden = true; }
+  if (!image) {
+    for (const name of ["enhanced", "synthetic", "turned"]) element(name).hidden = true;
+    for (const name of ["numbers", "sideLeft", "sideRight", "sideTop", "sideBottom"]) element(name).textContent = "";
+  }
   element("told").textContent = image ? `${image.told}.` : "Nothing is open.";
   element("remarks").replaceChildren(...(image ? image.remarks : []).map((text) => Object.assign(document.createElement("li"), { textContent: text })));
   tell();
@@ -179,6 +212,7 @@ export function update() {
 // ---- opening and closing
 
 export async function openFiles(files) {
+  if (where === "demo") { say("This page shows phantoms alone; nothing was sent."); return; }
   const began = performance.now();
   for (const file of files) {
     say(`Opening ${file.name} ...`);
@@ -193,29 +227,42 @@ async function opened(request, name, began) {
     const answer = await request;
     const said = await answer.json();
     if (!answer.ok) throw new Error(said.error);
-    const image = {
-      ...said, title: `${page.opened + 1}. ${name}`, number: ++page.opened, name, url: `/radiographs/${said.id}`,
-      scaleNames: Object.keys(said.scales).map(Number).sort(), invert: false, tiles: {}, counts: new Uint32Array(65536), line: null,
-      textures: page.drawing.image(said.rows, said.columns),
-    };
-    image.window = { low: image.low, high: image.high };
-    page.images.push(image);
-    fit(image);
-    page.current = image;
-    page.enhanced = false; // the original first
-    page.compare = "";
-    update();
-    await values(image);
-    image.shownAfter = performance.now() - began;
+    await show(said, name, began);
     say("");
   } catch (error) {
     say(`${name} was not opened: ${error.message}`);
   }
 }
 
+// Show what the server has opened, the original first.
+async function show(said, name, began) {
+  const image = {
+    ...said, title: `${page.opened + 1}. ${name}`, number: ++page.opened, name, url: `/radiographs/${said.id}`,
+    scaleNames: Object.keys(said.scales).map(Number).sort(), invert: false, tiles: {}, counts: new Uint32Array(65536), line: null, preset: "file",
+    textures: page.drawing.image(said.rows, said.columns), button: document.createElement("button"),
+  };
+  image.button.textContent = image.title;
+  image.button.addEventListener("click", () => choose(image));
+  image.window = bounded(image);
+  page.images.push(image);
+  fit(image);
+  choose(image);
+  try {
+    await values(image);
+  } catch (error) {
+    await close(image);
+    throw error;
+  }
+  image.shownAfter = performance.now() - began;
+}
+
 async function values(image) {
   if (image.table) {
-    page.drawing.curve(image.textures, new Uint16Array(await (await fetch(`${image.url}/table`)).arrayBuffer()));
+    const answer = await fetch(`${image.url}/table`);
+    if (!answer.ok) throw new Error((await answer.json()).error);
+    const curve = new Uint16Array(await answer.arrayBuffer());
+    if (image.closed) return;
+    page.drawing.curve(image.textures, curve);
   }
   const down = Math.ceil(image.rows / SIDE);
   const across = Math.ceil(image.columns / SIDE);
@@ -224,6 +271,7 @@ async function values(image) {
     const answer = await fetch(`${image.url}/values/${row}/${column}`);
     if (!answer.ok) throw new Error((await answer.json()).error);
     const found = new Uint16Array(await answer.arrayBuffer());
+    if (image.closed) return;
     const [height, width] = [Math.min(SIDE, image.rows - row * SIDE), Math.min(SIDE, image.columns - column * SIDE)];
     page.drawing.upload(image.textures, row, column, width, height, found);
     for (let i = 0; i < found.length; i++) image.counts[found[i]]++;
@@ -232,21 +280,26 @@ async function values(image) {
   image.complete = true;
 }
 
+// Show another radiograph: again the original first.
 export function choose(image) {
-  page.current = image;
-  page.holding = false;
+  for (const other of page.images) if (other !== image) forgetTiles(other);
+  Object.assign(page, { current: image, holding: false, enhanced: false, compare: "" });
   update();
 }
 
-export async function close() {
-  const image = page.current;
-  if (!image) return;
+function forgetTiles(image) {
+  for (const tiles of Object.values(image.tiles)) tiles.close();
+  image.tiles = {};
+}
+
+export async function close(image = page.current) {
+  if (!image || image.closed) return;
+  image.closed = true;
   const index = page.images.indexOf(image);
   page.images.splice(index, 1);
-  for (const tiles of Object.values(image.tiles)) tiles.close();
+  forgetTiles(image);
   page.drawing.forget(image.textures.values, image.textures.curve);
-  page.current = page.images[Math.min(index, page.images.length - 1)] || null;
-  if (!page.current) page.enhanced = false;
+  if (image === page.current) choose(page.images[Math.min(index, page.images.length - 1)] || null);
   update();
   await fetch(image.url, { method: "DELETE" });
 }
@@ -288,7 +341,8 @@ export function windowBy(right, below) {
   const wider = Math.max(width * (1 + right / 300), 1);
   const sign = image.inverted !== image.invert ? 1 : -1;
   const middle = (image.window.low + image.window.high) / 2 + (sign * below * width) / 300;
-  image.window = { low: middle - wider / 2, high: middle + wider / 2 };
+  image.window = bounded({ low: middle - wider / 2, high: middle + wider / 2 });
+  image.preset = element("preset").value = "own";
   refresh();
 }
 
@@ -312,12 +366,12 @@ export function preset(name) {
   const around = (factor) => ({ low: middle - (width * factor) / 2, high: middle + (width * factor) / 2 });
   const [least, most] = percentiles(image);
   const top = image.table ? 65535 : 2 ** image.bits - 1;
-  image.window = {
+  image.window = bounded({
     file: () => ({ low: image.low, high: image.high }), all: () => ({ low: 0, high: top }),
     most: () => (image.table ? { low: 655, high: 64880 } : { low: least, high: Math.max(most, least + 1) }),
     more: () => around(0.7), less: () => around(1 / 0.7),
-  }[name]();
-  element("preset").value = name;
+  }[name]());
+  image.preset = element("preset").value = ["more", "less"].includes(name) ? "own" : name;
   refresh();
 }
 
@@ -346,10 +400,10 @@ export const actions = {
   flipAcross: () => turn(page.current.view, 0, true),
   flipDown: () => turn(page.current.view, 2, true),
   reset: () => {
-    Object.assign(page.current, { invert: false, view: null, line: null, window: { low: page.current.low, high: page.current.high } });
+    Object.assign(page.current, { invert: false, view: null, line: null, preset: "file", window: bounded(page.current) });
     Object.assign(page, { compare: "", strength: 100, swipe: 0.5, lens: null });
     element("strength").value = 100;
-    element("preset").value = "file";
+    element("swipe").value = 500;
     fit();
     update();
   },
@@ -365,7 +419,7 @@ export const actions = {
   difference: () => compare("difference"),
   previous: () => step(-1),
   next: () => step(1),
-  close,
+  close: () => close(),
 };
 
 function step(by) {
@@ -413,8 +467,9 @@ async function saveResult() {
   try {
     const answer = await fetch(`${image.url}/result/${kind}/${scale}/${page.strength}`);
     if (!answer.ok) throw new Error((await answer.json()).error);
-    save(await answer.blob(), `${stem(image.name)}-enhanced-x${scale}.${kind}`);
-    say(`Saved, enhanced x${scale} by ${image.network} at strength ${Math.round(100 * Number(answer.headers.get("x-strength")))}%.`);
+    const used = Math.round(100 * Number(answer.headers.get("x-strength")));
+    save(await answer.blob(), `${stem(image.name)}-${used ? "enhanced" : "interpolated"}-x${scale}.${kind}`);
+    say(used ? `Saved, enhanced x${scale} by ${image.network} at strength ${used}%.` : `Saved, interpolated x${scale}, not enhanced.`);
   } catch (error) {
     say(`Not saved: ${error.message}`);
   } finally {
@@ -429,7 +484,17 @@ function savePicture() {
   const drawn = Object.assign(document.createElement("canvas"), { width: canvas.width, height: canvas.height });
   const pen = drawn.getContext("2d");
   pen.drawImage(canvas, 0, 0);
-  const labels = [image.synthetic ? "SYNTHETIC" : "", tiles && !page.holding ? enhancedLabel(image, tiles) : "original", "for research, not for diagnosis"];
+  const enhanced = tiles && !page.holding;
+  const labels = [image.synthetic ? "SYNTHETIC" : "", turned(image.view), enhanced ? enhancedLabel(image, tiles) : "original", "for research, not for diagnosis"];
+  pen.strokeStyle = "#fff";
+  pen.lineWidth = page.ratio;
+  const stroke = (from, to) => { pen.beginPath(); pen.moveTo(...from); pen.lineTo(...to); pen.stroke(); };
+  if (tiles && ["swipe", "pair"].includes(page.compare)) stroke([splitAt(), 0], [splitAt(), drawn.height]);
+  if (image.line) {
+    const [from, to] = image.line.map((end) => toScreen(image.view, ...shownSize(), ...end));
+    stroke(from, to);
+    labels.push(`length ${told(image)}`);
+  }
   const size = Math.round(14 * page.ratio);
   pen.font = `bold ${size}px sans-serif`;
   pen.textAlign = "center";
@@ -441,20 +506,28 @@ function savePicture() {
     pen.fillStyle = "#fff";
     pen.fillText(text, x, y);
   });
-  drawn.toBlob((blob) => save(blob, `${stem(image.name)}-${tiles ? "ENHANCED" : "original"}-view.png`), "image/png");
+  drawn.toBlob((blob) => save(blob, `${stem(image.name)}-${enhanced ? "ENHANCED" : "original"}-view.png`), "image/png");
 }
 
 // ---- start
 
-function resized() {
+function resized(entries) {
   page.ratio = globalThis.devicePixelRatio || 1;
-  const [width, height] = [Math.max(Math.round(stage.clientWidth * page.ratio), 1), Math.max(Math.round(stage.clientHeight * page.ratio), 1)];
-  if (width === canvas.width && height === canvas.height) return;
+  const exact = entries && entries[0].devicePixelContentBoxSize; // whole pixels of the screen, where the browser tells them
+  const [width, height] = exact ? [exact[0].inlineSize, exact[0].blockSize] : [stage.clientWidth, stage.clientHeight].map((each) => Math.round(each * page.ratio));
+  if (!width || !height || (width === canvas.width && height === canvas.height)) return;
   const atFit = page.current && page.current.view && page.current.view.zoom === fitted(page.current, ...shownSize(), page.current.view.turns);
   Object.assign(canvas, { width, height });
   if (atFit) fit();
   page.cursor = [width / 2, height / 2];
   refresh(true);
+}
+
+// Show again what the server still has: the page was loaded anew.
+async function again() {
+  const answer = await fetch("/radiographs");
+  if (!answer.ok) return;
+  for (const said of await answer.json()) await show(said, said.synthetic ? "Phantom" : "Radiograph", performance.now());
 }
 
 function start() {
@@ -464,14 +537,31 @@ function start() {
     say(error.message);
     return;
   }
-  new ResizeObserver(resized).observe(stage);
+  history.replaceState(null, "", "/"); // the token is used up
+  canvas.addEventListener("webglcontextlost", () => {
+    page.lost = true;
+    for (const name of ["enhanced", "synthetic", "turned"]) element(name).hidden = true;
+    say("The browser has lost its graphics; load the page again. What is open stays open.");
+  });
+  try {
+    new ResizeObserver(resized).observe(stage, { box: "device-pixel-content-box" });
+  } catch {
+    new ResizeObserver(() => resized()).observe(stage);
+  }
   resized();
+  element("open").hidden = where === "demo";
+  element("invitation").textContent = where === "demo" ? "Open a phantom: a drawn radiograph that shows no person." : "Drop a radiograph here, or open one: DICOM, PNG, JPEG or TIFF, 8 to 16 bits.";
+  element("promise").textContent = {
+    demo: "This page takes no files.", local: "It stays in this computer's memory and goes nowhere else.",
+    remote: "It goes to the server of this page, stays in its memory, and is forgotten when you close it.",
+  }[where];
+  setInterval(() => { if (page.images.length && !document.hidden) fetch("/radiographs"); }, KNOWN);
   bindInput(stage, canvas);
   element("open").addEventListener("click", () => element("files").click());
   element("files").addEventListener("change", (event) => { openFiles([...event.target.files]); event.target.value = ""; });
   element("phantom").addEventListener("click", openPhantom);
   element("enhance").addEventListener("click", actions.enhance);
-  element("close").addEventListener("click", close);
+  element("close").addEventListener("click", () => close());
   element("saveResult").addEventListener("click", saveResult);
   element("savePicture").addEventListener("click", savePicture);
   element("preset").addEventListener("change", (event) => page.current && preset(event.target.value));
@@ -487,7 +577,7 @@ function start() {
     Object.assign(document.createElement("dt"), { textContent: keys }), Object.assign(document.createElement("dd"), { textContent: text }),
   ]));
   update();
-  page.ready = true;
+  again().catch((error) => say(error.message)).finally(() => { page.ready = true; });
 }
 
 start();

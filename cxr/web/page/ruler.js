@@ -7,14 +7,15 @@ export class Ruler {
     Object.assign(this, { page, lines, marks, changed });
     page.ruler = this;
     this.ends = [0, 1].map((end) => this.mark(end));
-    this.text = Object.assign(document.createElement("span"), { className: "length" });
+    this.text = Object.assign(document.createElement("span"), { className: "length", hidden: true });
     this.line = document.createElementNS("http://www.w3.org/2000/svg", "line");
+    this.line.style.display = "none";
     lines.append(this.line);
     marks.append(...this.ends, this.text);
   }
 
   mark(end) {
-    const button = Object.assign(document.createElement("button"), { className: "mark", title: "Move with the arrow keys; Delete removes the length" });
+    const button = Object.assign(document.createElement("button"), { hidden: true, className: "mark", title: "Move with the arrow keys; Delete removes the length" });
     button.setAttribute("aria-label", `${end ? "End" : "Start"} of the length`);
     let held = false;
     button.addEventListener("pointerdown", (event) => { held = true; button.setPointerCapture(event.pointerId); event.preventDefault(); button.focus(); });
@@ -24,7 +25,7 @@ export class Ruler {
       const by = event.shiftKey ? 10 : 1;
       const [right, below] = { ArrowLeft: [-by, 0], ArrowRight: [by, 0], ArrowUp: [0, -by], ArrowDown: [0, by] }[event.key] || [0, 0];
       if (right || below) this.move(end, right, below);
-      else if (event.key === "Delete") { this.page.current.line = null; this.changed(); }
+      else if (event.key === "Delete" && this.page.current) { this.page.current.line = null; this.changed(); }
       else return;
       event.preventDefault();
       event.stopPropagation();
@@ -51,6 +52,7 @@ export class Ruler {
 
   move(end, right, below) {
     const { current: image, ratio, size } = this.page;
+    if (!image || !image.line) return;
     const [width, height] = size;
     const [x, y] = toScreen(image.view, width, height, ...image.line[end]);
     image.line[end] = toImage(image.view, width, height, x + right * ratio, y + below * ratio);
@@ -59,7 +61,7 @@ export class Ruler {
 
   draw(image, width, height, ratio) {
     this.page.size = [width, height];
-    const shown = Boolean(image.line);
+    const shown = Boolean(image && image.line);
     this.line.style.display = shown ? "" : "none";
     for (const each of [...this.ends, this.text]) each.hidden = !shown;
     if (!shown) return;

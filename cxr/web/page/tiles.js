@@ -8,12 +8,16 @@ export class Tiles {
     this.side = Math.floor(256 / scale) * scale; // as the server has it
     this.down = Math.ceil((image.rows * scale) / this.side);
     this.across = Math.ceil((image.columns * scale) / this.side);
-    this.textures = Object.assign(drawing.tiles(this.side, this.down, this.across), { scale });
+    const screen = drawing.canvas.width * drawing.canvas.height;
+    const layers = drawing.layersFor(2 * Math.ceil(screen / (this.side / scale) ** 2) + 128, this.down * this.across);
+    this.textures = Object.assign(drawing.tiles(this.side, this.down, this.across, layers), { scale });
     this.layers = new Map(); // by layer, the key of its tile, least lately used first
-    this.free = [...Array(drawing.layers).keys()];
+    this.free = [...Array(layers).keys()];
+    this.layerCount = layers;
     this.loading = new Map();
     this.off = new Map(); // by tile, its mean square from the input
     this.wanted = [];
+    this.beyond = 0;
     this.over = false;
   }
 
@@ -32,7 +36,8 @@ export class Tiles {
           distance: Math.hypot((column + 0.5) * side - at[0], (row + 0.5) * side - at[1]),
         });
     this.wanted.sort((a, b) => a.distance - b.distance);
-    this.wanted.length = Math.min(this.wanted.length, this.drawing.layers);
+    this.beyond = Math.max(this.wanted.length - this.layerCount, 0); // more than the graphics hold
+    this.wanted.length -= this.beyond;
     const keys = new Set(this.wanted.map((tile) => tile.key));
     for (const [layer, key] of [...this.layers]) // what is on the screen is used
       if (keys.has(key)) { this.layers.delete(layer); this.layers.set(layer, key); }
@@ -40,12 +45,19 @@ export class Tiles {
     this.next();
   }
 
+  // Want nothing any more, for now.
+  rest() {
+    this.wanted = [];
+    this.beyond = 0;
+    this.abandon(new Set());
+  }
+
   abandon(keys) {
     for (const [key, abort] of this.loading) if (!keys.has(key)) abort.abort();
   }
 
   get missing() {
-    return this.wanted.filter((tile) => !this.textures.table[tile.key]).length;
+    return this.beyond + this.wanted.filter((tile) => !this.textures.table[tile.key]).length;
   }
 
   // The RMS of what is on the screen, reduced again, from the input, in grey levels; null until all of it is there.

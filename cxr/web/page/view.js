@@ -14,11 +14,20 @@ export function matrix(view) {
 }
 
 // Return the steps and the first place of resampling, in parts of a pixel (UNIT), for a part of the screen.
+// At whole zooms the first place is moved by less than half a screen pixel, so that 1:1 shows values as they are, and the
+// enhanced image of scale 2 at 2:1 as well.
 export function geometry(view, width, height, scale = 1) {
   const [a, b, c, d] = matrix(view);
   const step = Math.round(UNIT / view.zoom);
-  const first = (centre, x, y, times) =>
-    Math.round((centre * times - 0.5) * UNIT) + Math.floor(((x * (1 - width) + y * (1 - height)) * step * times) / 2);
+  const whole = Number.isInteger(view.zoom) ? view.zoom : 0;
+  const first = (centre, x, y, times) => {
+    const middle = ((x * (1 - width) + y * (1 - height)) * step) / 2;
+    if (whole) {
+      const pixel = Math.round((centre + middle / UNIT) * whole - 0.5); // of an image of so many times the pixels
+      return Math.round((((pixel + 0.5) / whole) * times - 0.5) * UNIT);
+    }
+    return Math.round((centre * times - 0.5) * UNIT) + Math.floor(middle * times);
+  };
   return {
     width, height, step,
     along: [a, c], down: [b, d],
@@ -55,11 +64,32 @@ export function visible(view, image, width, height) {
   return [Math.max(left, 0), Math.max(top, 0), Math.min(right, image.columns), Math.min(bottom, image.rows)];
 }
 
+// Return a window that the shader can take: its sums have 32 bits.
+export function bounded({ low, high }) {
+  const width = Math.min(Math.max(high - low, 0.25), WIDEST);
+  const middle = Math.min(Math.max((low + high) / 2, -WIDEST), WIDEST);
+  return { low: middle - width / 2, high: middle + width / 2 };
+}
+
 // Return a window as the shader takes it: sixteenths of a value.
 export function fine(window) {
-  const width = Math.min(Math.max(window.high - window.low, 0.25), WIDEST);
-  const middle = (window.low + window.high) / 2;
-  return { low: Math.round((middle - width / 2) * 16), width: Math.max(Math.round(width * 16), 1) };
+  return { low: Math.round(window.low * 16), width: Math.max(Math.round((window.high - window.low) * 16), 1) };
+}
+
+const OTHER = { L: "R", R: "L", A: "P", P: "A", H: "F", F: "H" };
+
+// Return the sides of the patient at the left, right, top and bottom of the screen.
+export function sides(view, [along, down]) {
+  const [a, b, c, d] = matrix(view);
+  const other = (side) => [...side].map((letter) => OTHER[letter]).join("");
+  const toward = (x, y) => (x ? (x > 0 ? along : other(along)) : y > 0 ? down : other(down));
+  return [toward(-a, -c), toward(a, c), toward(-b, -d), toward(b, d)];
+}
+
+// Return in words how a picture is turned, or nothing.
+export function turned(view) {
+  const degrees = [0, 90, 180, 270][view.turns & 3];
+  return [view.mirrored ? "MIRRORED" : "", degrees ? `TURNED ${degrees}°` : ""].filter(Boolean).join(", ");
 }
 
 // Return the scale at which what is on the screen is enhanced: the least that has as many pixels; 0 where the screen shrinks.

@@ -5,6 +5,7 @@ import contextlib
 import io
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -185,6 +186,26 @@ def test_the_original_is_shown_first_as_it_is(page, folder, name):
     page.same()
 
 
+def test_one_to_one_shows_values_as_they_are(page, folder):
+    page.open(folder / "flat.png")
+    for keys in ("0", "r", "h"):
+        page.keyboard.press(keys)
+        canvas, values = page.canvas(), page.values()
+        assert len(np.unique(canvas)) <= len(np.unique(values)) + 1
+        page.same()
+
+
+def test_at_two_to_one_the_result_of_scale_two_is_shown_as_it_is(page, folder):
+    page.open(folder / "flat.png")
+    page.keyboard.press("9")
+    page.enhance()
+    canvas, (whole, _) = page.canvas(), page.enhanced_values(2)
+    row, column = (np.array(canvas.shape) - 100) // 2
+    part = canvas[row : row + 100, column : column + 100]
+    windows = np.lib.stride_tricks.sliding_window_view(whole, part.shape)
+    assert any((window == part).all() for line in windows[::1] for window in line)
+
+
 def test_the_view_changes_pixel_for_pixel(page, folder):
     page.open(folder / "deep.png")
     box = page.locator("#canvas").bounding_box()
@@ -306,10 +327,12 @@ def test_corners_tell_whose_it_is_and_the_page_keeps_nothing(page, folder):
     page.open(folder / f"{MARK}.dcm")
     assert MARK in page.inner_text("#patient")
     assert "PA" in page.inner_text("#image")
-    assert "Window 3000, level 2000" in page.inner_text("#numbers")
+    assert "Window 3001, level 2000" in page.inner_text("#numbers")
+    page.keyboard.press("m")
     page.click("#close")
     page.settled()
     assert MARK not in page.content()
+    assert page.locator(".mark").first.is_hidden()
 
 
 def test_a_name_is_text_and_no_markup(page, folder, tmp_path):
@@ -348,6 +371,96 @@ def test_a_length_names_its_kind_of_millimetre_and_moves_by_keys(page, folder):
     page.keyboard.press("Delete")
     page.settled()
     assert page.locator(".length").is_hidden()
+
+
+def test_a_turned_picture_says_so_and_its_sides_turn_with_it(page, tmp_path):
+    (tmp_path / "x.dcm").write_bytes(dicom(draw(0, 5, 100, 12).pixels, PatientOrientation=["L", "F"]))
+    page.open(tmp_path / "x.dcm")
+    sides = ["sideLeft", "sideRight", "sideTop", "sideBottom"]
+
+    def found() -> list[str]:
+        page.settled()
+        return [page.inner_text(f"#{name}") for name in sides]
+
+    assert found() == ["R", "L", "H", "F"]
+    assert page.locator("#turned").is_hidden()
+    page.keyboard.press("h")
+    assert found() == ["L", "R", "H", "F"]
+    assert page.inner_text("#turned") == "MIRRORED"
+    page.keyboard.press("r")  # what was at the left comes to the top
+    assert found() == ["F", "H", "L", "R"]
+    assert page.inner_text("#turned") == "MIRRORED, TURNED 90°"
+    page.keyboard.press(" ")
+    page.settled()
+    assert page.locator("#turned").is_hidden()
+
+
+def test_the_lens_shows_what_lies_under_it(page, folder):
+    page.open(folder / "deep.png")
+    page.keyboard.press("9")
+    page.enhance()
+    page.keyboard.press("b")
+    page.keyboard.press("x")
+    page.all_tiles()
+    box = page.locator("#canvas").bounding_box()
+    shown = []
+    for half in (0.25, 0.75):
+        page.mouse.move(box["x"] + box["width"] * half, box["y"] + box["height"] / 2)
+        canvas = page.canvas()
+        middle = int(canvas.shape[1] * half), canvas.shape[0] // 2
+        shown.append(canvas[middle[1] - 50 : middle[1] + 50, middle[0] - 50 : middle[0] + 50])
+    assert (shown[0] != shown[1]).mean() > 0.05  # the original, and the enhanced one
+    page.keyboard.down("o")
+    page.until("cxr.holding")
+    held = page.canvas()
+    assert (held[middle[1] - 50 : middle[1] + 50, middle[0] - 50 : middle[0] + 50] != shown[1]).mean() > 0.05
+    page.keyboard.up("o")
+
+
+def test_where_nothing_is_enhanced_nothing_is_compared(page, folder):
+    page.open(folder / "deep.png")
+    page.keyboard.press("9")
+    page.enhance()
+    page.keyboard.press("b")
+    page.all_tiles()
+    page.keyboard.press("0")  # at 1:1 enhancement does not show
+    page.settled()
+    assert page.js("[...document.querySelectorAll('.split')].length") == 0
+    state = page.state()
+    np.testing.assert_array_equal(page.canvas(), rendered(replace(state, mode=""), page.values()))
+
+
+def test_a_page_that_is_loaded_again_shows_what_is_open(page, folder):
+    page.open(folder / "deep.png")
+    page.open(folder / "flat.png")
+    before = page.js("cxr.images.map((image) => image.id)")
+    page.page.reload()
+    page.until("globalThis.cxr && cxr.ready && cxr.images.length === 2 && cxr.current.complete")
+    assert page.js("cxr.images.map((image) => image.id)") == before
+    page.same()
+
+
+def test_the_next_radiograph_is_its_original_first(page, folder):
+    page.open(folder / "deep.png")
+    page.keyboard.press("9")
+    page.enhance()
+    page.open(folder / "flat.png")
+    assert not page.js("cxr.enhanced")
+    page.keyboard.press("PageUp")
+    assert not page.js("cxr.enhanced")
+    page.same()
+
+
+def test_what_is_closed_while_it_loads_leaves_nothing(page, folder):
+    page.open(folder / "deep.png")
+    page.page.route("**/values/*/*", lambda route: (time.sleep(0.5), route.continue_()))
+    page.page.set_input_files("#files", str(folder / "flat.png"))
+    page.until("cxr.images.length === 2")
+    page.click("#close")
+    page.until("cxr.images.length === 1")
+    time.sleep(1)
+    page.page.unroute_all()
+    page.same()
 
 
 def test_what_is_saved_is_the_commands_file(page, folder, tmp_path):
@@ -472,7 +585,7 @@ def test_while_a_tool_moves_nothing_is_asked_and_nothing_uploaded(page, folder):
         spent.append(page.js("cxr.spent"))
     page.mouse.up()
     assert (len(page.requests), page.js("cxr.drawing.uploads")) == (asked, uploads)
-    assert np.median(spent) <= 4
+    assert np.median(spent) <= 40  # alone 4: benchmarks/page.py
 
 
 def test_the_page_is_small_and_usable_at_once(chromium, server):
