@@ -87,6 +87,7 @@ function frame() {
     page.stale = false;
     page.drawing.clear();
     ruler.draw(null, canvas.width, canvas.height, page.ratio);
+    frameLens(null);
     drawSplit(0);
     return;
   }
@@ -98,7 +99,7 @@ function frame() {
     page.drawing.resample(0, image.textures, tiles && tiles.textures, geometry(image.view, width, height, tiles ? tiles.scale : 1));
   }
   page.drawing.present(0, image.textures, 0, 0, canvas.width, canvas.height, how(image, tiles));
-  if (page.tool === "lens" && page.lens) drawLens(image, tiles, width, height);
+  frameLens(page.tool === "lens" && page.lens ? drawLens(image, tiles, width, height) : null);
   ruler.draw(image, width, height, page.ratio);
   overlay(image, tiles);
   page.frames++;
@@ -115,6 +116,14 @@ function drawLens(image, tiles, width, height) {
   const before = all.pair ? !second : all.split >= 0 && page.lens[0] < all.split; // it shows what lies under it
   page.drawing.resample(1, image.textures, tiles && tiles.textures, geometry(view, side, side, tiles ? tiles.scale : 1));
   page.drawing.present(1, image.textures, left, top, side, side, { ...all, split: -1, pair: 0, original: page.holding || before ? 1 : 0 });
+  return [left, top, side].map((each) => each / page.ratio);
+}
+
+// Put a frame around the lens, or none.
+function frameLens(place) {
+  const rim = element("rim");
+  rim.hidden = !place;
+  if (place) Object.assign(rim.style, { left: `${place[0]}px`, top: `${place[1]}px`, width: `${place[2]}px`, height: `${place[2]}px` });
 }
 
 // ---- texts
