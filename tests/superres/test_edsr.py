@@ -14,11 +14,12 @@ from torch import nn
 from cxr.compute import modelfile
 from cxr.compute.ranks import Rank
 from cxr.dataset.packed import Dataset, Frames
+from cxr.formats.dicom.display import Display
 from cxr.foundation.errors import UserError
 from cxr.foundation.randomness import generator
 from cxr.superres.degradation.enlargement import enlarge
 from cxr.superres.degradation.reduction import crop_to_multiple, low_resolution
-from cxr.superres.enhance import enhance, enhance_part, restore
+from cxr.superres.enhance import enhance, enhance_part, enhance_stored, enhance_stored_part, restore, seen_by
 from cxr.superres.kernels.forms import AS_PUBLISHED, Published
 from cxr.superres.model import Model, load_model
 from cxr.superres.network import is_post_upsampling, laid_out
@@ -246,6 +247,30 @@ def test_tiles_of_a_thin_image_give_the_whole_bit_for_bit(wide, size):
     assert torch.equal(tiled(network, network.halo, low, bicubic=bicubic), whole)
     with torch.no_grad():
         torch.testing.assert_close(whole, network(low, bicubic).clamp(0, 1), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_part_of_stored_values_is_that_part_of_the_whole_bit_for_bit(model, scale):
+    """As a viewer asks for it, of a radiograph that is shown through a window, or through a curve."""
+    curves = np.linspace(-0.2, 1.2, 4096).clip(0, 1), 1 / (1 + np.exp((np.arange(4096) - 2000) / 400))
+    stored = np.random.default_rng(0).integers(-100, 3900, (70, 90)).astype(np.float32)
+    for curve in curves:
+        display = Display(-100, curve)
+        whole = enhance_stored(model, stored, scale, display)
+        for rows, columns in (((0, 40), (0, 30)), ((41, 100), (50, 111)), ((60 * scale, 70 * scale), (80 * scale, 90 * scale))):
+            found = enhance_stored_part(model, stored, scale, display, rows, columns)
+            np.testing.assert_array_equal(found, whole[slice(*rows), slice(*columns)])
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_what_is_seen_around_a_part_is_told(model, scale):
+    image = np.random.default_rng(0).random((200, 300), dtype=np.float32)
+    around = seen_by(model, scale)
+    place = slice(100 * scale, 101 * scale)
+    found = enhance_part(model, image, scale, place, place)
+    cut = slice(100 - around, 101 + around)
+    alone = enhance_part(model, image[cut, cut].copy(), scale, *(slice(around * scale, (around + 1) * scale),) * 2)
+    np.testing.assert_array_equal(alone, found)
 
 
 def test_a_part_that_a_refining_network_makes_is_that_of_the_whole():
