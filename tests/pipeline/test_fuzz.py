@@ -18,7 +18,6 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 from pydicom import dcmread
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import UID, RLELossless
@@ -31,6 +30,7 @@ from cxr.foundation.errors import UserError
 from cxr.sources.local import fetch
 from cxr.sources.settings import Download
 from stages import check
+from tests.support.damage import image, mutated
 from tests.support.dicom_files import BY_GDCM, BY_PYDICOM, dataset, save
 from tests.support.dicom_files import values as stored_values
 from tests.support.tiny import ROOT
@@ -139,12 +139,6 @@ def test_params_are_understood_or_refused_in_one_line(content: bytes) -> None:
     in_a_folder(work, {"inner/params.yaml", "inner/data/params.ok"})
 
 
-def image(kind: str) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 20), dtype=np.uint8)).save(buffer, kind)
-    return buffer.getvalue()
-
-
 def archive() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
@@ -154,24 +148,6 @@ def archive() -> bytes:
 
 
 CONTENTS = {"jpeg": image("JPEG"), "png": image("PNG"), "tif": image("TIFF"), "zip": archive()}
-
-
-@st.composite
-def mutated(draw: st.DrawFn, content: bytes) -> bytes:
-    """Return `content` with bytes changed, cut out, put in or cut off."""
-    data = bytearray(content)
-    for _ in range(draw(st.integers(1, 8))):
-        place = draw(st.integers(0, max(0, len(data) - 1)))
-        change = draw(st.sampled_from(["byte", "byte", "byte", "cut", "insert", "end"]))
-        if change == "byte" and data:
-            data[place] = draw(st.integers(0, 255) | st.sampled_from([0, 1, 127, 128, 255]))
-        elif change == "cut":
-            del data[place : place + draw(st.integers(1, 50))]
-        elif change == "insert":
-            data[place:place] = draw(st.binary(max_size=20))
-        elif change == "end":
-            del data[place:]
-    return bytes(data)
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png", "tif"])

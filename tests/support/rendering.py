@@ -144,7 +144,7 @@ def rendered(
         grey = np.where(before, grey, (128 * width + change * 1020).clip(0, 255 * width) // width)
     column, from_below = np.meshgrid(np.arange(state.width), np.arange(state.height)[::-1])
     dots = ~whole & ~before & ((column % 16 == 0) | (from_below % 16 == 0)) & ((column + from_below) % 4 == 0)
-    grey = np.where(dots, 255 - grey, grey)
+    grey = np.where(dots, np.where(grey < 128, 255, 0), grey)
     return np.where(inside, grey, 0).astype(np.uint8)
 
 

@@ -95,7 +95,7 @@ void main() {
     shown = clamp(128 * width + (inverse ? -change : change) * 1020, 0, 255 * width) / width;
   }
   // Where a tile is not there yet the original shows, and a fine dotted grid says so.
-  if (!before && found.b == 1u && ((pixel.x & 15) == 0 || (pixel.y & 15) == 0) && ((pixel.x + pixel.y) & 3) == 0) shown = 255 - shown;
+  if (!before && found.b == 1u && ((pixel.x & 15) == 0 || (pixel.y & 15) == 0) && ((pixel.x + pixel.y) & 3) == 0) shown = shown < 128 ? 255 : 0;
   colour = vec4(vec3(float(shown) / 255.0), 1.0);
 }`;
 

@@ -5,19 +5,20 @@ import { act, choosing, comparing, hold, openFiles, page, panBy, preset, refresh
 // By key what happens; keys are those of OHIF where it has one.
 const ACTIONS = {
   "=": "fit", 0: "one", 9: "two", "+": "in", "-": "out", i: "invert", l: "left", r: "right", h: "flipAcross", v: "flipDown", " ": "reset",
-  e: "enhance", s: "swipe", b: "pair", d: "difference", PageUp: "previous", PageDown: "next",
+  f: "full", e: "enhance", s: "swipe", b: "pair", d: "difference", PageUp: "previous", PageDown: "next",
 };
 const TOOLS = { w: "window", p: "pan", z: "zoom", m: "measure", x: "lens" };
 const PRESETS = { 1: "file", 2: "all", 3: "most", 4: "more", 5: "less" };
 
-export const KEYS = [
+const LIST = [
   ["E", "enhance what is on screen, or not"], ["O, held", "the original"], ["S, B, D", "swipe, side by side, difference"],
-  ["W, P, Z, M, X", "window, pan, zoom, length, lens"], ["arrows", "use the chosen tool on the picture; with Shift ten times as far"],
-  ["=, 0, 9, +, -", "fit, 1:1, 2:1, magnify, shrink"], ["1 to 5", "windows"], ["I, L, R, H, V", "invert, turn left, turn right, mirror, upend"],
+  ["W, P, Z, M, X", "window, pan, zoom, length, lens"], ["arrows", "use the chosen tool on the picture, with Shift ten times as far; of Length the first one begins it, Tab leads to its ends"],
+  ["=, 0, 9, +, -", "fit, 1:1, 2:1, magnify, shrink"], ["1 to 5", "windows"], ["I, L, R, H, V", "invert, turn left, turn right, flip left-right, flip top-bottom"], ["F", "full screen"],
   ["space", "as it was opened"], ["PageUp, PageDown", "previous and next radiograph"], ["Ctrl+O", "open"], ["?", "this list"],
   ["mouse", "left button: the tool (window: down brightens, right widens); middle: pan; right: window; wheel: zoom"],
-  ["touch", "one finger: the tool; two: zoom and pan"],
 ];
+const TOUCH = ["touch", "one finger: the tool; two: zoom and pan"];
+export const KEYS = globalThis.matchMedia("(pointer: coarse)").matches ? [TOUCH, ...LIST] : [...LIST, TOUCH];
 
 export function bindInput(stage, canvas) {
   const pointers = new Map();
@@ -52,7 +53,10 @@ export function bindInput(stage, canvas) {
     else use(pointer.tool, right, below, inView(at));
     pointer.at = at;
   });
-  for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, (event) => pointers.delete(event.pointerId));
+  for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, (event) => {
+    if (pointers.get(event.pointerId)?.tool === "measure") page.ruler.ended(page.current);
+    pointers.delete(event.pointerId);
+  });
   canvas.addEventListener("contextmenu", (event) => event.preventDefault());
   canvas.addEventListener("wheel", (event) => {
     event.preventDefault();
@@ -102,7 +106,8 @@ export function bindInput(stage, canvas) {
     const [right, below] = { ArrowLeft: [-by, 0], ArrowRight: [by, 0], ArrowUp: [0, -by], ArrowDown: [0, by] }[key];
     const [width, height] = shownSize();
     if (page.tool === "lens") { page.lens = [page.lens[0] + right, page.lens[1] + below]; page.cursor = inView(page.lens); refresh(); return; }
-    use(page.tool === "measure" ? "pan" : page.tool, right, below, [width / 2, height / 2]);
+    if (page.tool === "measure" && !page.current.line) page.ruler.begin(page.current, width, height);
+    else use(page.tool === "measure" ? "pan" : page.tool, right, below, [width / 2, height / 2]);
   }
 
   // Wherever a file is dropped: else the browser would leave the page for it.

@@ -96,11 +96,12 @@ function frame() {
   if (page.stale) {
     page.stale = false;
     if (tiles) tiles.want(visible(image.view, image, width, height), toImage(image.view, width, height, ...page.cursor));
+    tell();
     page.drawing.resample(0, image.textures, tiles && tiles.textures, geometry(image.view, width, height, tiles ? tiles.scale : 1));
   }
   page.drawing.present(0, image.textures, 0, 0, canvas.width, canvas.height, how(image, tiles));
   frameLens(page.tool === "lens" && page.lens ? drawLens(image, tiles, width, height) : null);
-  ruler.draw(image, width, height, page.ratio);
+  ruler.draw(page.tool === "lens" ? null : image, width, height, page.ratio); // under a lens it would be at another scale
   overlay(image, tiles);
   page.frames++;
   page.spent = performance.now() - began;
@@ -110,20 +111,22 @@ function drawLens(image, tiles, width, height) {
   const second = page.lens[0] >= width; // of a pair
   const [x, y] = toImage(image.view, width, height, second ? page.lens[0] - width : page.lens[0], page.lens[1]);
   const view = { ...image.view, x, y, zoom: clamped(image.view.zoom * 2) };
-  const side = Math.min(Math.round(LENS * page.ratio), canvas.width, canvas.height);
+  const side = Math.min(Math.round(LENS * page.ratio), Math.floor(canvas.width / 2), Math.floor(canvas.height / 2));
   const [left, top] = [0, 1].map((axis) => Math.min(Math.max(Math.round(page.lens[axis] - side / 2), 0), [canvas.width, canvas.height][axis] - side));
   const all = how(image, tiles);
   const before = all.pair ? !second : all.split >= 0 && page.lens[0] < all.split; // it shows what lies under it
   page.drawing.resample(1, image.textures, tiles && tiles.textures, geometry(view, side, side, tiles ? tiles.scale : 1));
   page.drawing.present(1, image.textures, left, top, side, side, { ...all, split: -1, pair: 0, original: page.holding || before ? 1 : 0 });
-  return [left, top, side].map((each) => each / page.ratio);
+  return { left: left / page.ratio, top: top / page.ratio, side: side / page.ratio, text: `${tiles && !before && !page.holding ? "ENHANCED" : "ORIGINAL"} ${number(view.zoom)}:1` };
 }
 
 // Put a frame around the lens, or none.
 function frameLens(place) {
   const rim = element("rim");
   rim.hidden = !place;
-  if (place) Object.assign(rim.style, { left: `${place[0]}px`, top: `${place[1]}px`, width: `${place[2]}px`, height: `${place[2]}px` });
+  if (!place) return;
+  Object.assign(rim.style, { left: `${place.left}px`, top: `${place.top}px`, width: `${place.side}px`, height: `${place.side}px` });
+  rim.textContent = place.text;
 }
 
 // ---- texts
@@ -132,19 +135,20 @@ const number = (value) => (Math.abs(value) >= 100 ? Math.round(value).toString()
 
 function overlay(image, tiles) {
   const label = element("enhanced");
-  label.hidden = !tiles && !(image && !image.complete);
-  label.textContent = !image.complete ? "LOADING: black parts are not there yet" : tiles ? (page.holding ? "ORIGINAL (held)" : enhancedLabel(image, tiles)) : "";
+  label.textContent = !image.complete ? "LOADING: black parts are not there yet" : tiles ? shownLabel(image, tiles) : page.enhanced ? "NOT ENHANCED at this zoom" : "";
+  label.hidden = !label.textContent;
   element("synthetic").hidden = !image.synthetic;
-  element("turned").textContent = turned(image.view);
-  element("turned").hidden = !turned(image.view);
+  element("turned").textContent = changedLabel(image);
+  element("turned").hidden = !changedLabel(image);
   const ends = image.orientation ? sides(image.view, image.orientation) : ["", "", "", ""];
+  const unknown = image.orientation ? [] : ["Left and right: not told by the file"];
   ["sideLeft", "sideRight", "sideTop", "sideBottom"].forEach((name, index) => { element(name).textContent = ends[index]; });
   const own = image.linear ? [1, 0.5] : [0, 0]; // of DICOM's LINEAR function
   const middle = ((image.window.low + image.window.high) / 2 + own[1]) * image.slope + image.intercept;
   const width = (image.window.high - image.window.low + own[0]) * Math.abs(image.slope);
   element("numbers").textContent = [
     `Window ${number(width)}, level ${number(middle)}${image.table ? " of the file's curve" : ""}`,
-    `Zoom ${number(image.view.zoom)}:1`, `${image.columns} x ${image.rows}, ${image.bits} bits`,
+    `Zoom ${number(image.view.zoom)}:1`, `${image.columns} x ${image.rows}, ${image.bits} bits`, ...unknown,
   ].join("\n");
   drawSplit(tiles && ["swipe", "pair"].includes(page.compare) ? splitAt() : 0);
   canvas.setAttribute("aria-label", `Radiograph ${image.number}, ${image.columns} by ${image.rows} pixels, ${tiles && !page.holding ? label.textContent : "original"}`);
@@ -162,9 +166,16 @@ function drawSplit(at) {
   element("lines").append(drawn);
 }
 
-export function enhancedLabel(image, tiles) {
-  const comparing = { swipe: ", right of the line", pair: ", right half", difference: ", difference x4" }[page.compare] || "";
-  return `ENHANCED ${image.network} x${tiles.scale}, ${strength(image, tiles)}%${comparing}`;
+// What was done to the picture as such.
+const changedLabel = (image) => [turned(image.view), image.invert ? "INVERTED" : ""].filter(Boolean).join(", ");
+
+// What is shown where enhanced tiles are, or are to come.
+function shownLabel(image, tiles) {
+  if (page.holding) return "ORIGINAL (held)";
+  const by = `${image.network} x${tiles.scale}, ${strength(image, tiles)}%`;
+  if (tiles.missing) return `ENHANCING ${by}: ${tiles.missing} of ${tiles.wanted.length + tiles.beyond} tiles still original`;
+  if (page.compare === "difference") return `DIFFERENCE x4 (mid-grey: unchanged), ${by}`;
+  return ["swipe", "pair"].includes(page.compare) ? `ORIGINAL | ENHANCED ${by}` : `ENHANCED ${by}`;
 }
 
 export function say(text) {
@@ -178,14 +189,16 @@ export function tell() {
   let hint = "";
   if (image && !usable(image).length) hint = `Not enhanced: ${Object.values(image.scales)[0].why || "it is too long for this"}.`;
   else if (image && page.enhanced && !tiles) hint = "At this size the screen shows no more pixels than there are, so enhancement would not show. Go to 2:1.";
-  else if (image && !page.enhanced) hint = "Shows where the screen magnifies: at 2:1 and above. The original stays as it is.";
+  else if (image && !page.enhanced) hint = "Shows where the screen magnifies: above 1:1. The original stays as it is.";
   else if (tiles && tiles.beyond) hint = "The graphics hold no more tiles; dotted parts are the original. Zoom in.";
   else if (tiles && tiles.missing) hint = `${tiles.missing} of ${tiles.wanted.length} tiles to come; dotted parts are the original.`;
   else if (tiles && image.scales[tiles.scale].cap < 1) hint = `Strength at most ${percent(image.scales[tiles.scale].cap)}%: more harms ${image.scales[tiles.scale].why}.`;
   element("hint").textContent = hint;
+  const scale = image && (tiles ? tiles.scale : usable(image)[0]);
+  element("saveResult").textContent = scale ? `Save enhanced x${scale}, ${page.strength}%` : "Save enhanced";
   const off = tiles && strength(image, tiles) === 100 ? tiles.rms : null; // which is of the full strength
   element("consistency").textContent = off === null || !tiles ? "" :
-    `Consistent with the input: reduced again, what is on screen differs from it by ${off.toFixed(2)} of 255 grey levels (not that added detail is real).`;
+    `Consistent with the input: made small again, what is on screen differs from it by ${off.toFixed(2)} of 255 grey levels. This does not say that added detail is real.`;
 }
 
 // Bring every button and text in line with the state.
@@ -201,6 +214,7 @@ export function update() {
   element("swipeAt").hidden = page.compare !== "swipe";
   element("strengthShown").textContent = `${page.strength}%`;
   element("drop").hidden = Boolean(image);
+  for (const each of document.querySelectorAll("header [data-tool], header [data-do], #preset")) each.disabled = !image && each.dataset.do !== "full";
   element("saveResult").disabled = !can;
   for (const name of ["savePicture", "close"]) element(name).disabled = !image;
   if (!image) canvas.setAttribute("aria-label", "No radiograph is open");
@@ -212,7 +226,7 @@ export function update() {
     for (const name of ["enhanced", "synthetic", "turned"]) element(name).hidden = true;
     for (const name of ["numbers", "sideLeft", "sideRight", "sideTop", "sideBottom"]) element(name).textContent = "";
   }
-  element("told").textContent = image ? `${image.told}.` : "Nothing is open.";
+  element("told").textContent = image ? `Noise and compression: ${image.told}.` : "Nothing is open.";
   element("remarks").replaceChildren(...(image ? image.remarks : []).map((text) => Object.assign(document.createElement("li"), { textContent: text })));
   tell();
   refresh(true);
@@ -393,7 +407,9 @@ function turn(view, turns, flip) {
 
 function compare(name) {
   if (!page.enhanced) return;
+  const atFit = page.current.view.zoom === fitted(page.current, ...shownSize(), page.current.view.turns);
   page.compare = page.compare === name ? "" : name;
+  if (atFit && fitted(page.current, ...shownSize(), page.current.view.turns) > 1) fit();
   update();
 }
 
@@ -426,6 +442,7 @@ export const actions = {
   swipe: () => compare("swipe"),
   pair: () => compare("pair"),
   difference: () => compare("difference"),
+  full: () => (document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen()),
   previous: () => step(-1),
   next: () => step(1),
   close: () => close(),
@@ -437,13 +454,12 @@ function step(by) {
 }
 
 export function act(name) {
-  if (page.current) actions[name]();
+  if (page.current || name === "full") actions[name]();
 }
 
 export function choosing(tool) {
   page.tool = tool;
   if (tool === "lens") page.lens = middle();
-  if (tool === "measure" && page.current && !page.current.line) ruler.begin(page.current, ...shownSize());
   update();
 }
 
@@ -494,7 +510,7 @@ function savePicture() {
   const pen = drawn.getContext("2d");
   pen.drawImage(canvas, 0, 0);
   const enhanced = tiles && !page.holding;
-  const labels = [image.synthetic ? "SYNTHETIC" : "", turned(image.view), enhanced ? enhancedLabel(image, tiles) : "original", "for research, not for diagnosis"];
+  const labels = [image.synthetic ? "SYNTHETIC" : "", changedLabel(image), tiles ? shownLabel(image, tiles) : "original", "for research, not for diagnosis"];
   pen.strokeStyle = "#fff";
   pen.lineWidth = page.ratio;
   const stroke = (from, to) => { pen.beginPath(); pen.moveTo(...from); pen.lineTo(...to); pen.stroke(); };
@@ -523,7 +539,9 @@ function savePicture() {
 function resized(entries) {
   page.ratio = globalThis.devicePixelRatio || 1;
   const exact = entries && entries[0].devicePixelContentBoxSize; // whole pixels of the screen, where the browser tells them
-  const [width, height] = exact ? [exact[0].inlineSize, exact[0].blockSize] : [stage.clientWidth, stage.clientHeight].map((each) => Math.round(each * page.ratio));
+  const rough = [stage.clientWidth, stage.clientHeight].map((each) => Math.round(each * page.ratio));
+  const near = exact && Math.abs(exact[0].inlineSize - rough[0]) <= 2 && Math.abs(exact[0].blockSize - rough[1]) <= 2;
+  const [width, height] = near ? [exact[0].inlineSize, exact[0].blockSize] : rough;
   if (!width || !height || (width === canvas.width && height === canvas.height)) return;
   const atFit = page.current && page.current.view && page.current.view.zoom === fitted(page.current, ...shownSize(), page.current.view.turns);
   Object.assign(canvas, { width, height });
@@ -569,12 +587,13 @@ function start() {
   element("open").addEventListener("click", () => element("files").click());
   element("files").addEventListener("change", (event) => { openFiles([...event.target.files]); event.target.value = ""; });
   element("phantom").addEventListener("click", openPhantom);
+  canvas.addEventListener("click", () => { if (!page.current && where !== "demo") element("files").click(); });
   element("enhance").addEventListener("click", actions.enhance);
   element("close").addEventListener("click", () => close());
   element("saveResult").addEventListener("click", saveResult);
   element("savePicture").addEventListener("click", savePicture);
   element("preset").addEventListener("change", (event) => page.current && preset(event.target.value));
-  element("strength").addEventListener("input", (event) => { page.strength = Number(event.target.value); element("strengthShown").textContent = `${page.strength}%`; refresh(); });
+  element("strength").addEventListener("input", (event) => { page.strength = Number(event.target.value); element("strengthShown").textContent = `${page.strength}%`; tell(); refresh(); });
   element("swipe").addEventListener("input", (event) => { page.swipe = Number(event.target.value) / 1000; refresh(); });
   for (const button of document.querySelectorAll("[data-tool]")) button.addEventListener("click", () => choosing(button.dataset.tool));
   for (const button of document.querySelectorAll("[data-do]")) button.addEventListener("click", () => act(button.dataset.do));

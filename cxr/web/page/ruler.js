@@ -33,6 +33,14 @@ export class Ruler {
     return button;
   }
 
+  // End a drag: a click alone is no length, and takes away the one there was.
+  ended(image) {
+    if (!image || !image.line) return;
+    const [from, to] = image.line;
+    if (from[0] === to[0] && from[1] === to[1]) image.line = null;
+    this.changed();
+  }
+
   // Begin in the middle of the view, for who has no mouse.
   begin(image, width, height) {
     image.line = [0.4, 0.6].map((share) => toImage(image.view, width, height, width * share, height / 2));
@@ -68,8 +76,9 @@ export class Ruler {
     const [from, to] = image.line.map(([x, y]) => toScreen(image.view, width, height, x, y).map((each) => each / ratio));
     for (const [name, value] of Object.entries({ x1: from[0], y1: from[1], x2: to[0], y2: to[1] })) this.line.setAttribute(name, value);
     [from, to].forEach(([x, y], end) => Object.assign(this.ends[end].style, { left: `${x}px`, top: `${y}px` }));
-    Object.assign(this.text.style, { left: `${Math.max(from[0], to[0]) + 14}px`, top: `${(from[1] + to[1]) / 2}px` });
     this.text.textContent = told(image);
+    const most = this.marks.parentElement.clientWidth - this.text.offsetWidth - 4;
+    Object.assign(this.text.style, { left: `${Math.max(Math.min(Math.max(from[0], to[0]) + 14, most), 4)}px`, top: `${(from[1] + to[1]) / 2 + 14}px` });
   }
 }
 

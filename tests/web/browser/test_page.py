@@ -302,6 +302,7 @@ def test_tiles_that_are_not_there_are_visibly_the_original(page, folder):
     missing = page.js("cxr.current.tiles[2].missing")
     assert missing > 0
     assert f"{missing} of " in page.inner_text("#hint")
+    assert page.inner_text("#enhanced").startswith("ENHANCING EDSR x2, 100%: ")
 
 
 def test_at_fit_the_page_says_that_enhancement_would_not_show(page, folder):
@@ -310,7 +311,8 @@ def test_at_fit_the_page_says_that_enhancement_would_not_show(page, folder):
     page.keyboard.press("e")
     assert "enhancement would not show" in page.inner_text("#hint")
     assert page.js("Object.keys(cxr.current.tiles).length") == 0
-    assert page.locator("#enhanced").is_hidden()
+    page.settled()
+    assert page.inner_text("#enhanced") == "NOT ENHANCED at this zoom"
     page.keyboard.press("9")
     page.all_tiles()
     assert page.inner_text("#enhanced") == "ENHANCED EDSR x2, 100%"
@@ -329,6 +331,8 @@ def test_corners_tell_whose_it_is_and_the_page_keeps_nothing(page, folder):
     assert "PA" in page.inner_text("#image")
     assert "Window 3001, level 2000" in page.inner_text("#numbers")
     page.keyboard.press("m")
+    page.locator("#canvas").focus()
+    page.keyboard.press("ArrowRight")
     page.click("#close")
     page.settled()
     assert MARK not in page.content()
@@ -358,6 +362,9 @@ def test_a_length_names_its_kind_of_millimetre_and_moves_by_keys(page, folder):
     page.open(folder / f"{MARK}.dcm")
     page.keyboard.press("0")
     page.keyboard.press("m")
+    assert page.locator(".length").is_hidden()  # nobody has measured anything
+    page.locator("#canvas").focus()
+    page.keyboard.press("ArrowRight")
     page.settled()
     ends = page.js("cxr.current.line")
     across, down = (ends[1][axis] - ends[0][axis] for axis in (0, 1))
@@ -389,7 +396,9 @@ def test_a_turned_picture_says_so_and_its_sides_turn_with_it(page, tmp_path):
     assert page.inner_text("#turned") == "MIRRORED"
     page.keyboard.press("r")  # what was at the left comes to the top
     assert found() == ["F", "H", "L", "R"]
-    assert page.inner_text("#turned") == "MIRRORED, TURNED 90°"
+    page.keyboard.press("i")
+    page.settled()
+    assert page.inner_text("#turned") == "MIRRORED, TURNED 90°, INVERTED"
     page.keyboard.press(" ")
     page.settled()
     assert page.locator("#turned").is_hidden()
