@@ -11,6 +11,7 @@ import torch
 from cxr.formats.container import container
 from cxr.formats.decode import Unusable, as_unusable, opened
 from cxr.formats.depth import few, measured
+from cxr.formats.dicom.compressed.lossy import loss
 from cxr.formats.dicom.corners import corners, orientation, spacing
 from cxr.formats.dicom.display import number
 from cxr.formats.dicom.geometry import refuse_unknown
@@ -67,7 +68,7 @@ def _dicom(path: Path, model: Model, most_pixels: int) -> Viewed:
     with as_unusable():  # and without warnings, which would quote elements
         refuse_unknown(radiograph.data)
         display, data = radiograph.display, radiograph.data
-        arrival = arrived(radiograph.levels(), lossy=str(data.get("LossyImageCompression", "")) == "01")
+        arrival = arrived(radiograph.levels(), *loss(data))
         told = presentation(display.curve)
         if "ModalityLUTSequence" not in data:
             slope, intercept = number(data, "RescaleSlope") or 1.0, number(data, "RescaleIntercept") or 0.0

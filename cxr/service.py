@@ -13,6 +13,7 @@ from cxr.figures.layout import Grey8
 from cxr.formats.container import container
 from cxr.formats.decode import MAX_PIXELS, Grey, Unusable, as_unusable, opened
 from cxr.formats.depth import few, measured
+from cxr.formats.dicom.compressed.lossy import loss
 from cxr.formats.dicom.deidentify.header import deidentified, refuse_unchecked
 from cxr.formats.dicom.deidentify.key import Key
 from cxr.formats.dicom.deidentify.look import refuse_other_look
@@ -186,7 +187,7 @@ def _of_dicom(job: _Job) -> Enhanced:
     if job.deidentify:
         named, actions = _without_names(radiograph, job.deidentify)
     seen = radiograph.levels()
-    arrival = arrived(seen, lossy=str(radiograph.data.get("LossyImageCompression", "")) == "01")
+    arrival = arrived(seen, *loss(radiograph.data))
     allowed, told = job.allowed(arrival)
     note, maker = job.note(allowed), f"{model.digest} x{scale}" + ("" if allowed == 1 else f" {allowed:g}")
     values = radiograph.values(enhance_stored(model, radiograph.image(), scale, radiograph.display, tell, allowed))

@@ -19,11 +19,13 @@ from pathlib import Path
 
 from cxr.foundation.access import private
 from cxr.foundation.errors import UserError
-from cxr.superres.methods import LEAD, NETWORKS
+from cxr.superres.methods import NETWORKS
 
 LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - for a demo alone, which shows no person
 PORT = 8600
+FAST = "edsr"
+"""The network that enhances soonest what is on screen."""
 EXPORT_SECONDS = 1800.0
 """For a whole radiograph by the slowest network."""
 DEMO_IDLE = 600.0
@@ -103,7 +105,7 @@ def _parsed(arguments: Sequence[str], prog: str) -> argparse.Namespace:
         "--host", default=LOOPBACK, help=f"{LOOPBACK}; of a demo also {EVERYWHERE}; others come through a proxy"
     )
     parser.add_argument("--port", type=int, default=PORT)
-    parser.add_argument("--model", default=LEAD, help=f"{', '.join(NETWORKS)} ({LEAD} by default) or a model file")
+    parser.add_argument("--model", default=FAST, help=f"{', '.join(NETWORKS)} ({FAST} by default) or a model file")
     parser.add_argument("--demo", action="store_true", help="phantoms alone: no way to open a file, and no token")
     parser.add_argument("--audit", type=Path, help="a file for a line an action, instead of standard output")
     parser.add_argument("--behind-proxy", default="", metavar="HOST", help="the name by which a reverse proxy is called")

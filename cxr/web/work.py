@@ -26,7 +26,8 @@ def run(pipe: Connection, network: str, folder: str, memory: int, most_pixels: i
     if not GPU.exists():
         most = resource.getrlimit(resource.RLIMIT_AS)[1]
         memory = memory if most == resource.RLIM_INFINITY else min(memory, most)
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        with suppress(ValueError, OSError):  # where the system has no such limit
+            resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     tempfile.tempdir = folder
     from cxr.web.answers import Answers  # noqa: PLC0415 - torch, once the limits are set
 

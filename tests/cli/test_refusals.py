@@ -1,6 +1,7 @@
 """Never worse: what came in is told, and what would be harmed is not enhanced."""
 
 import csv
+import io
 import re
 import shutil
 import subprocess
@@ -11,9 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydicom import dcmread
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEGBaseline8Bit
 
 from cxr.cli import enhance
 from cxr.figures.panels import comparison
+from cxr.formats.dicom.compressed.lossy import loss
 from cxr.formats.note import note_in
 from cxr.foundation.errors import RefusedError, UserError
 from cxr.foundation.place import ROOT
@@ -176,7 +180,22 @@ def test_a_dicom_header_that_tells_of_loss_is_believed(clean, capsys):
     data.LossyImageCompression = "01"
     save(data, Path("a.dcm"))
     run("a.dcm", "-o", "out.dcm")
-    assert "a.dcm: hardly any noise; compressed with loss, as its header says" in capsys.readouterr().out
+    assert "a.dcm: hardly any noise; compressed with loss, as its file says" in capsys.readouterr().out
+
+
+def test_of_a_jpeg_in_dicom_the_tables_tell_the_quality(clean):
+    """Also where the window hides from the pixels that they were in one."""
+    file = io.BytesIO()
+    Image.fromarray(clean).save(file, "JPEG", quality=83)
+    data = dataset(clean, bits=8, WindowCenter=100, WindowWidth=90)
+    data.PixelData = encapsulate([file.getvalue()])
+    data["PixelData"].VR, data["PixelData"].is_undefined_length = "OB", True
+    data.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    data.save_as("a.dcm", enforce_file_format=True)
+    steps = np.array(Image.open(file).quantization[0]).reshape(8, 8)  # by rows, as Pillow has them
+    np.testing.assert_array_equal(loss(data)[0], steps)
+    with pytest.raises(RefusedError, match="; JPEG of quality 83, by its file; its JPEG quality is below the 90"):
+        run("a.dcm", "-o", "out.dcm")
 
 
 def test_an_interpolated_result_replaces_no_other_result_and_no_input(clean):

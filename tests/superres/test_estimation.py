@@ -90,6 +90,4 @@ def test_what_came_in_is_told_in_words(clean):
     assert dependent.told == "noise of about 3.9 grey levels of 255, more where it is bright; no sign of JPEG"
     small = arrived(np.zeros((SMALLEST - 1, 200)))
     assert small.told == "too small, or too much of it black or white, to tell its noise; no sign of JPEG"
-    assert (
-        Arrival(Noise(0.0, 0.0), None, False, lossy=True).told == "hardly any noise; compressed with loss, as its header says"
-    )
+    assert Arrival(Noise(0.0, 0.0), None, False, lossy=True).told == "hardly any noise; compressed with loss, as its file says"

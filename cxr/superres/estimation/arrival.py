@@ -22,7 +22,7 @@ class Arrival(NamedTuple):
     by_file: bool
     """Whether the file itself told the quality; else its pixels did."""
     lossy: bool = False
-    """Whether its header says that it was compressed with loss."""
+    """Whether it was compressed with loss, as its file says."""
 
     @property
     def level(self) -> float:
@@ -52,13 +52,13 @@ class Arrival(NamedTuple):
     def _compression(self) -> str:
         if self.quality is not None:
             return f"JPEG of quality {self.quality}, {'by its file' if self.by_file else 'by its pixels'}"
-        return "compressed with loss, as its header says" if self.lossy else "no sign of JPEG"
+        return "compressed with loss, as its file says" if self.lossy else "no sign of JPEG"
 
 
-def arrived(image: npt.NDArray[np.floating], tables: npt.NDArray[np.integer] | None = None, *, lossy: bool = False) -> Arrival:
+def arrived(image: npt.NDArray[np.floating], tables: npt.NDArray[np.integer] | None = None, lossy: bool = False) -> Arrival:
     """Return what is known of `image` (H, W), from 0, black, to 1, white, as it is shown.
 
-    `tables` (8, 8) is how its file says that it was quantised, if it is a JPEG; `lossy` tells what a DICOM header says.
+    `tables` (8, 8) is how its file says that it was quantised, if it is a JPEG; `lossy` tells whether it lost anything.
     """
     small = min(image.shape) < SMALLEST
     if tables is not None:

@@ -23,7 +23,9 @@ JPEG_2000 = (*JPEG2000TransferSyntaxes, HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL)
 FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 """JPEG's markers that begin a frame header (ISO/IEC 10918-1, table B.1), and that of JPEG-LS (ISO/IEC 14495-1, C.1.1)."""
 _WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xD9)}
-SCAN, _END, _FILL = 0xDA, 0xD9, 0xFF
+SCAN, TABLES, _END, _FILL = 0xDA, 0xDB, 0xD9, 0xFF
+_ZIGZAG = sorted(range(64), key=lambda each: (sum(divmod(each, 8)), divmod(each, 8)[1 - sum(divmod(each, 8)) % 2]))
+"""Of 8x8 cosines by rows, which come after each other (ISO/IEC 10918-1, figure A.6)."""
 _SIZ = b"\xff\x4f\xff\x51"  # the markers that begin a JPEG 2000 codestream (ISO/IEC 15444-1, A.4.1 and A.5.1)
 MOST_SEGMENTS = 100_000
 """Of markers, boxes and filling before the pixels, and of bytes in RLE that mean nothing: files have some ten."""
@@ -79,6 +81,27 @@ def jpeg(frame: bytes) -> Size:
             precision, rows, columns, components = struct.unpack_from(">BHHB", frame, place + 2)
             return Size(rows, columns, components, precision)
     raise ValueError("no frame header")
+
+
+def jpeg_steps(frame: bytes) -> tuple[int, ...]:
+    """Return by which an 8-bit JPEG divided the cosines of its first component: 64, row by row; () where it tells none.
+
+    ISO/IEC 10918-1, B.2.4.1, whose tables go in zigzag. Raises ValueError, IndexError or struct.error for no such stream.
+    """
+    tables: dict[int, tuple[int, ...]] = {}
+    for marker, place in jpeg_markers(frame):
+        if marker == TABLES:
+            (length,) = struct.unpack_from(">H", frame, place)
+            at, end = place + 2, place + length
+            while at < end:
+                wide, number = divmod(frame[at], 16)
+                tables[number] = struct.unpack_from(">64H" if wide else ">64B", frame, at + 1)
+                at += 1 + 64 * (1 + wide)
+        elif marker in FRAMES:
+            precision, chosen = frame[place + 2], frame[place + 10]
+            found = tables.get(chosen, ()) if precision == 8 else ()
+            return tuple(found[_ZIGZAG.index(each)] for each in range(64)) if found else ()
+    return ()
 
 
 def jpeg_markers(frame: bytes) -> Iterator[tuple[int, int]]:

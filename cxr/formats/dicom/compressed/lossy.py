@@ -1,7 +1,10 @@
 """Whether an image has lost something to compression, and by what (DICOM PS3.3, C.7.6.1.1.5)."""
 
 import struct
+from contextlib import suppress
 
+import numpy as np
+import numpy.typing as npt
 from pydicom import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.multival import MultiValue
@@ -73,6 +76,16 @@ def coded_with_loss(data: Dataset) -> bool:
         return syntax in codestream.JPEG_2000 and not _reversible(_frame(data))
     except (ValueError, IndexError, struct.error):
         return True
+
+
+def loss(data: Dataset) -> tuple[npt.NDArray[np.int64] | None, bool]:
+    """Return by which a JPEG of 8 bits in `data` divided its cosines (8, 8), and whether anything was lost, now or before."""
+    table: npt.NDArray[np.int64] | None = None
+    if data.file_meta.TransferSyntaxUID in JPEGTransferSyntaxes:
+        with suppress(ValueError, IndexError, struct.error):
+            if steps := codestream.jpeg_steps(_frame(data)):
+                table = np.array(steps, np.int64).reshape(8, 8)
+    return table, said_lossy(data) or coded_with_loss(data)
 
 
 def _listed(data: Dataset, name: str) -> list[str]:
