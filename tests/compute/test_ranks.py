@@ -73,7 +73,7 @@ def train(workspace: Path, python: Path | str, code: str | None = None, network:
     process = start(workspace, python, code, network)
     output, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
-    assert output.count(f"{network.upper()} x2") == 1
+    assert sum(output.count(f"{network.upper()} {name}: ") for name in ("x2", "x2_ranges")) == 1
     assert errors == ""
     return pd.read_csv(workspace / f"plots/train_{network}.csv")
 
