@@ -5,6 +5,7 @@ import fcntl
 import multiprocessing
 import os
 import shutil
+import sys
 import tempfile
 import threading
 from collections import OrderedDict
@@ -169,8 +170,10 @@ class Worker:
                 answer = cast(Answer, pipe.recv())
             except UserError as error:  # no process can be started
                 return Failed(str(error))
-            except Exception:
+            except Exception as error:  # whatever it is, the process is ended, and others must be answered
                 self._end()
+                if not waiting.answer.cancelled():  # its type alone, since a message could quote a file
+                    sys.stderr.write(f"the worker process was ended: {type(error).__name__}\n")
                 if late.is_set():
                     return Failed(f"the server did not finish this within {self.limits.seconds:g} seconds; leave this file out")
                 continue

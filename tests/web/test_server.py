@@ -325,31 +325,25 @@ def test_every_answer_says_what_browsers_must_not_do(server, browser):
         assert "connect-src 'self'" in answer.headers["content-security-policy"]
 
 
+def refusal(folder: Path, *arguments: str) -> str:
+    """Return the one line with which `cxr serve` ends at once."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    call = [sys.executable, "-c", RUN, "serve", *arguments]
+    done = subprocess.run(call, capture_output=True, text=True, cwd=folder, env=env, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    return done.stderr.rstrip()
+
+
 def test_other_hosts_are_refused_in_one_line(tmp_path):
     for host in ("0.0.0.0", "::", "192.168.0.1"):
-        done = subprocess.run(
-            [sys.executable, "-c", RUN, "serve", "--host", host],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            check=False,
-        )
-        assert done.returncode == 1
-        assert re.fullmatch(rf"error: --host {host}: .* put a reverse proxy before it, see docs/web\.md\n", done.stderr)
+        told = refusal(tmp_path, "--host", host)
+        assert re.fullmatch(rf"error: --host {host}: .* put a reverse proxy before it, see docs/web\.md", told)
 
 
 def test_a_taken_port_is_one_line(server, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, "serve", "--port", str(server.port)],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=False,
-    )
-    assert done.returncode == 1
-    assert done.stderr == f"error: port {server.port}: Address already in use; give another one with --port\n"
+    told = refusal(tmp_path, "--port", str(server.port))
+    assert told == f"error: port {server.port}: Address already in use; give another one with --port"
 
 
 # ---- damaged files

@@ -124,7 +124,7 @@ def test_folders_of_servers_that_are_gone_are_removed():
     shutil.rmtree(another)
 
 
-def test_whatever_the_pipe_raises_others_are_answered(monkeypatch):
+def test_whatever_the_pipe_raises_others_are_answered(monkeypatch, capsys):
     """Else the first such thing would be the last that is answered."""
     started = Worker._started
     raised = [OSError("no more processes"), ValueError("anything")]
@@ -139,6 +139,8 @@ def test_whatever_the_pipe_raises_others_are_answered(monkeypatch):
     content = png(np.zeros((70, 70), np.uint8))
     first, second = ask(worker, Open(content), Open(content))
     assert first == Failed(worker_module.STOPPED)
+    told = capsys.readouterr().err.splitlines()
+    assert told == ["the worker process was ended: ValueError", "the worker process was ended: OSError"]
     assert isinstance(second, Viewed)
     worker.close()
 
