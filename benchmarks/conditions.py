@@ -5,8 +5,8 @@
 WORKSPACE holds params.yaml, what the stage split left, and data/raw. NETWORK is srcnn, vdsr or edsr, by the rule of `cxr
 enhance`, or a model file. The conditions are those of params.yaml, and `native`: windows of 1,024 pixels from the middle of at
 most 20 test radiographs that are as large, as data/raw has them, not reduced beforehand.
-A row of the CSV is a network in a condition at a scale: gain over bicubic interpolation in dB, its 95% interval, bootstrapped
-by patient, and on which share of the images it is worse by more than 0.05 dB.
+A row of the CSV is a network in a condition at a scale: gain over bicubic interpolation in dB, its 95% interval by patient
+(empty where there are too few), and on which share of the images it is worse by more than 0.05 dB.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from cxr.formats.read import read
 from cxr.foundation import params
 from cxr.foundation.errors import UserError, one_line_errors
 from cxr.foundation.runtime import Runtime
-from cxr.measures.bootstrap import bootstrap_mean
+from cxr.measures.intervals import mean, outward
 from cxr.measures.quality import psnr
 from cxr.superres.degradation.levels import to_levels
 from cxr.superres.enhance import restore
@@ -126,8 +126,8 @@ def rows(models: Sequence[Model], workspace: Path, images: int | None, only: Seq
 
 def _row(model: Model, condition: str, scale: int, found: Sequence[Found]) -> dict[str, object]:
     bicubic, gains, patients = (np.array(column) for column in zip(*found, strict=True))
-    mean, low, high = bootstrap_mean(gains, patients)
-    values = f"{bicubic.mean():.3f}", *(f"{value:.3f}" for value in (mean, low, high)), f"{(gains < -WORSE).mean():.3f}"
+    interval = ("" if value is None else f"{value:.3f}" for value in outward(mean(gains, patients), 3))
+    values = f"{bicubic.mean():.3f}", *interval, f"{(gains < -WORSE).mean():.3f}"
     counts = condition, scale, len(found), len(set(patients))
     return dict(zip(COLUMNS, (model.name, model.digest, *counts, *values, f"{gains.min():.3f}"), strict=True))
 

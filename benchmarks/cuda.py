@@ -64,7 +64,7 @@ def training_rate(name: str, folder: Path, settings: Training, device: torch.dev
             if device.type == "cuda":
                 torch.cuda.synchronize()
 
-        train(3 * max(EVERY.values()))  # in which work is recorded
+        train(3 * EVERY)  # in which work is recorded
         start = time.perf_counter()
         train(steps)
         taken = time.perf_counter() - start

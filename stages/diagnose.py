@@ -15,9 +15,9 @@ from cxr.detection.report import DEGRADED_VIEWS, for_metrics, table
 from cxr.detection.settings import Diagnose
 from cxr.figures import charts
 from cxr.figures.layout import save
-from cxr.foundation import errors, files, params, provenance
+from cxr.foundation import environment, errors, files, params, provenance
 from cxr.foundation.runtime import Runtime
-from cxr.superres.evaluation.archive import Archive
+from cxr.superres.evaluation.archive import Archive, test_set
 from cxr.superres.methods import ORIGINAL
 
 PARAMS = Path("params.yaml")
@@ -42,7 +42,8 @@ def run(workspace: Path) -> None:
             return
     scores, labels, found = diagnose(data, archive, settings, device)
     made_with = [{**provenance.made_with("diagnose"), "device": device.type}]
-    files.write_json(workspace / METRICS, {**for_metrics(found), "made_with": made_with})
+    name = test_set(data, archive.degradations, archive.seed)
+    files.write_json(workspace / METRICS, {**for_metrics(found), "test_set": name, "made_with": made_with})
     with files.replacing_folder(workspace / FIGURES) as folder:
         for degradation in archive.degradations:
             views = {view: scores[view, degradation.name if view != ORIGINAL else ""] for view in (ORIGINAL, *DEGRADED_VIEWS)}
@@ -54,4 +55,5 @@ def run(workspace: Path) -> None:
 if __name__ == "__main__":
     with errors.one_line_errors():
         keep_freed_memory()
+        environment.expect("diagnose", {environment.DEVICE: choose_device(params.read(PARAMS, "runtime", Runtime).device).type})
         run(Path())

@@ -113,7 +113,7 @@ def _figures(rows: Iterable[Mapping[str, str]]) -> list[str]:
     head = [
         f"PSNR in dB over bicubic interpolation on {clean['images']} test images of {clean['patients']} patients, by condition "
         "(`params.yaml`; `native`: pixels that were not reduced beforehand).",
-        "In brackets: 95% intervals, bootstrapped by patient; then the share of images that are worse by more than 0.05 dB.",
+        "In brackets: 95% intervals, by patient; then the share of images that are worse by more than 0.05 dB.",
         "",
         f"| condition | {' | '.join(f'x{scale}' for scale in scales)} |",
         "|---" * (1 + len(scales)) + "|",
@@ -125,8 +125,8 @@ def _figures(rows: Iterable[Mapping[str, str]]) -> list[str]:
 def _gain(row: Mapping[str, str] | None) -> str:
     if row is None:
         return "-"
-    gain, low, high = (f"{float(row[name]):+.2f}" for name in ("gain", "low", "high"))
-    return f"{gain} [{low}, {high}], {float(row['worse']):.0%}"
+    ends = [f"{float(row[name]):+.2f}" for name in ("low", "high") if row[name]]
+    return f"{float(row['gain']):+.2f} [{', '.join(ends) or 'none'}], {float(row['worse']):.0%}"
 
 
 def _harm(rows: Iterable[Mapping[str, str]]) -> list[str]:

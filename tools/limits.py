@@ -66,6 +66,8 @@ def limits(
 
 
 def _cap(row: Mapping[str, str], cells: Iterable[Mapping[str, str]]) -> tuple[float, str]:
+    if not row["low"]:
+        return 0.0, f"in {row['condition']} it was measured on too few patients to tell"
     if float(row["low"]) <= 0:
         return 0.0, f"in {row['condition']} it gains {float(row['gain']):+.2f} dB over bicubic interpolation"
     if float(row["worse"]) > MOST_WORSE:

@@ -13,8 +13,9 @@ from cxr.dataset.packed import Dataset, Integers, Part
 from cxr.detection.classifier import NEGATIVE, POSITIVE, lacking, predicted, train
 from cxr.detection.report import DEGRADED_VIEWS, View, findings
 from cxr.detection.settings import Diagnose
-from cxr.measures.bootstrap import Floats, Truths
-from cxr.measures.discrimination import auc, matched, sharpness
+from cxr.measures.areas import Design, placed
+from cxr.measures.discrimination import matched, sharpness
+from cxr.measures.intervals import Floats, Truths
 from cxr.superres.evaluation.archive import Archive
 from cxr.superres.methods import LOW, ORIGINAL
 
@@ -51,11 +52,11 @@ def diagnose(data: Dataset, archive: Archive, settings: Diagnose, device: torch.
     measures = _measures(data, np.concatenate([rows, learnt]))
     # Which way a measure points is learnt, too, and not looked up on the test images.
     shortcuts = {
-        name: np.sign(auc(measure[learnt], labels[learnt])[0] - 0.5) * measure[rows] for name, measure in measures.items()
+        name: np.sign(placed(measure[learnt], labels[learnt]).area - 0.5) * measure[rows] for name, measure in measures.items()
     }
     matched_rows = matched(measures["sharpness"][rows], labels[rows])
     patients = data.table["patient"].to_numpy(str)[rows]
-    found = findings(scores, shortcuts, labels[rows], patients, matched_rows)
+    found = findings(scores, shortcuts, Design(labels[rows], patients), matched_rows)
     return Diagnosis(scores, labels[rows], {"classes": [NEGATIVE, POSITIVE], "left_out": left_out(data), **found})
 
 

@@ -1,13 +1,15 @@
 """What a classifier's scores on the test images say of each way in which they were seen."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cxr.measures.bootstrap import Estimate, Floats, Truths, estimate, mean, resampled
-from cxr.measures.discrimination import ENOUGH_NEGATIVES, POWER, auc, calibration_error, sensitivity_at
+from cxr.measures.areas import POWER, Design, area, detectable, difference
+from cxr.measures.discrimination import ENOUGH_NEGATIVES, calibration_error, sensitivity_at
+from cxr.measures.intervals import Estimate, Floats, Truths, outward
 from cxr.superres import methods
 from cxr.superres.methods import BICUBIC, LEAD, LOW, NAMES, ORIGINAL, RIVALS
 
@@ -16,45 +18,57 @@ PAIRS = ((BICUBIC, ORIGINAL), (LEAD, ORIGINAL), *RIVALS)
 SPECIFICITY = 0.95
 DECIMALS = 3
 
+MEASURES: Mapping[str, Callable[[Floats, Truths], float]] = {
+    "accuracy": lambda logits, labels: float(((logits > 0) == labels).mean()),
+    "brier": lambda logits, labels: float(((_probabilities(logits) - labels) ** 2).mean()),
+    "calibration_error": lambda logits, labels: calibration_error(_probabilities(logits), labels),
+}
+"""What is said of logits for labels besides areas, without an interval: none is known to cover for so few cases."""
+
 View = tuple[str, str]
 """How an image is seen, one of VIEWS or ORIGINAL, and the name of its degradation, or an empty text."""
+
+
+def _probabilities(logits: Floats) -> Floats:
+    found: Floats = 1 / (1 + np.exp(-logits))
+    return found
 
 
 def findings(
     scores: Mapping[View, Floats],
     shortcuts: Mapping[str, Floats],
-    labels: Truths,
-    patients: npt.NDArray[np.str_],
+    design: Design,
     matched_rows: npt.NDArray[np.intp],
 ) -> dict[str, Any]:
-    """Return what the scores say.
+    """Return what the scores say of the cases of `design`.
 
-    `scores` are logits (N,) by view, `shortcuts` measures (N,) that know nothing of disease, `labels` true for a disease, and
-    `matched_rows` the cases that are matched in sharpness. Intervals are 95%, bootstrapped by patient.
+    `scores` are logits (N,) by view, `shortcuts` measures (N,) that know nothing of disease, and `matched_rows` the cases that
+    are matched in sharpness. Areas have intervals, by `area` and `difference`; where there is none, low and high are None.
     """
-    weights = resampled(labels, patients)
-    records, compared = _measured(scores, labels, weights)
-    few = resampled(labels[matched_rows], patients[matched_rows]) if len(matched_rows) else np.zeros((0, 0), np.intp)
-    of_matched = {view: found[matched_rows] for view, found in scores.items()}
-    matched_records, matched_compared = _measured(of_matched, labels[matched_rows], few) if len(matched_rows) else ([], [])
+    labels, patients = design
     negatives = int((~labels).sum())
-    enough = negatives >= ENOUGH_NEGATIVES
+    areas = _areas(scores, design)
+    matched = Design(labels[matched_rows], patients[matched_rows])
+    of_matched = {view: found[matched_rows] for view, found in scores.items()} if len(matched_rows) else {}
+    matched_areas = _areas(of_matched, matched)
     return {
         "images": len(labels),
         "patients": len(set(patients)),
         "negatives": negatives,
-        **{metric: _by_degradation(records, metric) for metric in ("auc", "accuracy", "brier", "calibration_error")},
-        "sensitivity_at_95_specificity": _by_degradation(records, "sensitivity") if enough else "too few",
-        "shortcuts": {name: round(float(auc(measure, labels)[0]), DECIMALS) for name, measure in shortcuts.items()},
-        "matched": {"pairs": len(matched_rows) // 2, "auc": _by_degradation(matched_records, "auc")},
-        "intervals": records,
-        "differences": compared,
-        "shortcut_intervals": [
-            {"measure": name, **_rounded(estimate(auc(measure, labels)[0], auc(measure, labels, weights)))}
-            for name, measure in shortcuts.items()
-        ],
-        "matched_intervals": [record for record in matched_records if record["metric"] == "auc"],
-        "matched_differences": matched_compared,
+        "auc": _by_degradation(areas),
+        **{name: _by_degradation(_measured(measure, scores, labels)) for name, measure in MEASURES.items()},
+        "sensitivity_at_95_specificity": (
+            _by_degradation(_measured(partial(sensitivity_at, SPECIFICITY), scores, labels))
+            if negatives >= ENOUGH_NEGATIVES
+            else "too few"
+        ),
+        "shortcuts": {name: round(area(measure, design).value, DECIMALS) for name, measure in shortcuts.items()},
+        "matched": {"pairs": len(matched_rows) // 2, "auc": _by_degradation(matched_areas)},
+        "intervals": areas,
+        "differences": _differences(scores, design),
+        "shortcut_intervals": [{"measure": name, **_rounded(area(measure, design))} for name, measure in shortcuts.items()],
+        "matched_intervals": matched_areas,
+        "matched_differences": _differences(of_matched, matched),
     }
 
 
@@ -69,60 +83,46 @@ def for_metrics(found: Mapping[str, Any]) -> dict[str, Any]:
     return {"auc": shown, "measured": [found]}
 
 
+def _areas(scores: Mapping[View, Floats], design: Design) -> list[dict[str, Any]]:
+    """Return a record for each view: the area under its ROC curve."""
+    return [
+        {"view": view, "degradation": degradation, "metric": "auc", **_rounded(area(logits, design))}
+        for (view, degradation), logits in scores.items()
+    ]
+
+
 def _measured(
-    scores: Mapping[View, Floats], labels: Truths, weights: npt.NDArray[np.intp]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return a record for each view and metric, and one for each of PAIRS and degradation: the difference of their AUC."""
-    records: list[dict[str, Any]] = []
-    areas: dict[View, tuple[float, Floats]] = {}
-    for view, logits in scores.items():
-        probabilities = 1 / (1 + np.exp(-logits))
-        areas[view] = float(auc(logits, labels)[0]), auc(logits, labels, weights)
-        estimates = {
-            "auc": estimate(*areas[view]),
-            "accuracy": mean(((logits > 0) == labels).astype(float), weights),
-            "brier": mean((probabilities - labels) ** 2, weights),
-            "calibration_error": estimate(
-                calibration_error(probabilities, labels)[0], calibration_error(probabilities, labels, weights)
-            ),
-        }
-        if (~labels).sum() >= ENOUGH_NEGATIVES:
-            estimates["sensitivity"] = _at_specificity(logits, labels, weights)
-        seen = {"view": view[0], "degradation": view[1]}
-        records += [{**seen, "metric": metric, **_rounded(value)} for metric, value in estimates.items()]
+    measure: Callable[[Floats, Truths], float], scores: Mapping[View, Floats], labels: Truths
+) -> list[dict[str, Any]]:
+    """Return a record for each view: `measure` of its logits."""
+    return [
+        {"view": view, "degradation": degradation, "value": round(measure(logits, labels), DECIMALS)}
+        for (view, degradation), logits in scores.items()
+    ]
+
+
+def _differences(scores: Mapping[View, Floats], design: Design) -> list[dict[str, Any]]:
+    """Return a record for each of PAIRS and degradation: the difference of their areas, and the least that would be found."""
     compared = []
     for name in dict.fromkeys(degradation for _, degradation in scores if degradation):
         for better, worse in PAIRS:
-            first, second = areas[better, name], areas[worse, "" if worse == ORIGINAL else name]
-            samples = first[1] - second[1]
-            difference = _rounded(estimate(first[0] - second[0], samples))
-            # Where both put all pairs of patients in one order, no sample says how far apart they might be.
-            detectable = round(POWER * float(np.nanstd(samples)), DECIMALS) if np.nanstd(samples) else None
-            compared.append({"pair": f"{better}-{worse}", "degradation": name, **difference, "detectable": detectable})
-    return records, compared
+            both = scores[better, name], scores[worse, "" if worse == ORIGINAL else name]
+            found = {**_rounded(difference(*both, design)), "detectable": detectable(*both, design)}
+            compared.append({"pair": f"{better}-{worse}", "degradation": name, **found})
+    return compared
 
 
-def _at_specificity(scores: Floats, labels: Truths, weights: npt.NDArray[np.intp]) -> Estimate:
-    """Return the sensitivity at SPECIFICITY with its interval."""
-    samples = []
-    for counts in weights:
-        cases = np.repeat(np.arange(len(labels)), counts)
-        samples.append(sensitivity_at(SPECIFICITY, scores[cases], labels[cases]))
-    return estimate(sensitivity_at(SPECIFICITY, scores, labels), np.array(samples))
-
-
-def _by_degradation(records: list[dict[str, Any]], metric: str) -> dict[str, Any]:
-    """Return the values of `metric` as {original: value, degradation: {view: value}}."""
+def _by_degradation(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the values of `records` as {original: value, degradation: {view: value}}."""
     found: dict[str, Any] = {}
     for record in records:
-        if record["metric"] == metric:
-            inner = found.setdefault(record["degradation"], {}) if record["degradation"] else found
-            inner[record["view"]] = record["value"]
+        inner = found.setdefault(record["degradation"], {}) if record["degradation"] else found
+        inner[record["view"]] = record["value"]
     return found
 
 
-def _rounded(found: Estimate) -> dict[str, float]:
-    return {name: round(value, DECIMALS) for name, value in found._asdict().items()}
+def _rounded(found: Estimate) -> dict[str, float | None]:
+    return dict(zip(("value", "low", "high"), outward(found, DECIMALS), strict=True))
 
 
 def _of_neither(left_out: Mapping[str, int]) -> list[str]:
@@ -135,14 +135,15 @@ def table(found: Mapping[str, Any]) -> str:
     """Return the findings as lines of text."""
 
     def interval(record: Mapping[str, Any], style: str = ".3f") -> str:
-        return f"{record['value']:{style}} [{record['low']:{style}}, {record['high']:{style}}]"
+        found = "none" if record["low"] is None else f"{record['low']:{style}}, {record['high']:{style}}"
+        return f"{record['value']:{style}} [{found}]"
 
     areas = [record for record in found["intervals"] if record["metric"] == "auc"]
     lines = [
         f"Test split: {found['images']} images of {found['patients']} patients, {found['negatives']} of the images NORMAL.",
         "NORMAL against PNEUMONIA, by a classifier of the original images; it sees their central squares.",
         *_of_neither(found["left_out"]),
-        "In brackets: 95% interval, bootstrapped by patient. For research, not for diagnosis.",
+        "In brackets: 95% interval, by patient; none where it is not known to cover. For research, not for diagnosis.",
         "",
         "AUC, all images                  sharpness alike in both classes",
     ]
@@ -157,6 +158,6 @@ def table(found: Mapping[str, Any]) -> str:
         first, second = (methods.VIEWS[name].title for name in record["pair"].split("-"))
         seen = f"{record['degradation']} {first} - {second}"
         least = record["detectable"]
-        known = "no pair of images in another order" if least is None else f"detectable: {least:.3f}"
+        known = f"nothing is detectable with {POWER:.0%} power" if least is None else f"detectable: {least:.3f}"
         lines.append(f"{seen:28} {interval(record, '+.3f')}, {known}")
     return "\n".join(lines)

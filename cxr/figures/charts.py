@@ -9,7 +9,8 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from cxr.figures.layout import DISCLAIMER, DPI
-from cxr.measures.discrimination import auc, roc
+from cxr.measures.areas import placed
+from cxr.measures.discrimination import roc
 from cxr.superres.methods import VIEWS
 
 
@@ -21,7 +22,7 @@ def roc_curves(scores: Mapping[str, npt.NDArray[np.float64]], labels: npt.NDArra
     axes.plot([0, 1], [0, 1], color="#B0B0B0", linestyle=":", linewidth=1)
     for view, values in scores.items():
         name, colour, dashes = VIEWS[view]
-        axes.plot(*roc(values, labels), label=f"{name}, AUC {auc(values, labels)[0]:.3f}", color=colour, linestyle=dashes)
+        axes.plot(*roc(values, labels), label=f"{name}, AUC {placed(values, labels).area:.3f}", color=colour, linestyle=dashes)
     axes.set_xlabel(f"false positive rate ({(~labels).sum()} NORMAL images)")
     axes.set_ylabel(f"true positive rate ({labels.sum()} PNEUMONIA images)")
     axes.set_title(f"NORMAL against PNEUMONIA, {task}")
@@ -41,12 +42,14 @@ def auc_by_degradation(records: Sequence[Mapping[str, Any]]) -> Figure:
     for record in areas:
         name, colour, _ = VIEWS[record["view"]]
         if not record["degradation"]:
-            axes.axhspan(record["low"], record["high"], color=colour, alpha=0.08, linewidth=0)
+            if record["low"] is not None:
+                axes.axhspan(record["low"], record["high"], color=colour, alpha=0.08, linewidth=0)
             axes.axhline(record["value"], color=colour, linewidth=1, label=name)
             continue
         place = degradations.index(record["degradation"]) + (views.index(record["view"]) - (len(views) - 1) / 2) * 0.18
         label = name if record["degradation"] == degradations[0] else None
-        axes.plot([place, place], [record["low"], record["high"]], color=colour, linewidth=2)
+        if record["low"] is not None:
+            axes.plot([place, place], [record["low"], record["high"]], color=colour, linewidth=2)
         axes.plot(place, record["value"], "o", color=colour, label=label)
     axes.set_xticks(range(len(degradations)), degradations)
     axes.set_ylabel("AUC on the test split, 95% interval by patient")

@@ -1,4 +1,4 @@
-"""How well scores tell two classes apart, with what of it is certain, by patient."""
+"""How scores tell two classes apart: curves, calibration, and pairs that are alike in something else."""
 
 from typing import Any
 
@@ -8,28 +8,11 @@ from scipy.ndimage import laplace
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import roc_curve
 
-from cxr.measures.bootstrap import Floats, Truths
+from cxr.measures.intervals import Floats, Truths
 
 CALIPER = 0.2  # standard deviations: Austin, "Optimal caliper widths for propensity-score matching", Pharm. Stat. 10(2), 2011
 BINS = 10
 ENOUGH_NEGATIVES = 100  # for a specificity of 95%, of which 5 negatives decide
-POWER = 1.96 + 0.84  # standard errors of the smallest difference that a test at 5% finds four times out of five
-
-
-def auc(scores: Floats, labels: Truths, weights: npt.NDArray[np.integer] | None = None) -> Floats:
-    """Return the area under the ROC curve, as (R,) for each of R `weights` (R, N) of the cases: by default once, all alike.
-
-    The share of pairs of a positive and a negative case whose scores are in order, a tie counting half: Hanley and McNeil, "The
-    Meaning and Use of the Area under a ROC Curve", Radiology 143(1), 1982. NaN where a class has no weight.
-    """
-    weights = np.ones((1, len(scores)), int) if weights is None else weights
-    above = scores[labels][:, None] - scores[~labels][None]
-    in_order = (above > 0) + 0.5 * (above == 0)
-    positive, negative = weights[:, labels].astype(float), weights[:, ~labels].astype(float)
-    pairs = positive.sum(1) * negative.sum(1)
-    with np.errstate(invalid="ignore"):
-        found: Floats = ((positive @ in_order) * negative).sum(1) / np.where(pairs, pairs, np.nan)
-    return found
 
 
 def roc(scores: Floats, labels: Truths) -> tuple[Floats, Floats]:
@@ -38,17 +21,14 @@ def roc(scores: Floats, labels: Truths) -> tuple[Floats, Floats]:
     return false, true
 
 
-def calibration_error(probabilities: Floats, labels: Truths, weights: npt.NDArray[np.integer] | None = None) -> Floats:
+def calibration_error(probabilities: Floats, labels: Truths) -> float:
     """Return the mean distance between the predicted and the true share of positives, in BINS bins of equal width.
 
-    As (R,) for each of R `weights` (R, N) of the cases: by default once, all alike. Naeini, Cooper and Hauskrecht, "Obtaining
-    Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015.
+    Naeini, Cooper and Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015.
     """
-    weights = np.ones((1, len(labels)), int) if weights is None else weights
     bins = np.minimum((probabilities * BINS).astype(int), BINS - 1)
-    surplus = np.where(bins[:, None] == np.arange(BINS), (probabilities - labels)[:, None], 0)
-    found: Floats = np.abs(weights @ surplus).sum(1) / weights.sum(1)
-    return found
+    surplus = np.bincount(bins, weights=probabilities - labels)
+    return float(np.abs(surplus).sum() / len(labels))
 
 
 def sensitivity_at(specificity: float, scores: Floats, labels: Truths) -> float:

@@ -13,7 +13,7 @@ from cxr.detection.classifier import classifier, lacking, predicted, train
 from cxr.detection.compact import Compact, standardised
 from cxr.detection.settings import Diagnose
 from cxr.foundation.errors import UserError
-from cxr.measures.discrimination import auc
+from cxr.measures.areas import placed
 
 SETTINGS = Diagnose("compact", 40, 8, 0.005, 0)
 CPU = torch.device("cpu")
@@ -40,14 +40,14 @@ def test_it_learns_what_tells_the_classes_apart():
     images, ill = radiographs()
     network = trained(images, ill)
     scores = predicted(network, images, np.arange(44, 60)).double().numpy()
-    assert auc(scores, ill[44:])[0] > 0.95
+    assert placed(scores, ill[44:]).area > 0.95
 
 
 def test_labels_that_say_nothing_are_not_learnt():
     images, _ = radiographs()
     ill = np.random.default_rng(1).random(60) < 0.5
     scores = predicted(trained(images, ill), images, np.arange(44, 60)).double().numpy()
-    assert auc(scores, ill[44:])[0] < 0.9
+    assert placed(scores, ill[44:]).area < 0.9
 
 
 def test_training_repeats_and_leaves_the_global_generator_alone():

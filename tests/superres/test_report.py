@@ -4,7 +4,7 @@ import pytest
 from scipy import stats
 
 from cxr.foundation.files import write_table
-from cxr.measures.bootstrap import bootstrap_mean, holm
+from cxr.measures.intervals import holm
 from cxr.superres.evaluation.report import PERFECT, differences, gains_by_image, intervals, means, summary, table
 
 
@@ -30,32 +30,6 @@ def rows(psnrs: dict[tuple[str, str], tuple[float, float, float]]) -> pd.DataFra
     )
 
 
-def test_with_one_image_a_patient_the_interval_is_scipys():
-    values = np.random.default_rng(0).normal(3, 2, 60)
-    mean, low, high = bootstrap_mean(values, np.arange(60))
-    reference = stats.bootstrap((values,), np.mean, n_resamples=20_000, method="percentile", rng=1).confidence_interval
-    assert mean == pytest.approx(values.mean())
-    assert (low, high) == pytest.approx((reference.low, reference.high), abs=0.05)
-
-
-def test_copies_of_an_image_of_one_patient_add_no_certainty():
-    values = np.random.default_rng(0).normal(3, 2, 60)
-    once = bootstrap_mean(values, np.arange(60))
-    assert bootstrap_mean(np.tile(values, 4), np.tile(np.arange(60), 4)) == pytest.approx(once)
-    _, low, high = bootstrap_mean(np.tile(values, 4), np.arange(240))
-    assert high - low < 0.6 * (once[2] - once[1])
-
-
-def test_the_mean_is_over_images_not_over_patients():
-    mean, _, _ = bootstrap_mean([1, 1, 1, 5], ["a", "a", "a", "b"])
-    assert mean == 2
-
-
-def test_no_value_has_no_mean():
-    with pytest.raises(ValueError, match="no value"):
-        bootstrap_mean([], [])
-
-
 def test_means_are_rounded_for_print():
     quality = means(rows({("a", "p"): (30, 31, 32), ("b", "q"): (30.0011, 31.5, 34)}), ["bicubic", "srcnn", "vdsr"])
     assert quality == {
@@ -78,20 +52,39 @@ def find(records: list[dict], **wanted: str) -> dict:
 
 
 def test_gains_are_paired_by_image():
-    per_image = rows({(f"i{i}", f"p{i}"): (30 + i, 30.5 + i, 32 + i) for i in range(10)})
+    per_image = rows({(f"i{i}", f"p{i}"): (30 + i, 30.5 + i, 32 + i + (i % 2) / 100) for i in range(10)})
     compared = differences(per_image.sample(frac=1, random_state=0))
-    # Images differ by many dB, the gain of each is the same: only paired differences are certain.
-    for pair, metric, gain in [("srcnn-bicubic", "psnr", 0.5), ("vdsr-bicubic", "psnr", 2.0), ("vdsr-srcnn", "ssim", 0.015)]:
+    # Images differ by many dB, the gain of each is the same or nearly: only paired differences are certain.
+    for pair, metric, gain in [("vdsr-bicubic", "psnr", 2.005), ("vdsr-srcnn", "psnr", 1.505)]:
         record = find(compared, pair=pair, metric=metric, group="all")
-        assert (record["mean"], record["low"], record["high"], record["wins"]) == (gain, gain, gain, 1)
+        assert gain - 0.006 < record["low"] < record["mean"] == gain < record["high"] < gain + 0.006
+        assert record["wins"] == 1
 
 
-def test_p_values_are_scipys_and_corrected_for_all_of_them():
+def test_a_gain_that_is_the_same_on_every_image_has_no_interval_of_no_width():
+    compared = differences(rows({(f"i{i}", f"p{i}"): (30 + i, 30.5 + i, 32 + i) for i in range(20)}))
+    record = find(compared, pair="srcnn-bicubic", metric="psnr", group="all")
+    assert (record["mean"], record["wins"]) == (0.5, 1)
+    assert [record[name] for name in ("low", "high", "p", "p_holm")] == [None] * 4
+
+
+def test_a_finding_of_few_patients_has_means_without_intervals():
+    images = {(f"n{i}" if i < 9 else f"i{i}", f"p{i}"): (30 + i % 7, 30.5 + i % 5, 32 + i % 3) for i in range(30)}
+    per_image = rows(images)
+    for record in (*intervals(per_image), *differences(per_image)):
+        few = record["group"] == "NORMAL"
+        if record["metric"] != "inconsistency":  # of which all are alike here
+            assert (record["low"] is None) == (record["high"] is None) == few
+            assert few or record["low"] < record["high"]
+    assert "NORMAL     srcnn -0.17 [none]" in table(per_image)
+
+
+def test_p_values_are_of_the_same_mean_and_corrected_for_all_of_them():
     drawn = np.random.default_rng(0).normal((30, 30.4, 30.5), 1, (25, 3))
     compared = differences(rows({(f"i{i}", f"p{i}"): tuple(values) for i, values in enumerate(drawn)}))
     for record in compared:
         first, second = (("bicubic", "srcnn", "vdsr").index(name) for name in record["pair"].split("-"))
-        assert record["p"] == pytest.approx(stats.wilcoxon(drawn[:, first], drawn[:, second]).pvalue, rel=5e-3)
+        assert record["p"] == pytest.approx(stats.ttest_rel(drawn[:, first], drawn[:, second]).pvalue, rel=5e-3)
         assert record["wins"] == np.mean(drawn[:, first] > drawn[:, second])
         assert record["p_holm"] > record["p"]
     assert len(compared) == 12  # three pairs, two metrics, in all images and with the one finding
@@ -106,7 +99,7 @@ def test_more_images_of_the_same_patients_make_nothing_more_significant():
 
 
 def test_the_table_read_back_from_its_file_says_the_same(tmp_path):
-    # Differences that are equal but for what a file rounds away are ties to Wilcoxon's test, and change its p.
+    # Differences that are equal but for what a file rounds away must not decide whether there is an interval.
     gains = [(0.1 + i * 1e-6) * (-1 if i > 7 else 1) for i in range(10)]
     per_image = rows({(f"i{i}", f"p{i}"): (38, 38.12, 38.12 + gain) for i, gain in enumerate(gains)})
     write_table(tmp_path / "per_image.csv", per_image)
@@ -115,7 +108,7 @@ def test_the_table_read_back_from_its_file_says_the_same(tmp_path):
 
 def test_methods_that_do_the_same_do_not_differ():
     compared = differences(rows({(f"i{i}", f"p{i}"): (30, 30, 30) for i in range(8)}))
-    assert {(r["mean"], r["wins"], r["p"], r["p_holm"]) for r in compared} == {(0, 0, 1, 1)}
+    assert {(r["mean"], r["wins"], r["p"], r["p_holm"]) for r in compared} == {(0, 0, None, None)}
 
 
 # The second is the example of R's p.adjust.
@@ -176,10 +169,10 @@ def test_a_network_below_bicubic_is_said_loudly():
 
 
 def test_the_table_says_what_was_measured():
-    text = table(rows({("a", "p"): (30, 31, 32), ("b", "q"): (30, 31, 32.5)}))
-    assert "2 images of 2 patients" in text
+    text = table(rows({(f"i{i}", f"p{i}"): (30, 31 + i % 2, 32 + i % 2 / 2) for i in range(20)}))
+    assert "20 images of 20 patients" in text
     lines = {tuple(line.split()[:2]): line for line in text.splitlines() if line.startswith("x2")}
     assert lines["x2", "bicubic"].split()[2:] == ["30.00", "0.3000", "0.50"]
-    assert "+1.00 [+1.00, +1.00]" in lines["x2", "srcnn"]
-    assert "+2.25 [+2.00, +2.50]" in lines["x2", "vdsr"]
-    assert "+1.25 [+1.00, +1.50] dB" in text
+    assert "+1.50 [+1.25, +1.75]" in lines["x2", "srcnn"]
+    assert "+2.25 [+2.12, +2.38]" in lines["x2", "vdsr"]
+    assert "+0.75 [+0.62, +0.88] dB" in text

@@ -5,11 +5,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
-from scipy.stats import wilcoxon
 
 from cxr.dataset.findings import having, names
 from cxr.dataset.packed import white
-from cxr.measures.bootstrap import bootstrap_mean, holm
+from cxr.measures.intervals import Estimate, holm, mean, outward
 from cxr.superres.methods import BICUBIC, RIVALS, TITLES
 
 DECIMALS = {"psnr": 3, "ssim": 4, "inconsistency": 3}
@@ -37,14 +36,16 @@ def means(per_image: pd.DataFrame, models: Sequence[str]) -> dict[str, dict[str,
 
 
 def for_metrics(in_the_mean: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str, dict[str, float]]]:
-    """Return what metrics/evaluate.json holds of what `means` returned: in conditions other than clean, PSNR alone.
+    """Return what metrics/evaluate.json holds of what `means` returned.
 
-    So `dvc metrics diff` has few enough lines to be read.
+    In conditions other than clean PSNR alone, at the least scale: so `dvc metrics diff` has few enough lines to be read.
     """
+    least = min((name for by_name in in_the_mean.values() for name in by_name), default="").partition("_")[0]
     return {
         model: {
             degradation: quality if CLEAN_NAME.fullmatch(degradation) else {"psnr": quality["psnr"]}
             for degradation, quality in by_degradation.items()
+            if CLEAN_NAME.fullmatch(degradation) or degradation.startswith(least)
         }
         for model, by_degradation in in_the_mean.items()
     }
@@ -62,6 +63,7 @@ def bars(in_the_mean: dict[str, dict[str, dict[str, float]]], metric: str) -> li
 def intervals(per_image: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a record for each group, model, degradation and metric: mean, low, high (95%), and how many images and patients.
 
+    Where `mean` gives no interval, low and high are None.
     The groups are "all" and each finding: an image with several counts in each. `per_image` has the columns image, findings,
     patient, model, degradation, psnr (dB), ssim and inconsistency (grey levels of 255).
     """
@@ -70,7 +72,7 @@ def intervals(per_image: pd.DataFrame) -> list[dict[str, Any]]:
         for (degradation, model), of_model in rows.groupby(["degradation", "model"], sort=False):
             counts = {"images": len(of_model), "patients": int(of_model["patient"].nunique())}
             for metric, decimals in DECIMALS.items():
-                interval = bootstrap_mean(of_model[metric], of_model["patient"])
+                interval = mean(of_model[metric], of_model["patient"])
                 measured: dict[str, Any] = {"group": group, "model": model, "degradation": degradation, "metric": metric}
                 records.append({**measured, **counts, **_rounded(interval, decimals)})
     return records
@@ -79,10 +81,9 @@ def intervals(per_image: pd.DataFrame) -> list[dict[str, Any]]:
 def differences(per_image: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a record for each group, pair of RIVALS, degradation, and metric (psnr, ssim): by how much the first is better.
 
-    Differences are paired by image: mean, low and high (95%) by `bootstrap_mean`; wins, the share of images on which the
-    first is better; p, the Wilcoxon signed-rank test ("Individual Comparisons by Ranking Methods", Biometrics Bulletin 1(6),
-    1945) of the patients' mean differences, since images of one patient are no independent trials; p_holm, the same adjusted
-    by `holm` for all that are returned. Groups and columns are those of `intervals`.
+    Differences are paired by image: mean, low and high (95%), and p, of the same mean, by `mean`; wins, the share of images on
+    which the first is better; p_holm, p adjusted by `holm` for all that have one. Where there is no interval, low, high, p and
+    p_holm are None. Groups and columns are those of `intervals`.
     """
     records = []
     for group, rows in _groups(per_image):
@@ -98,12 +99,12 @@ def differences(per_image: pd.DataFrame) -> list[dict[str, Any]]:
                         "degradation": degradation,
                         "metric": metric,
                     }
-                    interval = _rounded(bootstrap_mean(difference, patients), DECIMALS[metric])
+                    estimate = mean(difference, patients)
                     wins = round(float((difference > 0).mean()), 3)
-                    records.append(
-                        {**compared, **interval, "wins": wins, "p": _signed_rank(difference.groupby(patients).mean())}
-                    )
-    for record, adjusted in zip(records, holm([record["p"] for record in records]), strict=True):
+                    interval = _rounded(estimate, DECIMALS[metric])
+                    records.append({**compared, **interval, "wins": wins, "p": estimate.p, "p_holm": None})
+    tested = [record for record in records if record["p"] is not None]
+    for record, adjusted in zip(tested, holm([record["p"] for record in tested]), strict=True):
         record["p"], record["p_holm"] = float(f"{record['p']:.3g}"), float(f"{adjusted:.3g}")
     return records
 
@@ -150,7 +151,8 @@ def table(per_image: pd.DataFrame) -> str:
     gain = {(r["group"], r["pair"], r["degradation"], r["metric"]): r for r in compared}
     images, patients = per_image["image"].nunique(), per_image["patient"].nunique()
     lines = [
-        f"Test split: {images} images of {patients} patients. In brackets: 95% interval, bootstrapped by patient.",
+        f"Test split: {images} images of {patients} patients. In brackets: 95% interval, by patient; none where it is not known"
+        " to cover.",
         "PSNR and SSIM are on each image's own range of levels. "
         "Inconsistency: how far the result, degraded again, is from the input, RMS in grey levels of 255.",
         "",
@@ -161,22 +163,21 @@ def table(per_image: pd.DataFrame) -> str:
         for model in models:
             psnr, ssim, inconsistency = (at["all", model, degradation, metric]["mean"] for metric in DECIMALS)
             gains = [gain.get(("all", f"{model}-bicubic", degradation, metric)) for metric in QUALITY]
-            over = [_interval(g, style) if g else "" for g, style in zip(gains, ("+.2f", "+.4f"), strict=True)]
+            over = [_interval(g, decimals) if g else "" for g, decimals in zip(gains, (2, 4), strict=True)]
             lines.append(
                 f"{degradation:{wide}}  {model:8} {psnr:6.2f}   {ssim:.4f}    {over[0]:26}  {over[1]:28}  {inconsistency:.2f}"
             )
     for better, worse in [pair for pair in _rivals(per_image) if BICUBIC not in pair]:
-        lines += ["", f"{TITLES[better]} over {TITLES[worse]} (p: Wilcoxon signed-rank by patient, Holm's correction):"]
+        lines += ["", f"{TITLES[better]} over {TITLES[worse]} (p: of the same mean, Holm's correction):"]
         for degradation in degradations:
             psnr, ssim = (gain["all", f"{better}-{worse}", degradation, metric] for metric in QUALITY)
-            wins = f"better on {psnr['wins']:.0%} of images, p = {psnr['p_holm']:.2g}"
-            lines.append(f"{degradation:{wide}}  {_interval(psnr, '+.2f')} dB, {wins};  {_interval(ssim, '+.4f')}")
+            tested = "" if psnr["p_holm"] is None else f", p = {psnr['p_holm']:.2g}"
+            wins = f"better on {psnr['wins']:.0%} of images{tested}"
+            lines.append(f"{degradation:{wide}}  {_interval(psnr, 2)} dB, {wins};  {_interval(ssim, 4)}")
     lines += ["", "By finding, PSNR gain over bicubic/dB:"]
     for group in names(per_image["findings"]):
         for degradation in degradations:
-            each = [
-                f"{m} {_interval(gain[group, f'{m}-bicubic', degradation, 'psnr'], '+.2f')}" for m in models if m != BICUBIC
-            ]
+            each = [f"{m} {_interval(gain[group, f'{m}-bicubic', degradation, 'psnr'], 2)}" for m in models if m != BICUBIC]
             lines.append(f"{degradation:{wide}}  {group:10} {'   '.join(each)}")
     for model, degradation, below in _below_bicubic(compared):
         lines += [
@@ -200,20 +201,17 @@ def _groups(per_image: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield name, capped[having(capped["findings"], name)]
 
 
-def _signed_rank(values: pd.Series) -> float:
-    """Return the p-value of Wilcoxon's test that `values` are as often and as far above zero as below; 1 if all are zero."""
-    return float(wilcoxon(values).pvalue) if (values != 0).any() else 1.0
-
-
 def _below_bicubic(compared: list[dict[str, Any]]) -> list[tuple[str, str, float]]:
     """Return (model, degradation, difference in dB) for each mean PSNR over all images that is below bicubic's."""
     gains = [r for r in compared if r["group"] == "all" and r["metric"] == "psnr" and r["pair"].endswith("-bicubic")]
     return [(r["pair"].removesuffix("-bicubic"), r["degradation"], r["mean"]) for r in gains if r["mean"] < 0]
 
 
-def _rounded(interval: tuple[float, float, float], decimals: int) -> dict[str, float]:
-    return {name: round(value, decimals) for name, value in zip(("mean", "low", "high"), interval, strict=True)}
+def _rounded(found: Estimate, decimals: int) -> dict[str, float | None]:
+    return dict(zip(("mean", "low", "high"), outward(found, decimals), strict=True))
 
 
-def _interval(value: dict[str, Any], style: str) -> str:
-    return f"{value['mean']:{style}} [{value['low']:{style}}, {value['high']:{style}}]"
+def _interval(record: dict[str, Any], decimals: int) -> str:
+    value, low, high = outward(Estimate(record["mean"], record["low"], record["high"]), decimals)
+    interval = "none" if low is None else f"{low:+.{decimals}f}, {high:+.{decimals}f}"
+    return f"{value:+.{decimals}f} [{interval}]"
