@@ -14,6 +14,7 @@ setup: $(VENV)/ready  ## make .venv; with TORCH_INDEX=URL torch comes from there
 	@$(if $(TORCH_INDEX),grep -qsxF '$(TORCH_INDEX)' $(VENV)/torch-index || \
 	  { echo 'error: $(VENV) has its torch from elsewhere; run make clean and make setup TORCH_INDEX=URL' >&2; exit 1; })
 	@for folder in data plots .dvc/cache; do mkdir -p $$folder && { test -g $$folder || chmod go= $$folder; }; done  # docs/guide.md
+	@test -e environment.json || $(BIN)/python -m tools.environment
 
 demo: setup  ## run the whole pipeline on phantoms, in the folder demo/
 	@$(BIN)/python -m tools.demo

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from cxr.dataset import packed
 from cxr.figures.error_maps import mean_map, panels
 from cxr.figures.layout import save
-from cxr.foundation import errors, files, params
+from cxr.foundation import environment, errors, files, params
 from cxr.superres.evaluation import mean_errors, per_image
 from cxr.superres.evaluation.archive import Archive
 from cxr.superres.evaluation.settings import ErrorMaps
@@ -40,4 +40,5 @@ def run(workspace: Path) -> None:
 
 if __name__ == "__main__":
     with errors.one_line_errors():
+        environment.expect("errormaps")
         run(Path())

@@ -5,13 +5,15 @@ if __name__ == "__main__":  # before imports that take seconds, in which nobody 
 
     exit_with_parent()
 
+import sys
 from pathlib import Path
 
-from cxr.compute.device import choose_device
+from cxr.compute.device import choose_device, resolved
 from cxr.compute.memory import keep_freed_memory
 from cxr.dataset import packed
-from cxr.foundation import errors, files, params, provenance
+from cxr.foundation import environment, errors, files, params, provenance
 from cxr.foundation.runtime import Runtime
+from cxr.superres.evaluation.archive import test_set
 from cxr.superres.evaluation.report import bars, for_metrics, gains_by_image, means, summary, table
 from cxr.superres.evaluation.restore import Restorers
 from cxr.superres.methods import NAMES
@@ -44,13 +46,15 @@ def run(workspace: Path) -> None:
     files.write_table(workspace / GAINS, gains_by_image(per_image))
     # In a list, which metrics diff leaves out.
     made = [{**provenance.made_with("evaluate"), "device": device.type, "precision": restorers.precisions()}]
-    files.write_json(workspace / STATISTICS, {**summary(per_image), "costs": restorers.costs(), "made_with": made})
-    test_set = packed.digest(data.images, data.rows("test"))[:12]
-    files.write_json(workspace / METRICS, {**for_metrics(in_the_mean), "test_set": test_set})
+    measured = {"test_set": test_set(data, degradations, degrade.seed)}
+    files.write_json(workspace / STATISTICS, {**summary(per_image), "costs": restorers.costs(), **measured, "made_with": made})
+    files.write_json(workspace / METRICS, {**for_metrics(in_the_mean), **measured})
+    sys.stderr.writelines(f"{line}\n" for line in restorers.elsewhere())
     print(table(per_image), restorers.cost_table(workspace / CHECKPOINTS), sep="\n\n")
 
 
 if __name__ == "__main__":
     with errors.one_line_errors():
         keep_freed_memory()
+        environment.expect("evaluate", resolved(params.read(PARAMS, "runtime", Runtime).device))
         run(Path())

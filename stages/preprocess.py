@@ -15,7 +15,7 @@ from cxr.dataset.pack import pack
 from cxr.dataset.packed import Frames
 from cxr.dataset.settings import Preprocess
 from cxr.formats.depth import TOO_FEW
-from cxr.foundation import errors, files, params
+from cxr.foundation import environment, errors, files, params
 from cxr.foundation.runtime import Runtime
 
 PARAMS = Path("params.yaml")
@@ -61,4 +61,5 @@ def told(remarks: Sequence[tuple[str, str]]) -> list[str]:
 
 if __name__ == "__main__":
     with errors.one_line_errors():
+        environment.expect("preprocess")
         run(Path())

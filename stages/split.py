@@ -11,7 +11,7 @@ import pandas as pd
 
 from cxr.dataset.settings import Split
 from cxr.dataset.split import counts, own_patients, split, wishes
-from cxr.foundation import errors, files, params
+from cxr.foundation import environment, errors, files, params
 
 PARAMS = Path("params.yaml")
 TABLE, SPLIT, METRICS = Path("data/images.csv"), Path("data/split.csv"), Path("metrics/split.json")
@@ -46,4 +46,5 @@ def _by_findings(images: dict[str, int], most: int = 12) -> str:
 
 if __name__ == "__main__":
     with errors.one_line_errors():
+        environment.expect("split")
         run(Path())

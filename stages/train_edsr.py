@@ -9,8 +9,9 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from cxr.compute.device import resolved
 from cxr.compute.memory import keep_freed_memory
-from cxr.foundation import errors, params
+from cxr.foundation import environment, errors, params
 from cxr.foundation.runtime import Runtime
 from cxr.superres.architectures.edsr import Architecture
 from cxr.superres.kernels.forms import AS_PUBLISHED
@@ -23,11 +24,12 @@ from cxr.superres.training.trainer import Trainer
 PARAMS = Path("params.yaml")
 PIXELS, TABLE, SPLIT = Path("data/pixels.npy"), Path("data/images.csv"), Path("data/split.csv")
 CHECKPOINTS, MODEL, CURVES = Path("checkpoints"), Path("models/edsr.safetensors"), Path("plots/train_edsr.csv")
+METRICS = Path("metrics/train_edsr.json")
 
 
 def run(workspace: Path) -> None:
-    """Train on the training split of `workspace`, choose on its validation split, and write the model and its curves."""
-    places = Places(PIXELS, TABLE, SPLIT, CHECKPOINTS, MODEL, CURVES)
+    """Train on the training split of `workspace`, choose on its validation split, and write model, curves and metrics."""
+    places = Places(PIXELS, TABLE, SPLIT, CHECKPOINTS, MODEL, CURVES, METRICS)
     path = workspace / PARAMS
     settings, degrade = params.read(path, "train_edsr", Training), params.read(path, "degrade", Degrade)
     augment, runtime = params.read(path, "augment", Augment), params.read(path, "runtime", Runtime)
@@ -54,4 +56,5 @@ def run(workspace: Path) -> None:
 if __name__ == "__main__":
     with errors.one_line_errors():
         keep_freed_memory()
+        environment.expect("train_edsr", resolved(params.read(PARAMS, "runtime", Runtime).device))
         run(Path())

@@ -13,8 +13,9 @@ import math
 import sys
 from pathlib import Path
 
+from cxr.compute.device import resolved
 from cxr.compute.memory import keep_freed_memory
-from cxr.foundation import errors, params
+from cxr.foundation import environment, errors, params
 from cxr.foundation.runtime import Runtime
 from cxr.superres.architectures.srcnn import Architecture
 from cxr.superres.kernels.srcnn import FORMS
@@ -27,12 +28,13 @@ from cxr.superres.training.trainer import Fitted, Trainer
 PARAMS = Path("params.yaml")
 PIXELS, TABLE, SPLIT = Path("data/pixels.npy"), Path("data/images.csv"), Path("data/split.csv")
 CHECKPOINTS, MODEL, CURVES = Path("checkpoints"), Path("models/srcnn.safetensors"), Path("plots/train_srcnn.csv")
+METRICS = Path("metrics/train_srcnn.json")
 
 FURTHER = 1 / 3  # share of the steps that each further scale's network takes from where the one before ended
 
 
 def run(workspace: Path) -> None:
-    """Train on the training split of `workspace`, choose on its validation split, and write the models and their curves."""
+    """Train on the training split of `workspace`, choose on its validation split, and write models, curves and metrics."""
     path = workspace / PARAMS
     settings, degrade = params.read(path, "train_srcnn", Training), params.read(path, "degrade", Degrade)
     augment, runtime = params.read(path, "augment", Augment), params.read(path, "runtime", Runtime)
@@ -49,11 +51,12 @@ def run(workspace: Path) -> None:
         best_steps = {name: each.best_step for name, each in fitted.items()}
         return Trained(fitted, {"mapping": mapping, "best_step": best_steps, **degrade.levels})
 
-    places = Places(PIXELS, TABLE, SPLIT, CHECKPOINTS, MODEL, CURVES)
+    places = Places(PIXELS, TABLE, SPLIT, CHECKPOINTS, MODEL, CURVES, METRICS)
     sys.stdout.writelines(train("srcnn", workspace, places, settings, augment, runtime, fit))
 
 
 if __name__ == "__main__":
     with errors.one_line_errors():
         keep_freed_memory()
+        environment.expect("train_srcnn", resolved(params.read(PARAMS, "runtime", Runtime).device))
         run(Path())

@@ -9,8 +9,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from cxr.compute.device import resolved
 from cxr.compute.memory import keep_freed_memory
-from cxr.foundation import errors, params
+from cxr.foundation import environment, errors, params
 from cxr.foundation.runtime import Runtime
 from cxr.superres.kernels.vdsr import FORMS
 from cxr.superres.networks.vdsr import VDSR, as_multiplied, start_from_bicubic
@@ -22,11 +23,12 @@ from cxr.superres.training.trainer import Trainer
 PARAMS = Path("params.yaml")
 PIXELS, TABLE, SPLIT = Path("data/pixels.npy"), Path("data/images.csv"), Path("data/split.csv")
 CHECKPOINTS, MODEL, CURVES = Path("checkpoints"), Path("models/vdsr.safetensors"), Path("plots/train_vdsr.csv")
+METRICS = Path("metrics/train_vdsr.json")
 
 
 def run(workspace: Path) -> None:
-    """Train on the training split of `workspace`, choose on its validation split, and write the model and its curves."""
-    places = Places(PIXELS, TABLE, SPLIT, CHECKPOINTS, MODEL, CURVES)
+    """Train on the training split of `workspace`, choose on its validation split, and write model, curves and metrics."""
+    places = Places(PIXELS, TABLE, SPLIT, CHECKPOINTS, MODEL, CURVES, METRICS)
     path = workspace / PARAMS
     settings, degrade = params.read(path, "train_vdsr", Training), params.read(path, "degrade", Degrade)
     augment, runtime = params.read(path, "augment", Augment), params.read(path, "runtime", Runtime)
@@ -44,4 +46,5 @@ def run(workspace: Path) -> None:
 if __name__ == "__main__":
     with errors.one_line_errors():
         keep_freed_memory()
+        environment.expect("train_vdsr", resolved(params.read(PARAMS, "runtime", Runtime).device))
         run(Path())

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from cxr.foundation.errors import UserError, one_line_errors
 from cxr.superres.evaluation import per_image, report
-from tools import plots_page
+from tools import environment, plots_page
 
 DEMO = Path("demo")
 OVERLAY = Path("demo.yaml")
@@ -30,8 +30,12 @@ Now try, by copy and paste:
   dvc repro                                           # nothing has changed, so nothing runs
 
   git switch -c short                                 # an experiment on a branch: VDSR with fewer steps
-  dvc exp run -S train_vdsr.steps=200
+  dvc exp run train_vdsr -S train_vdsr.steps=200
   git commit -am "VDSR, 200 steps"
+  dvc metrics diff main short                         # gains on the validation images, by which one chooses
+
+  dvc repro                                           # once one has chosen: what the test images say
+  git commit -am "Evaluate"
   dvc metrics diff main short                         # PSNR and SSIM of both branches, and the difference
   dvc plots diff main short                           # charts and error maps of both, side by side
 """
@@ -71,7 +75,7 @@ def apply(overlay: Path, params: Path) -> None:
         yaml.dump(document, file)
 
 
-def run(workspace: Path, environment: Mapping[str, str]) -> str:
+def run(workspace: Path, variables: Mapping[str, str]) -> str:
     """Run the demo of `workspace` in its folder DEMO and return the table of results.
 
     Raises UserError when the pipeline fails, which has then said why.
@@ -80,9 +84,10 @@ def run(workspace: Path, environment: Mapping[str, str]) -> str:
     demo.mkdir(exist_ok=True)
     copy_project(workspace, demo)
     apply(workspace / OVERLAY, demo / PARAMS)
+    environment.write(demo)  # which is no user's own
 
     def call(*command: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(command, cwd=demo, env=dict(environment), check=True, **options)
+        return subprocess.run(command, cwd=demo, env=dict(variables), check=True, **options)
 
     call("git", "init", "--quiet", "--initial-branch=main")
     for key, value in {"user.name": "demo", "user.email": "demo@localhost", "commit.gpgsign": "false"}.items():

@@ -1,12 +1,15 @@
 """Which device to compute on, in which type to multiply there, and how to keep it busy."""
 
 import os
+import platform
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from cxr.foundation.environment import DEVICE, PRECISION
 from cxr.foundation.errors import UserError
 
 # oneDNN, which multiplies, can be told to use less than the processor has. Its guide ("CPU Dispatcher Control") lists the
@@ -32,6 +35,25 @@ def choose_precision(wish: Literal["auto", "float32", "bfloat16"], device: torch
         may = there and _limit() not in WITHOUT_BFLOAT16
         fast = may and bool(has.get("amx_bf16") or has.get("avx512_bf16"))
     return torch.bfloat16 if wish == "bfloat16" or (wish == "auto" and fast) else torch.float32
+
+
+def resolved(wish: Literal["auto", "cpu", "cuda"]) -> dict[str, str]:
+    """Return what environment.json has of this machine: the device for `wish`, and in what `precision: auto` multiplies there.
+
+    Raises UserError as `choose_device`.
+    """
+    device = choose_device(wish)
+    return {DEVICE: device.type, PRECISION: str(choose_precision("auto", device)).removeprefix("torch.")}
+
+
+def machine() -> dict[str, str | int]:
+    """Return what of this machine changes the last digits of training: its threads and the kind of its processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return {"threads": torch.get_num_threads(), "processor": named or platform.processor() or platform.machine()}
 
 
 def _limit() -> str:

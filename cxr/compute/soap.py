@@ -16,9 +16,8 @@ from torch.optim import Optimizer
 from cxr.compute.cuda_graph import CudaGraphed
 from cxr.compute.device import to_device_async
 
-# Steps between two turns of the bases. On a CPU the matrices here are so small that two cost less than they bring; a GPU takes
-# as long for QR decompositions as for two steps of a network.
-EVERY = {"cpu": 2, "cuda": 10}
+EVERY = 2
+"""Steps between two turns of the bases, the same on every device: with another number the weights are others."""
 EPSILON = 1e-8
 
 Shape = tuple[int, ...]
@@ -33,12 +32,16 @@ class SOAP(Optimizer):
     first gradient only sets the bases.
     """
 
-    def __init__(self, params: Iterable[Tensor], lr: float, betas: tuple[float, float] = (0.9, 0.99)) -> None:
+    def __init__(
+        self, params: Iterable[Tensor], lr: float, betas: tuple[float, float] = (0.9, 0.99), every: int = EVERY
+    ) -> None:
         """Prepare to step `params`, all of one type and on one device, at the rate `lr`, or at what `param_groups` say then.
+
+        The bases turn every `every` steps: the paper's preconditioning frequency.
 
         Raises ValueError when `params` are several groups.
         """
-        self.betas, self.steps = betas, 0
+        self.betas, self.every, self.steps = betas, every, 0
         super().__init__(params, {"lr": lr})
         alike: dict[Shape, list[Tensor]] = {}
         for weight in self.param_groups[0]["params"]:
@@ -93,7 +96,7 @@ class SOAP(Optimizer):
             self._begin(gradients)
             return loss
         (beta1, beta2), taken, device = self.betas, self.steps - 1, self.gradient.device
-        turn = taken % EVERY[device.type] == 0
+        turn = taken % self.every == 0
         scales = self.param_groups[0]["lr"], 1 - beta1**taken, math.sqrt(1 - beta2**taken)
         if device.type == "cuda":
             take = partial(self._take_recorded, turn)

@@ -1,4 +1,7 @@
-"""Section `runtime`: what cannot change a result, and so is declared by no stage."""
+"""Section `runtime`: how a stage runs here. No stage declares it.
+
+`device` can change a result: what it resolves to stands in environment.json, which stages declare. The rest cannot.
+"""
 
 import os
 from dataclasses import dataclass

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import cv2
 
+from cxr.foundation.environment import versions
 from cxr.foundation.errors import UserError
 from cxr.foundation.parent import exit_with_parent
 from cxr.foundation.place import PACKAGE
@@ -92,7 +93,9 @@ def _cluster(address: str, folder: Path) -> Iterator[tuple[Executor, int]]:
             raise UserError(f"{where}: it has no workers; start some, in this folder")
         for worker, (code, sees) in found.items():
             if code != code_and_folder_fingerprint(str(folder))[0]:
-                raise UserError(f"{where}: the worker {worker} runs other code than this; start it again, in this folder")
+                raise UserError(
+                    f"{where}: the worker {worker} runs other code or packages than this; start it again, in this folder"
+                )
             if not sees:
                 raise UserError(f"{where}: the worker {worker} does not see {folder}; the folder must be shared")
         try:
@@ -102,8 +105,8 @@ def _cluster(address: str, folder: Path) -> Iterator[tuple[Executor, int]]:
 
 
 def code_and_folder_fingerprint(folder: str) -> tuple[str, bool]:
-    """Return the SHA-256 (hex) of the project's code where this runs, and whether `folder` can be seen from there."""
-    digest = hashlib.sha256()
+    """Return the SHA-256 (hex) of the code and packages where this runs, and whether `folder` can be seen from there."""
+    digest = hashlib.sha256(repr(versions()).encode())
     for path in sorted(PACKAGE.rglob("*.py")):
         digest.update(f"{path.relative_to(PACKAGE).as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest(), Path(folder).is_dir()

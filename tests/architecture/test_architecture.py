@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from cxr.foundation import environment
 from cxr.superres.methods import NETWORKS
 from tests.support.tiny import ROOT
-from tools.dependencies import closure
+from tools.dependencies import FETCHING, closure, deciding
 
 STAGES: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 NAMES = ["check", "download", "preprocess", "split", "train_srcnn", "train_vdsr", "train_edsr"]
@@ -54,7 +55,17 @@ def test_declared_parameters_are_exactly_the_sections_that_the_stage_reads(name)
     }
     if "conditions(path)" in (ROOT / f"stages/{name}.py").read_text():  # whose names are the user's, so that no schema has them
         read.add("conditions")
-    assert set(STAGES[name]["params"]) == read - {"runtime"}
+    assert {entry for entry in STAGES[name]["params"] if isinstance(entry, str)} == read - {"runtime"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_declared_keys_of_the_environment_are_those_that_decide(name):
+    expected = [] if name in FETCHING else deciding(closure(f"stages.{name}"))
+    assert environment.declared(name) == expected
+    if name.startswith("train_"):
+        assert expected == ["numpy", "torch", "device", "precision"]
+    if name == "preprocess":
+        assert {"numpy", "opencv-python-headless", "pillow", "pydicom", "python-gdcm"} <= set(expected)
 
 
 @pytest.mark.parametrize("name", NAMES)

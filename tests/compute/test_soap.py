@@ -54,7 +54,7 @@ def test_layers_of_one_shape_are_stepped_as_each_alone():
     generator = torch.Generator().manual_seed(0)
     together, alone = ([nn.Parameter(torch.zeros(6, 5, 3, 3)) for _ in range(3)] for _ in range(2))
     optimizers = [SOAP(together, lr=0.1), *(SOAP([weight], lr=0.1) for weight in alone)]
-    for _ in range(2 * EVERY["cpu"] + 2):
+    for _ in range(2 * EVERY + 2):
         for one, other in zip(together, alone, strict=True):
             one.grad = other.grad = torch.randn(6, 5, 3, 3, generator=generator)
         for optimizer in optimizers:
@@ -69,7 +69,7 @@ def test_steps_are_those_of_the_paper_written_out():
     weight = nn.Parameter(torch.from_numpy(generator.normal(size=(4, 4, 1, 1))))
     optimizer = SOAP([weight], lr=0.1, betas=(0.8, 0.9))
     expected = weight.detach().numpy()[:, :, 0, 0].copy()
-    for step in range(2 * EVERY["cpu"] + 2):
+    for step in range(2 * EVERY + 2):
         gradient = generator.normal(size=(4, 4))
         weight.grad = torch.from_numpy(gradient)[:, :, None, None]
         optimizer.step()
@@ -82,7 +82,7 @@ def test_steps_are_those_of_the_paper_written_out():
         turned = to_left.T @ momentum @ to_right / (1 - 0.8**step)
         expected -= 0.1 * to_left @ (turned / (np.sqrt(variance / (1 - 0.9**step)) + 1e-8)) @ to_right.T
         left, right = 0.9 * left + 0.1 * gradient @ gradient.T, 0.9 * right + 0.1 * gradient.T @ gradient
-        if step % EVERY["cpu"] == 0:
+        if step % EVERY == 0:
             rows = np.argsort(-np.diag(to_left.T @ left @ to_left))
             columns = np.argsort(-np.diag(to_right.T @ right @ to_right))
             variance = variance[rows][:, columns]
@@ -105,7 +105,7 @@ def test_a_network_whose_gradients_are_zero_stays_where_it_is():
     network = SRCNN()
     before = [parameter.detach().clone() for parameter in network.parameters()]
     optimizer = SOAP(list(network.parameters()), lr=0.1)
-    for _ in range(EVERY["cpu"] + 1):
+    for _ in range(EVERY + 1):
         for parameter in network.parameters():
             parameter.grad = torch.zeros_like(parameter)
         optimizer.step()

@@ -72,6 +72,7 @@ def test_make_setup_closes_the_folders_that_git_brought(tmp_path, before, after)
         folder.mkdir()
         folder.chmod(before)
     (tmp_path / ".venv").mkdir()
-    (tmp_path / ".venv/ready").touch()  # as if all were installed
+    for name in (".venv/ready", "environment.json"):
+        (tmp_path / name).touch()  # as if all were installed
     subprocess.run(["make", "--silent", "setup"], cwd=tmp_path, check=True)
     assert [mode(folder) for folder in folders] == [after, after, 0o700]

@@ -91,7 +91,7 @@ def test_workers_that_do_not_see_the_folder_are_told_apart(cluster):
 
 def test_workers_with_other_code_are_not_trusted(cluster, monkeypatch, tmp_path):
     monkeypatch.setattr(workers, "PACKAGE", tmp_path)  # only here: the workers keep theirs
-    with pytest.raises(UserError, match="runs other code than this; start it again"):
+    with pytest.raises(UserError, match="runs other code or packages than this; start it again"):
         processes_of(1, cluster=cluster)
 
 

@@ -18,8 +18,9 @@ from filelock import FileLock
 from cxr.foundation.params import load
 from tests.support.kaggle_server import IMAGES, Kaggle, status, write_zip
 from tests.support.tiny import ROOT, TINY, write_params
-from tools import plots_page
+from tools import environment, plots_page
 
+TRAINED = "train_srcnn", "train_vdsr", "train_edsr"
 ENVIRONMENT = {
     **os.environ,
     "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
@@ -37,9 +38,9 @@ def _warm(warm_commands: Path) -> None:
     WARM["PATH"] = os.pathsep.join([str(warm_commands), ENVIRONMENT["PATH"]])
 
 
-def call(folder: Path, *command: str, fails: bool = False, environment: dict[str, str] = WARM) -> str:
+def call(folder: Path, *command: str, fails: bool = False, variables: dict[str, str] = WARM) -> str:
     done = subprocess.run(
-        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        command, cwd=folder, env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
     )
     assert (done.returncode != 0) == fails, done.stdout
     return done.stdout
@@ -72,10 +73,11 @@ def first_run(workspace: Path) -> str:
             (workspace / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, workspace / name)
     write_params(workspace, TINY)
+    environment.write(workspace)
     call(workspace, "git", "init", "--quiet", "--initial-branch=main")
     for key, value in {"user.name": "test", "user.email": "test@localhost", "commit.gpgsign": "false"}.items():
         call(workspace, "git", "config", key, value)
-    output = call(workspace, "dvc", "repro", environment=ENVIRONMENT)
+    output = call(workspace, "dvc", "repro", variables=ENVIRONMENT)
     call(workspace, "git", "add", "--all")
     call(workspace, "git", "commit", "--quiet", "--message", "first run")
     return output
@@ -112,7 +114,7 @@ def test_the_first_run_runs_every_stage_in_order(first):
 def test_git_holds_text_results_but_no_picture_image_or_model(first):
     tracked = call(first[0], "git", "ls-files").split()
     assert {name for name in tracked if name.startswith("metrics/")} == {
-        f"metrics/{name}.json" for name in ("download", "preprocess", "split", "evaluate", "statistics", "diagnose")
+        f"metrics/{name}.json" for name in (*TRAINED, "download", "preprocess", "split", "evaluate", "statistics", "diagnose")
     }
     assert not [name for name in tracked if name.startswith(("data/", "models/", "plots/"))]
 
@@ -192,17 +194,17 @@ def test_a_typo_in_the_last_section_stops_before_the_download_in_one_line(worksp
 def test_kaggle_refuses_in_one_line_and_when_it_gives_its_zip_stays_outside_git_and_dvc(workspace, tmp_path):
     write_params(workspace, TINY, {"download": {"source": "kaggle"}})
     with Kaggle(write_zip(tmp_path / "served.zip")) as server:
-        environment = {name: value for name, value in WARM.items() if not name.startswith("KAGGLE_")}
-        environment |= {"HOME": str(tmp_path), **server.environment}
+        variables = {name: value for name, value in WARM.items() if not name.startswith("KAGGLE_")}
+        variables |= {"HOME": str(tmp_path), **server.environment}
         server.api = [status(401)]
-        output = call(workspace, "dvc", "repro", fails=True, environment=environment)
+        output = call(workspace, "dvc", "repro", fails=True, variables=variables)
         assert ran(output) == ["check", "download"]
         errors = [line for line in output.splitlines() if line.startswith("error: ")]
         assert len(errors) == 1
         assert "Kaggle refuses a download without credentials" in errors[0]
         assert "Traceback" not in output
         server.api = []
-        assert ran(call(workspace, "dvc", "repro", "download", environment=environment)) == ["download"]
+        assert ran(call(workspace, "dvc", "repro", "download", variables=variables)) == ["download"]
     assert (workspace / "downloads/chest-xray-pneumonia.zip").is_file()
     assert len(list((workspace / "data/raw").glob("*/*"))) == len(IMAGES)
     assert "downloads" not in call(workspace, "git", "status", "--porcelain", "--untracked-files=all")
@@ -258,6 +260,31 @@ def test_a_queued_experiment_runs_the_code_it_was_queued_with(workspace):
     assert (workspace / "plots/errormaps/code.txt").read_text() == "queued"
 
 
+def test_another_version_reruns_what_it_decides_and_no_more(workspace):
+    told = json.loads((workspace / "environment.json").read_text())
+    before = {name: (workspace / name).read_bytes() for name in ("data/pixels.npy", "models/edsr.safetensors")}
+    (workspace / "environment.json").write_text(json.dumps({**told, "pillow": "12.0.0"}))
+    status = json.loads(call(workspace, "dvc", "status", "--json"))
+    assert {stage for stage, changes in status.items() if "pillow" in str(changes)} == {"preprocess", "errormaps", "diagnose"}
+    output = call(workspace, "dvc", "repro", "preprocess", fails=True)
+    assert f"error: environment.json has pillow 12.0.0, but here it is {told['pillow']}; go back to that" in output
+    (workspace / "environment.json").write_text(json.dumps(told))
+    assert not ran(call(workspace, "dvc", "repro"))  # what was there is taken from the cache
+    assert before == {name: (workspace / name).read_bytes() for name in before}
+
+
+def test_a_clone_on_another_machine_runs_nothing_again(workspace, tmp_path):
+    for command in (("dvc", "remote", "add", "--default", "store", str(tmp_path / "store")), ("git", "add", "--all")):
+        call(workspace, *command)
+    call(workspace, "git", "commit", "--quiet", "--message", "store")
+    call(workspace, "dvc", "push")
+    call(tmp_path, "git", "clone", "--quiet", str(workspace), "clone")
+    call(tmp_path / "clone", "dvc", "pull", "--allow-missing")  # the radiographs themselves are not pushed
+    output = call(tmp_path / "clone", "dvc", "repro", "--allow-missing", variables={**WARM, "OMP_NUM_THREADS": "2"})
+    assert not ran(output)
+    assert not call(tmp_path / "clone", "git", "status", "--porcelain")
+
+
 def test_metrics_diff_compares_branches_in_a_clone_without_a_remote(workspace, tmp_path):
     call(workspace, "git", "switch", "--quiet", "-c", "other")
     write_params(workspace, TINY, {"preprocess": {"normalise": "minmax"}})
@@ -273,7 +300,9 @@ def test_metrics_diff_compares_branches_in_a_clone_without_a_remote(workspace, t
     assert changed["test_set"]["old"] != changed["test_set"]["new"]
     shown = sum(len(rows) for rows in table.values())
     conditions = len(load(ROOT / "params.yaml")["evaluate"]["conditions"])  # one of them in this run, and clean
-    assert shown + (conditions - 1) * 4 * 3 <= 40  # lines of the defaults: another condition has a line a model and scale
+    assert shown + (conditions - 1) * 4 <= 40  # lines of the defaults: another condition has a line a model
+    for network in ("srcnn", "vdsr", "edsr"):
+        assert set(table[f"metrics/train_{network}.json"]) == {"gain.x2", "gain.x3", "gain.x4"}
 
 
 def walkthrough() -> list[str]:
@@ -305,7 +334,7 @@ def test_the_guides_other_stores_are_set_as_it_says(tmp_path, block, address):
 
 
 def test_the_guides_walkthrough_does_what_it_says(workspace, tmp_path):
-    share, _, _, change, copy, several = walkthrough()
+    share, _, _, change, judge, copy, several = walkthrough()
     (tmp_path / "store").mkdir()
     plots_page.run(workspace)
 
@@ -322,7 +351,11 @@ def test_the_guides_walkthrough_does_what_it_says(workspace, tmp_path):
         workspace, share, **{"/mnt/share/store": str(tmp_path / "store"), 'git commit -m "First run"': "git status"}
     )
     output = follow(workspace, change, **{"steps=36000": "steps=4"})
-    assert ran(output) == ["check", "train_vdsr", "evaluate", "errormaps", "diagnose"]
+    assert ran(output) == ["check", "train_vdsr"]
+    assert re.findall(r"train_vdsr\.json +gain\.(x\d) ", output) == ["x2", "x3", "x4"]
+    assert not said_of_quality(output)  # by which nothing may be chosen
+    output = follow(workspace, judge)
+    assert ran(output) == ["evaluate", "errormaps", "diagnose"]
     vdsr = {("vdsr", scale, metric) for scale in ("x2", "x3", "x4") for metric in ("psnr", "ssim")}
     assert {row for row in said_of_quality(output) if row[2] == "psnr"} == {row for row in vdsr if row[2] == "psnr"}
     assert said_of_quality(output) <= vdsr
@@ -343,6 +376,9 @@ def test_the_guides_walkthrough_does_what_it_says(workspace, tmp_path):
     assert page_of(tmp_path / "home/copy") == (charts, pictures)
 
     lines = [line for line in several.splitlines() if not line.startswith(("dvc queue start", "dvc exp branch"))]
-    follow(workspace, "\n".join([*lines[:2], "dvc exp run --run-all", *lines[2:]]))
+    output = follow(workspace, "\n".join([*lines[:2], "dvc exp run --run-all", *lines[2:]]))
+    shown = output.partition("dvc exp show")[2] or output
+    assert "gain.x2" in shown
+    assert "psnr" not in shown
     names = re.findall(r"\[([a-z]+-[a-z]+)\]", call(workspace, "dvc", "exp", "list"))
     assert len(names) >= 2

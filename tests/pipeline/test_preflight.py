@@ -47,7 +47,8 @@ def test_a_ready_environment_is_left_alone_and_another_torch_is_refused(tmp_path
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv/torch-index").write_text("\n")
-    (tmp_path / ".venv/ready").touch()
+    for name in (".venv/ready", "environment.json"):
+        (tmp_path / name).touch()
 
     def make(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(["make", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)

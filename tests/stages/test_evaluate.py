@@ -17,6 +17,7 @@ from cxr.foundation.errors import UserError
 from cxr.superres.degradation.enlargement import enlarge
 from cxr.superres.degradation.passage import field_for_image
 from cxr.superres.degradation.reduction import low_resolution
+from cxr.superres.evaluation import restore, second
 from cxr.superres.evaluation.archive import Archive
 from cxr.superres.evaluation.observed import degraded
 from cxr.superres.evaluation.restore import Restorers, inconsistency
@@ -114,6 +115,26 @@ def test_every_test_image_is_measured_as_scikit_image_does(finished, by_hand):
     assert got.keys() == by_hand[0].keys()
     for key, expected in by_hand[0].items():
         assert got[key] == pytest.approx(expected, abs=2e-4), key
+
+
+def test_a_network_of_another_machine_is_said_in_a_line(workspace, monkeypatch, capsys):
+    evaluate.run(workspace)
+    assert "was trained with" not in capsys.readouterr().err
+    monkeypatch.setattr(restore, "machine", lambda: {"threads": 99, "processor": "abacus"})
+    evaluate.run(workspace)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert [line.split()[1] for line in lines] == ["srcnn", "vdsr", "edsr"]
+    assert all("here, with 99 of abacus" in line for line in lines)
+
+
+def test_every_twentieth_image_is_measured_again(workspace, monkeypatch):
+    asked = []
+    monkeypatch.setattr(second, "EVERY", 2)
+    monkeypatch.setattr(second, "agree", lambda *given: asked.append(given[-1]))
+    evaluate.run(workspace)
+    tested = pd.read_csv(workspace / "data/restored/images.csv", dtype=str)["id"].tolist()
+    assert list(dict.fromkeys(asked)) == tested[::2]
+    assert len(asked) == 3 * len(tested[::2])  # at every scale
 
 
 def test_inconsistency_sees_what_the_low_resolution_image_contradicts_and_nothing_else():
@@ -249,7 +270,26 @@ def test_the_test_set_is_named_by_its_pixels(workspace):
     assert json.loads((workspace / "metrics/evaluate.json").read_text())["test_set"] == name
     images[begin[parts == "test"].iloc[0] + 5] ^= 1
     evaluate.run(workspace)
-    assert json.loads((workspace / "metrics/evaluate.json").read_text())["test_set"] != name
+    other = json.loads((workspace / "metrics/evaluate.json").read_text())["test_set"]
+    assert other != name
+    assert json.loads((workspace / "metrics/statistics.json").read_text())["test_set"] == other
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"degrade": {"seed": 1}},
+        {"evaluate": {"conditions": ["clean", "noise5"]}},
+        {"evaluate": {"conditions": ["clean", "noise5"]}, "conditions": {"noise5": {"noise": 4}}},
+    ],
+)
+def test_the_test_set_is_named_by_what_befalls_it_too(workspace, changes):
+    names = []
+    for each in ({}, changes):
+        write_params(workspace, TINY, each)
+        evaluate.run(workspace)
+        names.append(json.loads((workspace / "metrics/evaluate.json").read_text())["test_set"])
+    assert names[0] != names[1]
 
 
 def test_an_image_without_error_stays_out_of_the_json_as_infinity(workspace):

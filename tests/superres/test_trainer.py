@@ -27,6 +27,7 @@ from cxr.superres.settings import Degradation
 from cxr.superres.training.crops import Crops, Drawn
 from cxr.superres.training.run import Run
 from cxr.superres.training.schedule import share_of_peak
+from cxr.superres.training.session import chosen
 from cxr.superres.training.settings import Augment, Training
 from cxr.superres.training.trainer import Fitted, Trainer
 from cxr.superres.training.validation import Validation
@@ -60,6 +61,7 @@ def settings(**changes) -> Training:
         "batch": 3,
         "patch": 24,
         "optimizer": "soap",
+        "soap_every": 2,
         "learning_rate": 0.001,
         "schedule": "cosine",
         "fourier": 0.0,
@@ -451,3 +453,19 @@ def test_a_network_is_written_with_the_weights_that_are_multiplied(workspace, st
     held = {name for name, tensor in weights.items() if torch.equal(tensor.bfloat16().float(), tensor)}
     whole = {f"{first}.weight", f"{first}.bias"}
     assert held == (set(weights) - whole if precision == "bfloat16" else set())
+
+
+def test_bases_turn_as_often_as_the_parameters_say():
+    for every in (1, 5):
+        run = Run(SRCNN(), settings(soap_every=every), [X2], torch.float32, torch.float32, forms=FORMS["srcnn"])
+        assert run.optimizer.every == every
+
+
+def test_experiments_are_compared_by_the_step_that_was_chosen():
+    def row(step: int, scale: str, gain: float) -> dict[str, str | int | float]:
+        return {"step": step, "degradation": scale, "loss": 0.1, "psnr": 40.12345, "ssim": 0.987654, "gain": gain}
+
+    curves = [row(step, scale, gain) for step, gain in ((10, 0.5), (20, 1.25), (30, 1.0)) for scale in ("x2", "x3")]
+    found = chosen([Fitted({}, 20, curves), Fitted({}, 30, [row(30, "x4", 0.75)])])
+    assert found["gain"] == {"x2": 1.25, "x3": 1.25, "x4": 0.75}
+    assert found["validation"][0] == {"degradation": "x2", "step": 20, "psnr": 40.123, "ssim": 0.9877, "gain": 1.25}

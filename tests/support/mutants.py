@@ -334,13 +334,6 @@ MUTANTS = [
         "tests/superres/test_second.py::test_anything_else_stops_the_evaluation_in_one_line",
     ),
     Mutant(
-        "bicubic interpolation may be a little off and is called reproduced",
-        "tools/verify.py",
-        "tolerance = 0 if model == BICUBIC else TOLERANCE[measure]",
-        "tolerance = TOLERANCE[measure]",
-        "tests/pipeline/test_verify.py::test_the_last_digit_of_bicubic_interpolation_counts",
-    ),
-    Mutant(
         "an interval is told however few patients there are",
         "cxr/measures/intervals.py",
         "len(names) < ENOUGH or ",

@@ -1,5 +1,6 @@
 """The test images as the networks restored them: kept when they are measured, so that nobody has to restore them again."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cxr.dataset.packed import Dataset, Frame, Frames, begins
+from cxr.dataset.packed import Dataset, Frame, Frames, begins, digest
 from cxr.foundation.errors import UserError
 from cxr.foundation.files import whole, write_json, write_table
 from cxr.superres.evaluation.observed import Restored, as_levels, degraded
@@ -93,6 +94,15 @@ class Archive:
         position = self.positions[identity]
         images = {network: as_levels(self.images[network, degradation][position], device) for network in NETWORKS}
         return degraded(image, identity, degradation, self.seed, device).restored(images)
+
+
+def test_set(data: Dataset, degradations: Sequence[Degradation], seed: int) -> str:
+    """Return a name of all that makes what is measured: the pixels of the test images, what befalls them, and its `seed`.
+
+    Under two names figures of one condition may still be of the same inputs: the set of conditions counts, too.
+    """
+    made = [digest(data.images, data.rows("test")), [each._asdict() for each in degradations], seed]
+    return hashlib.sha256(json.dumps(made).encode()).hexdigest()[:12]
 
 
 def _file(folder: Path, network: str, degradation: Degradation) -> Path:

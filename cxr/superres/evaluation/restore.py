@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from cxr.compute.device import machine
 from cxr.dataset.packed import Dataset, Frame
 from cxr.foundation.errors import UserError
 from cxr.measures.quality import psnr, ssim
@@ -17,6 +18,7 @@ from cxr.superres import cost
 from cxr.superres.degradation.levels import WHITE, in_unit_range, to_levels
 from cxr.superres.degradation.reduction import low_resolution
 from cxr.superres.enhance import restore
+from cxr.superres.evaluation import second
 from cxr.superres.evaluation.archive import Archive
 from cxr.superres.evaluation.mean_errors import MeanErrors
 from cxr.superres.evaluation.observed import Restored, degraded
@@ -63,11 +65,14 @@ class Restorers:
         """By network and scale what each image took so far."""
 
     def evaluate(self, data: Dataset, folder: Path) -> Evaluated:
-        """Restore and measure the test images of `data` at every degradation, and keep in `folder` what was restored."""
+        """Restore and measure the test images of `data` at every degradation, and keep in `folder` what was restored.
+
+        Raises UserError where scikit-image measures otherwise.
+        """
         rows = data.rows("test")
         errors, measurements = MeanErrors(data.images.shapes[rows]), []
         with Archive.writer(folder, data, self.degradations, self.seed) as writer:
-            for row in tqdm(rows, "evaluate", unit="image", disable=None):
+            for number, row in enumerate(tqdm(rows, "evaluate", unit="image", disable=None)):
                 described, image = data.table.iloc[row], data.images[row]
                 of_image = {"image": described["id"], "findings": described["findings"], "patient": described["patient"]}
                 for degradation in self.degradations:
@@ -75,7 +80,10 @@ class Restorers:
                     writer.add(restored, degradation)
                     errors.add(restored, degradation)
                     of_image |= {"bits": image.bits, "degradation": degradation.name}
-                    measurements += [{**of_image, **each} for each in measured(restored, degradation.scale)]
+                    found = measured(restored, degradation.scale)
+                    if number % second.EVERY == 0:
+                        second.agree(restored, degradation.scale, found, described["id"])
+                    measurements += [{**of_image, **each} for each in found]
         columns = ["image", "findings", "patient", "bits", "model", "degradation", "psnr", "ssim", "inconsistency"]
         return Evaluated(pd.DataFrame(measurements)[columns], errors)
 
@@ -128,6 +136,16 @@ class Restorers:
             costs = f"{each['weights']:9,}   {each['multiply_adds']:21,.0f}   {seconds / pixels * 1e6:19.2f}"
             lines.append(f"x{scale}     {name:8} {costs}   {'-' if trained is None else format(trained, '.1f'):>31}")
         return "\n".join(lines)
+
+    def elsewhere(self) -> list[str]:
+        """Return a line for each network that was trained with other threads, or on another kind of processor, than these."""
+        here = machine()
+        return [
+            f"warning: {name} was trained with {there.get('threads')} threads of {there.get('processor')}; here, with "
+            f"{here['threads']} of {here['processor']}, training would end a little elsewhere (docs/results.md)"
+            for name, model in self.models.items()
+            if (there := model.described.get("machine", here)) != here
+        ]
 
     def precisions(self) -> dict[str, str]:
         """Return by network what it multiplies in."""

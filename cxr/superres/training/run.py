@@ -56,7 +56,7 @@ class Run:
         self.forwards = parallel(learning) if rank.count > 1 else learning
         self.averaged = AveragedModel(network, multi_avg_fn=self._follow)
         self.judged = forms.restoring(self.averaged.module, device, validation_precision)
-        optimizer = SOAP if settings.optimizer == "soap" else torch.optim.Adam
+        optimizer = partial(SOAP, every=settings.soap_every) if settings.optimizer == "soap" else torch.optim.Adam
         self.optimizer = optimizer(network.parameters(), lr=settings.learning_rate)
         self.losses = Losses(turns, device)
         self.records = device.type == "cuda" and rank.count == 1

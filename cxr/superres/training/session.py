@@ -1,6 +1,6 @@
 """What the training stages share: ranks, lock, data and trainer before, model and curves after."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,12 +10,14 @@ from cxr.compute.checkpoint import locked
 from cxr.compute.device import choose_device
 from cxr.compute.ranks import joined, launch, launched
 from cxr.dataset import packed
-from cxr.foundation.files import write_table
+from cxr.foundation.files import write_json, write_table
 from cxr.foundation.provenance import made_with
 from cxr.foundation.runtime import Runtime
 from cxr.superres.duration import note
 from cxr.superres.training.settings import Augment, Training
 from cxr.superres.training.trainer import Fitted, Trainer
+
+DECIMALS = {"psnr": 3, "ssim": 4, "gain": 3}
 
 
 class Places(NamedTuple):
@@ -27,6 +29,7 @@ class Places(NamedTuple):
     checkpoints: Path
     model: Path
     curves: Path
+    metrics: Path
 
 
 class Trained(NamedTuple):
@@ -45,7 +48,7 @@ def train(
     runtime: Runtime,
     fit: Callable[[Trainer], Trained],
 ) -> list[str]:
-    """Train with `fit` in as many ranks as `settings` ask for; write model and curves; return lines that say what is gained.
+    """Train with `fit` in as many ranks as `settings` ask for; write what it leads to; return lines that say what is gained.
 
     The stage is `stages.train_NETWORK`. Its checkpoints are locked while it runs and forgotten when it has written; how long
     training took is noted beside them. Where the ranks are processes of their own, the first one writes, and the others return
@@ -70,7 +73,25 @@ def train(
         )
         note(places.checkpoints, network, places.model, trainer.seconds)
         write_table(places.curves, [{"model": network, **row} for each in fitted.values() for row in each.curves])
+        write_json(places.metrics, chosen(fitted.values()))
         trainer.forget()
-    last = [row for each in fitted.values() for row in each.curves if row["step"] == each.curves[-1]["step"]]
-    gained = "dB over bicubic on the validation crops"
-    return [f"{network.upper()} {row['degradation']}: {row['gain']:+.2f} {gained}\n" for row in last]
+    gains = chosen(fitted.values())["gain"]
+    gained = "dB over bicubic on the validation windows"
+    return [f"{network.upper()} {degradation}: {gain:+.2f} {gained}\n" for degradation, gain in gains.items()]
+
+
+def chosen(fitted: Iterable[Fitted]) -> dict[str, Any]:
+    """Return what metrics/train_*.json holds: how good the weights that were chosen are on the validation windows.
+
+    Gains over bicubic in dB by degradation, which experiments are compared by; the rest is in a list, which `dvc metrics diff`
+    leaves out.
+    """
+    rows = [row for each in fitted for row in each.curves if row["step"] == each.best_step]
+    told = [
+        {
+            **{name: row[name] for name in ("degradation", "step")},
+            **{name: round(float(row[name]), DECIMALS[name]) for name in DECIMALS},
+        }
+        for row in rows
+    ]
+    return {"gain": {str(row["degradation"]): row["gain"] for row in told}, "validation": told}

@@ -14,6 +14,7 @@ class Training:
     batch: Annotated[int, at_least(1)]
     patch: Annotated[int, at_least(1)]
     optimizer: Literal["adam", "soap"]
+    soap_every: Annotated[int, at_least(1)]
     learning_rate: Annotated[float, Must("above 0", lambda rate: rate > 0)]
     schedule: Literal["cosine", "quadratic"]
     fourier: Annotated[float, at_least(0)]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from cxr.compute.checkpoint import Checkpoint
-from cxr.compute.device import choose_device, choose_precision, repeatable
+from cxr.compute.device import choose_device, choose_precision, machine, repeatable
 from cxr.compute.ranks import ALONE, Rank
 from cxr.dataset.packed import Dataset, digest
 from cxr.foundation.errors import UserError
@@ -65,6 +65,7 @@ class Trainer:
             "device": self.device.type,
             "precision": str(self.precision).removeprefix("torch."),
             "made_with": dict(made_with),
+            "machine": machine(),
         }
         self.seconds = 0.0
         """That the networks took: validation, too, and what checkpoints keep of interrupted runs."""
@@ -110,7 +111,8 @@ class Trainer:
         run = Run(network, settings, degradations, self.precision, validation_precision, self.rank, forms)
         validated = validation_steps(settings.steps, settings.validations)
         weights = {name: list(weight.shape) for name, weight in network.named_parameters()}
-        identity = {**self.description, "degradations": degradations, "steps": settings.steps, "weights": weights}
+        told = {key: value for key, value in self.description.items() if key != "machine"}  # another may go on, and says so
+        identity = {**told, "degradations": degradations, "steps": settings.steps, "weights": weights}
         identity |= {"ranges": asdict(blind)} if blind else {}
         checkpoint = Checkpoint(self.checkpoints, name, identity)
         self._written.append(checkpoint)
