@@ -1,20 +1,23 @@
-"""Write the tables of docs/performance.md from benchmarks/history.csv: `python -m tools.tables`.
+"""Write the tables of PAGES from the CSVs in benchmarks/: `python -m tools.tables`.
 
-A table stands between `<!-- table NAME -->` and `<!-- end -->`. Each cell is the latest figure of its name in the CSV.
+A table stands between `<!-- table NAME -->` and `<!-- end -->`. Those here are of benchmarks/history.csv, and each cell is the
+latest figure of its name there; `tools.results` has those of benchmarks/results/.
 """
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable
+from functools import partial
 from itertools import product
 from pathlib import Path
 
 from benchmarks.history import HISTORY, ISA, Row, read
-from cxr.foundation.errors import one_line_errors
+from cxr.foundation.errors import UserError, one_line_errors
 from cxr.foundation.files import write_text
 from cxr.foundation.place import ROOT
 from cxr.superres.methods import NETWORKS
+from tools import results
+from tools.markdown import Tables, table, written
 
-PAGE = Path("docs/performance.md")
+PAGES = tuple(map(Path, ("README.md", "docs/performance.md", "docs/results.md", "pretrained/README.md")))
 WORK = {  # what `make bench` times; there is no public recipe to put beside EDSR
     "train_srcnn": "train SRCNN, patches/s",
     "train_vdsr": "train VDSR, patches/s",
@@ -32,8 +35,6 @@ GPU = {
     "evaluate (300 images at three scales) stage": "evaluate",
 }
 STAGES = ("download", "preprocess", "split", "train_srcnn", "train_vdsr", "train_edsr", "evaluate", "errormaps", "diagnose")
-
-_TABLE = re.compile(r"(?P<begin><!-- table (?P<name>\w+) -->).*?(?P<end><!-- end -->)", re.DOTALL)
 
 
 class Figures:
@@ -128,23 +129,24 @@ def memory(figures: Figures) -> list[str]:
     return table(("stage", *STAGES), [["MB", *(peaks.get(stage, "-") for stage in STAGES)]])
 
 
-_ALL = expect, forms, restoring, learning, gpu, memory
-TABLES: Mapping[str, Callable[[Figures], list[str]]] = {each.__name__: each for each in _ALL}
-
-
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return the lines of a Markdown table, the first cell of a row left out where it is that of the row above."""
-    lines, above = [heads, ["---"] * len(heads)], ""
-    for first, *others in rows:
-        lines.append(["" if first == above else first, *others])
-        above = first
-    return [f"| {' | '.join(line)} |" for line in lines]
-
-
-def written(page: str, rows: Iterable[Row]) -> str:
-    """Return the Markdown `page` with its tables as `rows` have them."""
+def of_history(rows: Iterable[Row]) -> Tables:
+    """Return the tables of speed and memory, as `rows` have them."""
     figures = Figures(rows)
-    return _TABLE.sub(lambda found: "\n".join([found["begin"], *TABLES[found["name"]](figures), found["end"]]), page)
+    return {each.__name__: partial(each, figures) for each in (expect, forms, restoring, learning, gpu, memory)}
+
+
+def every() -> Tables:
+    """Return all tables, as the CSVs of this repository have them."""
+    rows = read(ROOT / HISTORY)
+    return {**of_history(rows), **results.tables(rows)}
+
+
+def rewritten(page: Path, tables: Tables) -> str:
+    """Return the text of `page`, a path from the repository's root, with its tables as `tables` make them."""
+    try:
+        return written((ROOT / page).read_text(encoding="utf-8"), tables)
+    except UserError as error:
+        raise UserError(f"{page}: {error}") from None
 
 
 def _learnt(network: str) -> tuple[str, str]:
@@ -158,8 +160,10 @@ def _limit(processor: str) -> str:
 
 
 def main() -> None:
-    """Rewrite the page."""
-    write_text(ROOT / PAGE, written((ROOT / PAGE).read_text(encoding="utf-8"), read(ROOT / HISTORY)))
+    """Rewrite the pages, all or none."""
+    tables = every()
+    for page, text in [(page, rewritten(page, tables)) for page in PAGES]:
+        write_text(ROOT / page, text)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,323 @@
+"""The tables of results, from the CSVs in benchmarks/results/; `python -m tools.tables` writes them into the pages.
+
+A marker has the name of a table, that of a CSV, and for some tables networks: `<!-- table gains squares srcnn vdsr -->`.
+Figures are those of the CSV, rounded for print, the ends of intervals outward; a dash is what was not measured.
+"""
+
+import csv
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial, wraps
+from itertools import pairwise
+from pathlib import Path
+
+from benchmarks.history import Row
+from cxr.foundation.errors import UserError
+from cxr.measures.intervals import Estimate, outward
+from cxr.superres.methods import BICUBIC, LOW, NETWORKS, ORIGINAL, TITLES, VIEWS
+from tools.kept import ALL, AREA, COUNT, DIFFERENCE, MATCHED, MEAN, RESULTS
+from tools.markdown import Tables, table
+
+Cells = Mapping[str, str]
+"""A row of a CSV, by column."""
+Rows = Sequence[Cells]
+Lines = list[str]
+
+SCALES = (2, 3, 4)
+NAMES = tuple(f"x{scale}" for scale in SCALES)
+"""Of the clean degradations."""
+UNMEASURED = "-"
+
+WRITTEN_BY = {
+    **dict.fromkeys(("gains", "over_bicubic", "findings"), "python -m tools.kept WORKSPACE {name}"),
+    **dict.fromkeys(("conditions", "opening"), "python -m benchmarks.conditions WORKSPACE NETWORK... -o {path}"),
+    "harm": "python -m benchmarks.twins NETWORK -o {path}",
+    "estimates": "python -m benchmarks.estimation WORKSPACE -o {path}",
+    **dict.fromkeys(("diagnosis", "diagnosis_differences"), "python -m tools.kept WORKSPACE {name} --diagnosis"),
+    **dict.fromkeys(("natural", "matlab"), "python -m benchmarks.natural_images IMAGES [-o FOLDER] --keep {path}"),
+}
+"""By table, what writes its CSV."""
+
+
+def gains(rows: Rows, model: str, *others: str) -> Lines:
+    """Return PSNR and SSIM by scale, what each model gains over bicubic, and over the model before it, where that was tested.
+
+    The last column is of the last of these differences: the share of images that gain, and p.
+    """
+    models = model, *others
+    tested = {row["of"] for row in rows}
+    steps = [(better, worse) for worse, better in pairwise(models) if f"{better}-{worse}" in tested]
+    pairs = [*((each, BICUBIC) for each in models), *steps]
+    kept = _Kept(rows)
+    heads = "scale", *map(_title, (BICUBIC, *models)), *(f"{_title(one)} - {_title(other)}" for one, other in pairs), "wins, p"
+    lines = []
+    for name in NAMES:
+        quality = [kept.quality(each, name) for each in (BICUBIC, *models)]
+        compared = [kept.difference(pair, name) for pair in pairs]
+        lines.append([name, *quality, *map(interval, compared), _tested(compared[-1])])
+    return table(heads, lines)
+
+
+def over_bicubic(rows: Rows, model: str, *others: str) -> Lines:
+    """Return the PSNR of bicubic interpolation by scale, and what each model gains over it."""
+    models = model, *others
+    kept = _Kept(rows)
+    lines = []
+    for name in NAMES:
+        psnr = kept.mean(BICUBIC, name, "psnr")
+        over = [interval(kept.difference((each, BICUBIC), name)) for each in models]
+        lines.append([name, f"{float(psnr['mean']):.2f}" if psnr else UNMEASURED, *over])
+    return table(("scale", *map(_title, (BICUBIC, *models))), lines)
+
+
+def findings(rows: Rows, model: str, *others: str) -> Lines:
+    """Return what each model gains over bicubic on images of each finding, by scale."""
+    models = model, *others
+    kept = _Kept(rows)
+    heads = [f"{_title(each)} {NAMES[0]}" if name == NAMES[0] else name for each in models for name in NAMES]
+    groups = [group for group in dict.fromkeys(row["group"] for row in rows) if group != ALL]
+    lines = [
+        [group, *(interval(kept.difference((each, BICUBIC), name, group)) for each in models for name in NAMES)]
+        for group in groups
+    ]
+    return table(("gain over bicubic", *heads), lines)
+
+
+def conditions(rows: Rows, network: str) -> Lines:
+    """Return what `network` gains in each condition by scale, and its worst gain on a single image of any scale."""
+    of_network = _of(rows, network)
+    at = {(row["condition"], row["scale"]): row for row in of_network}
+    lines = []
+    for condition in dict.fromkeys(row["condition"] for row in of_network):
+        found = [at.get((condition, str(scale))) for scale in SCALES]
+        worst = min(float(row["worst"]) for row in found if row)
+        lines.append([condition, *map(gain, found), f"{worst:+.2f}"])
+    return table(("condition", *NAMES, "worst image"), lines)
+
+
+def opening(rows: Rows, history: Iterable[Row]) -> Lines:
+    """Return what each network gains at x2 in each condition, in parentheses where its sign is open, and s/MP."""
+    names = list(dict.fromkeys(row["condition"] for row in rows))
+    networks = list(dict.fromkeys(row["network"] for row in rows))
+    processor, seconds = _seconds(history)
+    lines = []
+    for network in networks:
+        at = {row["condition"]: row for row in _of(rows, network) if row["scale"] == str(SCALES[0])}
+        cells = [_marked(at.get(name)) for name in names]
+        lines.append([_title(network), *cells, seconds.get(network, UNMEASURED)])
+    where = [f"\ns/MP: seconds that a megapixel of the result takes, on {processor}."] if processor else []
+    return [*table(("gain, dB", *names, "s/MP"), lines), *where]
+
+
+def harm(rows: Rows, *networks: str) -> Lines:
+    """Return by condition and scale how many findings were measured, seen and harmed, and how much they lose at worst.
+
+    The network, where the CSV has several, is the one in `networks`.
+    """
+    chosen = networks or tuple(dict.fromkeys(row["network"] for row in rows))
+    if len(chosen) > 1:
+        raise UserError(f"the table harm is of one network; name one of {', '.join(chosen)} after the CSV")
+    found = [row for network in chosen for row in _of(rows, network)]
+    lines = []
+    for condition, scale in dict.fromkeys((row["condition"], row["scale"]) for row in found):
+        of_this = [row for row in found if (row["condition"], row["scale"]) == (condition, scale)]
+        seen = [row for row in of_this if row["seen"] == "1"]
+        caps = [float(row["cap"]) for row in of_this]
+        counts = len(of_this), len(seen), sum(cap < 1 for cap in caps)
+        kept = f"{min(float(row['kept']) for row in seen):.3f}" if seen else UNMEASURED
+        fall = max((float(row["auc_bicubic"]) - float(row["auc"]) for row in seen), default=None)
+        fallen = UNMEASURED if fall is None else f"{round(fall, 3) + 0.0:.3f}"
+        lines.append([condition, f"x{scale}", *map(str, counts), f"{min(caps):g}", kept, fallen])
+    heads = "findings", "seen by bicubic", "harmed", "least cap", "least contrast kept", "greatest fall of AUC"
+    return table(("condition", "scale", *heads), lines)
+
+
+def estimates(rows: Rows) -> Lines:
+    """Return what was found of each truth by scale: median, least and greatest, and the share that is near."""
+    at = {(row["what"], row["truth"], row["scale"]): row for row in rows}
+    truths = dict.fromkeys((row["what"], row["truth"]) for row in rows)
+    lines = [[*truth, *(_estimate(at.get((*truth, str(scale)))) for scale in SCALES)] for truth in truths]
+    return table(("what", "truth", *NAMES), lines)
+
+
+def diagnosis(rows: Rows) -> Lines:
+    """Return the AUC of each view by scale, of all images and of the matched pairs; the original is the same at each scale."""
+    at = {(row["group"], row["of"], row["degradation"]): row for row in rows if row["what"] == AREA}
+    counts = {row["of"]: f"{float(row['value']):.0f}" for row in rows if row["what"] == COUNT}
+    sets = f"{counts['images']} images", f"{counts['pairs']} pairs"
+    heads = [f"{each}: {name}" if name == NAMES[0] else name for each in sets for name in NAMES]
+    views = sorted(dict.fromkeys(view for _, view, _ in at), key=lambda view: view == ORIGINAL)  # which comes last
+    lines = []
+    for view in views:
+        places = [(group, view, "" if view == ORIGINAL else name) for group in (ALL, MATCHED) for name in NAMES]
+        lines.append([_view(view), *(f"{float(at[place]['value']):.3f}" if place in at else UNMEASURED for place in places)])
+    return table(("AUC, seen as", *heads), lines)
+
+
+def diagnosis_differences(rows: Rows) -> Lines:
+    """Return by pair of views and scale what the first has more in AUC, of all images, with its interval, where it has one."""
+    at = {(row["of"], row["degradation"]): row for row in rows if (row["what"], row["group"]) == (DIFFERENCE, ALL)}
+    lines = []
+    for pair in dict.fromkeys(pair for pair, _ in at):
+        first, second = map(_view, pair.split("-"))
+        lines.append([f"{first} - {second}", *(interval(at.get((pair, name)), "value", 3) for name in NAMES)])
+    return table(("difference in AUC", *NAMES), lines)
+
+
+def natural(rows: Rows) -> Lines:
+    """Return PSNR and SSIM on Set5 by scale, ours and the published ones of each network, and the budget of ours."""
+    at = {(row["network"], row["budget"], row["scale"]): row for row in rows}
+    heads = ["scale"]
+    lines = [[name] for name in NAMES]
+    for network, budget in dict.fromkeys((network, budget) for network, budget, _ in at):
+        heads += [f"{_title(network)}, ours" + (f", {budget} budget" if budget else ""), "published"]
+        for line, scale in zip(lines, SCALES, strict=True):
+            row = at.get((network, budget, str(scale)))
+            ours = _quality(row["psnr"], row["ssim"]) if row else UNMEASURED
+            line += [ours, _quality(row["published_psnr"], row["published_ssim"]) if row else UNMEASURED]
+    return table(heads, lines)
+
+
+def matlab(rows: Rows) -> Lines:
+    """Return by scale how far our low-resolution images of Set5 are from MATLAB's."""
+    at = {row["scale"]: row for row in rows if row["largest"] and row["network"] == BICUBIC}
+    found = [(name, at.get(str(scale))) for name, scale in zip(NAMES, SCALES, strict=True)]
+    told = ((row["largest"], f"{float(row['equal']):.1%}") if row else (UNMEASURED, UNMEASURED) for _, row in found)
+    lines = [[name, *cells] for (name, _), cells in zip(found, told, strict=True)]
+    return table(("scale", "largest difference, grey levels", "equal"), lines)
+
+
+def tables(history: Iterable[Row], folder: Path = RESULTS) -> Tables:
+    """Return all tables of results, from the CSVs in `folder`, and from the `history` of speeds."""
+    makers: Tables = {
+        **{each.__name__: each for each in (gains, over_bicubic, findings, conditions, harm, estimates)},
+        **{each.__name__: each for each in (diagnosis, diagnosis_differences, natural, matlab)},
+        "opening": partial(opening, history=list(history)),
+    }
+    return {name: _from_file(make, WRITTEN_BY[name], folder) for name, make in makers.items()}
+
+
+def interval(row: Cells | None, value: str = "mean", decimals: int = 2) -> str:
+    """Return the `value` of `row` with its interval, where it has one."""
+    if row is None:
+        return UNMEASURED
+    low, high = (float(row[end]) if row[end] else None for end in ("low", "high"))
+    found, *ends = outward(Estimate(float(row[value]), low, high), decimals)
+    told = [f"{end:+.{decimals}f}" if round(end, decimals) == end else f"{end:+g}" for end in ends if end is not None]
+    return f"{found + 0.0:+.{decimals}f}" + (f" [{', '.join(told)}]" if told else "")
+
+
+def gain(row: Cells | None) -> str:
+    """Return the gain in `row`, of a condition, with its interval, and the share of images that are worse."""
+    return f"{interval(row, 'gain')}, {float(row['worse']):.0%}" if row else UNMEASURED
+
+
+class _Kept:
+    """What `tools.kept` kept, by what it is of."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.at = {(row["what"], row["of"], row["degradation"], row["metric"], row["group"]): row for row in rows}
+
+    def mean(self, model: str, degradation: str, metric: str) -> Cells | None:
+        """Return the row of a mean over all images; None where there is none."""
+        return self.at.get((MEAN, model, degradation, metric, ALL))
+
+    def quality(self, model: str, degradation: str) -> str:
+        """Return PSNR and SSIM in the mean over all images."""
+        psnr, ssim = (self.mean(model, degradation, metric) for metric in ("psnr", "ssim"))
+        if psnr is None or ssim is None:
+            return UNMEASURED
+        return _quality(psnr["mean"], ssim["mean"])
+
+    def difference(self, pair: tuple[str, str], degradation: str, group: str = ALL) -> Cells | None:
+        """Return the row of a difference of PSNR; None where there is none."""
+        return self.at.get((DIFFERENCE, "-".join(pair), degradation, "psnr", group))
+
+
+def _title(name: str) -> str:
+    """Return what heads call the method `name`. Raises UserError where there is no such method."""
+    if name not in TITLES:
+        raise UserError(f"there is no network {name!r}; name one of {', '.join(NETWORKS)}")
+    return name if name == BICUBIC else TITLES[name]
+
+
+def _view(name: str) -> str:
+    """Return what tables call the view `name`. Raises UserError where there is none."""
+    return VIEWS[name].title if name in (LOW, ORIGINAL) else _title(name)
+
+
+def _quality(psnr: str, ssim: str) -> str:
+    """Return both, rounded for print."""
+    similar = f"{float(ssim):.4f}"
+    return f"{float(psnr):.2f} / {_bare(similar)}"
+
+
+def _of(rows: Rows, network: str) -> Rows:
+    """Return the rows of `network`. Raises UserError where they are of none, or of several files of that name."""
+    _title(network)
+    found = [row for row in rows if row["network"] == network]
+    digests = dict.fromkeys(row["digest"] for row in found)
+    if len(digests) != 1:
+        told = f"{network} of {', '.join(digests)}: keep one" if digests else f"no {network}: measure it, or name another"
+        raise UserError(f"the CSV has {told}")
+    return found
+
+
+def _tested(row: Cells | None) -> str:
+    """Return on which share of images the first of a pair is better, and p."""
+    if row is None:
+        return UNMEASURED
+    return f"{float(row['wins']):.0%}" + (f", {_probability(float(row['p']))}" if row["p"] else "")
+
+
+def _probability(p: float) -> str:
+    return _bare(f"{p:.2g}").replace("e-0", "e-")
+
+
+def _bare(number: str) -> str:
+    """Return a number below 1 without its leading zero."""
+    return number.removeprefix("0") if number.startswith("0.") else number
+
+
+def _marked(row: Cells | None) -> str:
+    """Return the gain in `row`, in parentheses where its interval, or that there is none, leaves its sign open."""
+    if row is None:
+        return UNMEASURED
+    told = f"{float(row['gain']):+.2f}"
+    return told if row["low"] and float(row["low"]) * float(row["high"]) > 0 else f"({told})"
+
+
+def _seconds(history: Iterable[Row]) -> tuple[str, dict[str, str]]:
+    """Return the processor that networks were last timed on at x2, and the seconds each of them takes for a megapixel."""
+    whats = {f"{network} x{SCALES[0]} median": network for network in NETWORKS}
+    timed = [row for row in history if row.what in whats]
+    processor = timed[-1].processor if timed else ""
+    taken = {whats[row.what]: 1 / float(row.value) for row in timed if row.processor == processor}
+    return processor, {network: f"{float(f'{seconds:.2g}'):g}" for network, seconds in taken.items()}
+
+
+def _estimate(row: Cells | None) -> str:
+    if row is None:
+        return UNMEASURED
+    middle, least, greatest = (f"{float(row[name]):.3g}" for name in ("median", "least", "greatest"))
+    return f"{middle} ({least} to {greatest}), {float(row['near']):.0%}"
+
+
+def _from_file(make: Callable[..., Lines], command: str, folder: Path) -> Callable[..., Lines]:
+    """Return `make`, of rows, as a function of the name of the CSV in `folder` that has them, which `command` writes."""
+
+    @wraps(make)
+    def made(name: str, *words: str) -> Lines:
+        path = folder / f"{name}.csv"
+        mend = f"{command.format(name=name, path=path)} writes it"
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            return make(rows, *words)
+        except FileNotFoundError:
+            raise UserError(f"{path} is missing; {mend}") from None
+        except (KeyError, ValueError, TypeError) as error:
+            raise UserError(f"{path} is no CSV of this table ({error!r}); {mend}") from None
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
+
+    return made
