@@ -23,13 +23,14 @@ from benchmarks import history, plain
 from benchmarks.speed import NETWORKS
 from cxr.compute.device import choose_device, choose_precision, repeatable
 from cxr.compute.memory import keep_freed_memory
+from cxr.compute.ranks import ALONE
 from cxr.dataset import packed
 from cxr.foundation import params
 from cxr.foundation.errors import one_line_errors
 from cxr.foundation.runtime import Runtime
 from cxr.superres.model import BUILDERS
-from cxr.superres.network import is_post_upsampling, laid_out
-from cxr.superres.settings import Degradation, Degrade
+from cxr.superres.network import is_post_upsampling, is_told, laid_out
+from cxr.superres.settings import Degradation, Degrade, Ranges
 from cxr.superres.training.crops import Crops, needed_margin
 from cxr.superres.training.run import Run
 from cxr.superres.training.settings import Augment, Training
@@ -86,6 +87,11 @@ def ours(name: str, workspace: Path, clock: Clock, seed: int) -> bool:
     network = builder.build({**chosen, "scales": degrade.scales})
     start(network, seed)
     together: Sequence[Sequence[Degradation]] = [degrade.degradations]
+    ranges = params.read(path, "ranges", Ranges) if name == "edsr" else None
+    if ranges and ranges.varied:
+        together = [[Degradation(scale, condition="ranges") for scale in degrade.scales]]
+    else:
+        ranges = None
     if name == "srcnn":
         together = [degrade.at(scale) for scale in degrade.scales]
     for number, degradations in enumerate(together):
@@ -93,9 +99,10 @@ def ours(name: str, workspace: Path, clock: Clock, seed: int) -> bool:
             settings = replace(settings, steps=math.ceil(settings.steps * train_srcnn.FURTHER))
         drawing = settings.patch, settings.batch, seed, device
         low = is_post_upsampling(network)
-        margin = needed_margin(degradations)
-        crops = Crops(data.images, data.rows("train"), augment, *drawing, margin=margin, post_upsampling=low)
-        validation = Validation(data.images, data.rows("val"), degradations, device, low)
+        margin = needed_margin([ranges.widest(each.scale) for each in degradations] if ranges else degradations)
+        given = low, ranges, is_told(network)
+        crops = Crops(data.images, data.rows("train"), augment, *drawing, ALONE, margin, *given)
+        validation = Validation(data.images, data.rows("val"), degradations, device, *given)
         run = Run(
             laid_out(network, device),
             settings,

@@ -26,7 +26,7 @@ from cxr.compute.device import choose_device, choose_precision
 from cxr.foundation.errors import one_line_errors
 from cxr.superres.architectures import edsr, srcnn
 from cxr.superres.enhance import enhance, enhance_part
-from cxr.superres.model import load_model
+from cxr.superres.model import BUILDERS, load_model
 
 SCALES = (2, 3, 4)
 SIDE = 512  # pixels a side of what is enlarged
@@ -45,11 +45,11 @@ print(peak.split()[1])
 
 def written(name: str, folder: Path) -> Path:
     """Write a model file of the network `name` with weights drawn at random; return its path."""
-    build, start, _ = NETWORKS[name]
+    _, start, _ = NETWORKS[name]
     precision = str(choose_precision("auto", choose_device("auto"))).removeprefix("torch.")
     described = {"network": name, "scales": SCALES, "noise": [0], "precision": precision}
-    described |= {"srcnn": asdict(srcnn.Architecture(5)), "edsr": asdict(edsr.Architecture(8, 64))}.get(name, {})
-    network = build()
+    described |= {"srcnn": asdict(srcnn.Architecture(5)), "edsr": asdict(edsr.Architecture(8, 64, told=True))}.get(name, {})
+    network = BUILDERS[name].build(described)
     start(network, 0)
     keys = [f"x{scale}" for scale in SCALES] if name == "srcnn" else [name]
     path = folder / f"{name}.safetensors"

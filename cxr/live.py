@@ -85,6 +85,7 @@ def _dicom(path: Path, model: Model, most_pixels: int) -> Viewed:
             presentation=told,
             digest=_digest(values),
             told=arrival.told,
+            arrival=arrival.for_network,
             limits=_limits(model, arrival),
             remarks=remarks,
             corners=said,
@@ -118,6 +119,7 @@ def _picture(path: Path, model: Model, most_pixels: int) -> Viewed:
         presentation=Presentation(0.0, float(white), inverted=False, table=None),
         digest=_digest(values),
         told=arrival.told,
+        arrival=arrival.for_network,
         limits=_limits(model, arrival),
         remarks=found.remarks,
         synthetic=SYNTHETIC in note_in(path),
@@ -139,12 +141,12 @@ def make(model: Model, piece: Piece) -> Made:
     viewed, scale = piece.of, piece.scale
     if viewed.display is None or viewed.storing is None or viewed.padding is None:
         white = (1 << viewed.bits) - 1
-        result = enhance_part(model, viewed.values, scale, *piece.made, bits=viewed.bits)
+        result = enhance_part(model, viewed.values, scale, *piece.made, bits=viewed.bits, arrival=viewed.arrival)
         return Made(result, _off(shown(result, white), shown(viewed.values[piece.part], white), scale))
     display, storing = viewed.display, viewed.storing
     stored = viewed.values.astype(np.int32) + viewed.least
     image = storing.image(stored, viewed.padding)
-    exact = enhance_stored_part(model, image, scale, display, *piece.made)
+    exact = enhance_stored_part(model, image, scale, display, *piece.made, viewed.arrival)
     of_part = stored[piece.part], viewed.padding[piece.part]
     values = storing.values(exact, *of_part)
     off = _off(display.shown(values), display.shown(of_part[0]), scale)

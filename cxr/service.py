@@ -190,7 +190,8 @@ def _of_dicom(job: _Job) -> Enhanced:
     arrival = arrived(seen, *loss(radiograph.data))
     allowed, told = job.allowed(arrival)
     note, maker = job.note(allowed), f"{model.digest} x{scale}" + ("" if allowed == 1 else f" {allowed:g}")
-    values = radiograph.values(enhance_stored(model, radiograph.image(), scale, radiograph.display, tell, allowed))
+    seen_as = radiograph.image(), scale, radiograph.display
+    values = radiograph.values(enhance_stored(model, *seen_as, tell, allowed, arrival.for_network))
     made = derived(named, values, scale, note, maker, None if job.deidentify else job.now)
     if job.deidentify and target.is_dir():
         target /= f"{made.SOPInstanceUID}.dcm"
@@ -221,7 +222,7 @@ def _of_picture(job: _Job) -> Enhanced:
     white = (1 << depth) - 1
     arrival = arrived(shown(levels, white), np.array(file.steps).reshape(8, 8) if file.steps else None)
     allowed, told = job.allowed(arrival)
-    result: Grey = enhance(model, levels, scale, tell, depth, allowed)
+    result: Grey = enhance(model, levels, scale, tell, depth, allowed, arrival.for_network)
     target, note = job.settled(target, allowed), job.note(allowed)
     encode(target, result, note, depth, kind, file.density and file.density.times(scale))
     remarks = *found.remarks, told

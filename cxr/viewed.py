@@ -9,6 +9,7 @@ import numpy.typing as npt
 from cxr.formats.dicom.corners import Spacing
 from cxr.formats.dicom.display import Display
 from cxr.formats.dicom.radiograph import Storing
+from cxr.superres.told import Told
 
 Values = npt.NDArray[np.uint16]
 
@@ -50,6 +51,8 @@ class Viewed:
     """The SHA-256 of shape and values, in hex."""
     told: str
     """What came in, in words."""
+    arrival: Told
+    """The same for a network that is told."""
     limits: dict[int, tuple[float, str]]
     """By scale, how strongly the network may be used, 0 to 1, and why no more."""
     remarks: tuple[str, ...] = ()

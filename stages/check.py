@@ -48,12 +48,14 @@ def run(workspace: Path) -> None:
     """Check `workspace`'s parameters and write a constant that download depends on.
 
     Raises UserError for an unknown or missing section, for an unknown, missing, ill-typed or ill-valued key, when EDSR's
-    patch is no multiple of a scale, and when a condition is unknown or wrong.
+    patch is no multiple of a scale or it is told of clean crops alone, and when a condition is unknown or wrong.
     """
     path = workspace / PARAMS
     params.refuse_unknown(params.load(path), {**SECTIONS, "conditions": None}, path)
     for section, schema in SECTIONS.items():
         params.read(path, section, schema)
+    if params.read(path, "edsr", edsr.Architecture).told and not params.read(path, "ranges", Ranges).varied:
+        raise UserError(f"{path}: edsr.told is true and ranges.clean 1, so there is nothing to tell; set one of them otherwise")
     evaluate = params.read(path, "evaluate", Evaluate)
     training, degrade = params.read(path, "train_edsr", Training), params.read(path, "degrade", Degrade)
     if wrong := [scale for scale in degrade.scales if training.patch % scale]:

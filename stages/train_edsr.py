@@ -36,7 +36,7 @@ def run(workspace: Path) -> None:
     architecture, ranges = params.read(path, "edsr", Architecture), params.read(path, "ranges", Ranges)
 
     def fit(trainer: Trainer) -> Trained:
-        network = EDSR(architecture.blocks, architecture.width, degrade.scales)
+        network = EDSR(architecture.blocks, architecture.width, degrade.scales, architecture.told)
         start_from_bicubic(network, settings.seed)
         fitted = trainer.fit(
             "edsr",

@@ -1,8 +1,8 @@
 """Write a card for each bundled network: `python -m tools.cards`.
 
 A card is docs/cards/NETWORK.md, in the form that Hugging Face uses: a head of YAML, then prose. Its figures are from the file
-of the network, benchmarks/conditions.csv, pretrained/limits.csv, and pretrained/training_data.yaml, which says by the SHA-256
-of the training pixels whose radiographs they are. `python -m tools.cards WORKSPACE` prints an entry for that file.
+of the network, benchmarks/results/conditions.csv, pretrained/limits.csv, and pretrained/training_data.yaml, which says by the
+SHA-256 of the training pixels whose radiographs they are. `python -m tools.cards WORKSPACE` prints an entry for that file.
 """
 
 import csv
@@ -23,9 +23,10 @@ from cxr.superres.methods import NETWORKS, TITLES
 from cxr.superres.model import BUILDERS, Model, load_model
 from cxr.superres.settings import CLEAN
 from stages.evaluate import PIXELS, SPLIT, TABLE
+from tools.results import gain
 
 CARDS, DATA = ROOT / "docs/cards", ROOT / "pretrained/training_data.yaml"
-CONDITIONS, LIMITS = ROOT / "benchmarks/conditions.csv", ROOT / "pretrained" / FILE
+CONDITIONS, LIMITS = ROOT / "benchmarks/results/conditions.csv", ROOT / "pretrained" / FILE
 OLD = 16  # years from which a patient counts as grown up
 
 PAPERS = {
@@ -97,8 +98,9 @@ def _learnt(described: Mapping[str, Any]) -> str:
             else "from clean copies"
         )
     quanta, jpeg = ("{:,.0f} to {:,.0f}".format(*ranges[name]) for name in ("quanta", "jpeg"))
+    way = "told the noise and the JPEG quality of each copy" if described.get("told") else "blind"
     return (
-        f"blind: {ranges['clean']:.0%} of the copies are clean; others have, by chance, blur up to {ranges['blur']:g} pixels, "
+        f"{way}: {ranges['clean']:.0%} of the copies are clean; others have, by chance, blur up to {ranges['blur']:g} pixels, "
         f"noise of up to {ranges['noise']:g} grey levels or of {quanta} quanta at white, and JPEG of quality {jpeg}"
     )
 
@@ -119,14 +121,7 @@ def _figures(rows: Iterable[Mapping[str, str]]) -> list[str]:
         "|---" * (1 + len(scales)) + "|",
     ]
     names = dict.fromkeys(row["condition"] for row in rows)
-    return [*head, *(f"| {name} | {' | '.join(_gain(by.get((name, scale))) for scale in scales)} |" for name in names)]
-
-
-def _gain(row: Mapping[str, str] | None) -> str:
-    if row is None:
-        return "-"
-    ends = [f"{float(row[name]):+.2f}" for name in ("low", "high") if row[name]]
-    return f"{float(row['gain']):+.2f} [{', '.join(ends) or 'none'}], {float(row['worse']):.0%}"
+    return [*head, *(f"| {name} | {' | '.join(gain(by.get((name, scale))) for scale in scales)} |" for name in names)]
 
 
 def _harm(rows: Iterable[Mapping[str, str]]) -> list[str]:
@@ -134,11 +129,14 @@ def _harm(rows: Iterable[Mapping[str, str]]) -> list[str]:
     if not rows:
         return ["What it does to small findings was not measured."]
     harmed = [row for row in rows if float(row["cap"]) < 1]
-    told = "On phantom twins, with and without findings of 2 to 12 pixels and 1 to 10 grey levels, and by PSNR"
+    told, unknown = "On phantom twins, with and without findings of 2 to 12 pixels and 1 to 10 grey levels, and by PSNR", []
+    if not any(int(row["findings"]) for row in rows):
+        told, unknown = "By PSNR", ["", "What it does to small findings was not measured."]
     if not harmed:
-        return [f"{told}, no harm was found in any condition and scale that was measured."]
+        return [f"{told}, no harm was found in any condition and scale that was measured.", *unknown]
     lines = [f"{told}, harm was found; there `cxr enhance` uses it less strongly, or not at all:", ""]
-    return [*lines, *(f"- x{row['scale']}, {row['condition']}: strength {row['cap']} at most; {row['why']}" for row in harmed)]
+    told_each = (f"- x{row['scale']}, {row['condition']}: strength {row['cap']} at most; {row['why']}" for row in harmed)
+    return [*lines, *told_each, *unknown]
 
 
 def entry(workspace: Path) -> str:

@@ -1,8 +1,10 @@
-"""Write where a bundled network may be used: `python -m tools.limits CONDITIONS.csv TWINS.csv...`.
+"""Write where a bundled network may be used: `python -m tools.limits CONDITIONS.csv [TWINS.csv...]`.
 
-CONDITIONS.csv is of `python -m benchmarks.conditions`, each TWINS.csv of `python -m benchmarks.twins`, of the same networks. A
+CONDITIONS.csv is of `python -m benchmarks.conditions`, each TWINS.csv of `python -m benchmarks.twins` of one of its networks. A
 network's cap in a condition at a scale is 0 where its gain over bicubic interpolation, with its interval, is not above zero, or
-more than 2% of the images are worse by 0.05 dB; else the least cap of any finding there that bicubic interpolation shows.
+more than 2% of the images are worse by 0.05 dB; else the least cap of any finding there that bicubic interpolation shows. So
+twins are needed only of conditions in which the network gains. A network without any is limited by its gain alone: then
+`findings` is 0, and else 1.
 `native`, for which there are no twins, counts by its gain alone, and for every radiograph: none tells that it was reduced.
 """
 
@@ -51,39 +53,56 @@ def limits(
     harms: dict[Key, list[Mapping[str, str]]] = defaultdict(list)
     for row in twins:
         harms[key(row)].append(row)
+    seen = {each[:2] for each in harms}
     made = []
     for row in quality:
         native = row["condition"] == NATIVE
         if not native and row["condition"] not in known:
             raise UserError(f"{row['condition']} is none of the conditions of params.yaml; run benchmarks.conditions anew")
-        if not (cells := harms[key(row)]) and not native:
-            raise UserError(f"no twins of {' '.join(map(str, key(row)))}; run python -m benchmarks.twins for them")
         condition = Condition() if native else known[row["condition"]]
         named = {name: row[name] for name in ("network", "digest", "scale", "condition")}
-        cap, why = _cap(row, cells)
-        made.append({**named, "noise": f"{mid_noise(condition):.3g}", "jpeg": condition.jpeg, "cap": f"{cap:g}", "why": why})
+        cells = harms[key(row)]
+        why = _no_gain(row)
+        shown = key(row)[:2] in seen
+        if shown and not why and not cells and not native:
+            raise UserError(f"no twins of {' '.join(map(str, key(row)))}; run python -m benchmarks.twins for them")
+        cap, why = (0.0, why) if why else _cap(row, cells)
+        made.append(
+            {
+                **named,
+                "noise": f"{mid_noise(condition):.3g}",
+                "jpeg": condition.jpeg,
+                "cap": f"{cap:g}",
+                "why": why,
+                "findings": int(shown),
+            }
+        )
     return made
 
 
-def _cap(row: Mapping[str, str], cells: Iterable[Mapping[str, str]]) -> tuple[float, str]:
+def _no_gain(row: Mapping[str, str]) -> str:
+    """Return why no gain was measured in `row`; nothing where one was."""
     if not row["low"]:
-        return 0.0, f"in {row['condition']} it was measured on too few patients to tell"
+        return f"in {row['condition']} it was measured on too few patients to tell"
     if float(row["low"]) <= 0:
-        return 0.0, f"in {row['condition']} it gains {float(row['gain']):+.2f} dB over bicubic interpolation"
+        return f"in {row['condition']} it gains {float(row['gain']):+.2f} dB over bicubic interpolation"
     if float(row["worse"]) > MOST_WORSE:
-        return 0.0, f"in {row['condition']} it makes {float(row['worse']):.0%} of images worse than bicubic interpolation"
+        return f"in {row['condition']} it makes {float(row['worse']):.0%} of images worse than bicubic interpolation"
+    return ""
+
+
+def _cap(row: Mapping[str, str], cells: Iterable[Mapping[str, str]]) -> tuple[float, str]:
     worst = min((cell for cell in cells if int(cell["seen"])), key=lambda cell: float(cell["cap"]), default=None)
     if worst is None or float(worst["cap"]) == 1:
         return 1.0, ""
-    return float(
-        worst["cap"]
-    ), f"{worst['kind']} of {worst['size']} pixels and {worst['contrast']} levels in {row['condition']}"
+    finding = f"{worst['kind']} of {worst['size']} pixels and {worst['contrast']} levels"
+    return float(worst["cap"]), f"{finding} in {row['condition']}"
 
 
 def main() -> None:
     """Write `limits.csv` beside the bundled networks."""
-    if len(sys.argv) < 3:
-        raise UserError("name CONDITIONS.csv and TWINS.csv")
+    if len(sys.argv) < 2:
+        raise UserError("name CONDITIONS.csv, and TWINS.csv where there are some")
     quality, *twins = (read(Path(name)) for name in sys.argv[1:])
     made = limits(quality, [row for rows in twins for row in rows], conditions(ROOT / "params.yaml"))
     write_table(ROOT / "pretrained" / FILE, [{name: row[name] for name in COLUMNS} for row in made])

@@ -6,11 +6,13 @@
 NETWORK is srcnn, vdsr or edsr, by the rule of `cxr enhance`, or a model file. The conditions are those of params.yaml in the
 folder where it is run. A row of the CSV is a finding in a condition at a scale. It has the areas under the ROC curve of a
 channelised Hotelling observer with the images of bicubic interpolation and of the network, the contrast that the network keeps
-of bicubic interpolation's, and the cap: the greatest strength at which neither is harmed. The chart shows all rows.
+of bicubic interpolation's, and the cap: the greatest strength at which neither is harmed. The chart shows all rows. A condition
+at a scale that FILE.csv has already, of the same pairs and seed, is not measured again: so a run that was stopped goes on.
 """
 
 import argparse
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -22,21 +24,30 @@ from benchmarks.twins.measure import Cell, cells
 from cxr.compute.memory import keep_freed_memory
 from cxr.figures.layout import save
 from cxr.foundation.errors import one_line_errors
+from cxr.foundation.files import write_table
 from cxr.superres.methods import TITLES
-from cxr.superres.model import Model, load_model
+from cxr.superres.model import load_model
 from cxr.superres.settings import CLEAN, conditions
 
 COLUMNS = (
-    *("network", "digest", "condition", "scale", "kind", "size", "contrast"),
+    *("network", "digest", "pairs", "seed", "condition", "scale", "kind", "size", "contrast"),
     *("auc_bicubic", "auc", "kept", "seen", "cap"),
 )
 
 
-def row(model: Model, cell: Cell) -> dict[str, str]:
-    """Return `cell` by COLUMNS."""
-    named = model.name, model.digest, cell.degradation.condition or CLEAN, cell.degradation.scale, *cell.finding
+def row(of: Sequence[str], cell: Cell) -> dict[str, str]:
+    """Return `cell` by COLUMNS, the first of which are `of`."""
+    named = *of, cell.degradation.condition or CLEAN, cell.degradation.scale, *cell.finding
     found = f"{cell.bicubic.auc:.4f}", f"{cell.network.auc:.4f}", f"{cell.kept:.4f}", int(cell.seen), f"{cell.cap:g}"
     return dict(zip(COLUMNS, map(str, (*named, *found)), strict=True))
+
+
+def measured(path: Path | None, of: Sequence[str]) -> list[dict[str, str]]:
+    """Return the rows that the CSV `path` has of cells whose first COLUMNS are `of`; none where it is not there."""
+    if path is None or not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [each for each in csv.DictReader(file) if [each.get(name) for name in COLUMNS[: len(of)]] == list(of)]
 
 
 def main() -> None:
@@ -47,7 +58,7 @@ def main() -> None:
     parser.add_argument("--scales", type=int, nargs="+", choices=(2, 3, 4), default=(2, 3, 4))
     parser.add_argument("--only", nargs="+", default=(), help="conditions, instead of all")
     parser.add_argument("--seed", type=int, default=0, help="of the phantoms")
-    parser.add_argument("-o", "--output", type=Path, help="a CSV, written anew")
+    parser.add_argument("-o", "--output", type=Path, help="a CSV, which may hold a part of it already")
     parser.add_argument("--chart", type=Path, help="a picture of the same")
     given = parser.parse_args()
     keep_freed_memory()
@@ -56,25 +67,24 @@ def main() -> None:
     todo = [
         each.at(scale, name) for name, each in known.items() if not given.only or name in given.only for scale in given.scales
     ]
+    of = [model.name, model.digest, str(given.pairs), str(given.seed)]
+    rows = measured(given.output, of)
+    there = {(each["condition"], each["scale"]) for each in rows}
+    todo = [each for each in todo if (each.condition or CLEAN, str(each.scale)) not in there]
     backgrounds = windows(given.pairs, given.seed)
-    made: list[Cell] = []
     with tqdm(total=len(todo) * len(FINDINGS), unit="cell", disable=None) as progress:
         for degradation in todo:
             of_this = []
             for cell in cells(model, degradation, backgrounds, FINDINGS):
                 of_this.append(cell)
                 progress.update()
-            made += of_this
+            rows += [row(of, cell) for cell in of_this]
+            if given.output:
+                write_table(given.output, rows)
             shown = [cell for cell in of_this if cell.seen]
             harmed = [cell for cell in shown if cell.harm]
             told = f"{degradation.name}: {len(shown)} of {len(of_this)} findings are seen, {len(harmed)} harmed"
             print(told, *(f"{cell.finding.name} (cap {cell.cap:g})" for cell in harmed), sep="; ", flush=True)
-    rows = [row(model, cell) for cell in made]
-    if given.output:
-        with given.output.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
     if given.chart:
         save(harm_map(rows, TITLES[model.name]), given.chart)
 

@@ -14,9 +14,11 @@ from cxr.foundation.randomness import generator
 from cxr.measures.observer import Told, channels, outputs, told
 from cxr.superres.degradation.enlargement import enlarged_window
 from cxr.superres.degradation.levels import WHITE, in_unit_range
+from cxr.superres.degradation.maps import beside
 from cxr.superres.degradation.passage import noise_field, observed
+from cxr.superres.estimation.expected import expected
 from cxr.superres.model import Model
-from cxr.superres.network import is_post_upsampling
+from cxr.superres.network import is_post_upsampling, is_told
 from cxr.superres.settings import Degradation
 
 Floats = npt.NDArray[np.float64]
@@ -113,6 +115,8 @@ def seen(model: Model, degradation: Degradation, backgrounds: Pixels, key: str) 
         field = noise_field(degradation, (len(part), 1, side, side), generator("twins", key, first, scale))
         low = observed(in_unit_range(part), degradation, field)
         enlarged = enlarged_window(low, scale)
+        if is_told(model.networks[scale]):  # a window is too small to be estimated from
+            low = beside(low, [expected(degradation)] * len(low))
         made: Tensor = network(low, enlarged) if post_upsampling else network(enlarged)
         inner = (slice(None), 0, slice(MARGIN, MARGIN + SIDE), slice(MARGIN, MARGIN + SIDE))
         bicubic.append((enlarged[inner] * WHITE).cpu().double().numpy())

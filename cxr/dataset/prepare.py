@@ -54,7 +54,7 @@ def prepare(pixels: Grey, bits: int, settings: Preprocess) -> Pixels:
     All of it, or its central square (`settings.frame`); the shorter side becomes `settings.size`, and the longer one keeps the
     proportion, rounded. Reduced by antialiased bicubic interpolation (a = -0.5, Pillow's, on float32), which is MATLAB's
     imresize: the ground truth is made as the papers make every image, and PSNR compares only between images reduced alike
-    (`docs/results.md`).
+    (`docs/log.md`, 2026-11-25).
     Grey levels (`settings.normalise`): "none" keeps them, "minmax" brings the darkest and brightest pixel of what is reduced to
     black and white, "percentile" its 0.5th and 99.5th percentile, clipped; rounded. An image of one level becomes 0 under the
     latter two. Raises Unusable("too small") when the shorter side is below `settings.size`: ground truth is never enlarged.

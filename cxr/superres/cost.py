@@ -7,9 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from cxr.superres.degradation.maps import beside
 from cxr.superres.duration import digest, place
 from cxr.superres.model import Model, network_for
-from cxr.superres.network import is_post_upsampling
+from cxr.superres.network import is_post_upsampling, is_told
+from cxr.superres.told import Told
 
 SIDE = 12  # pixels of the image in which products are counted
 
@@ -46,5 +48,6 @@ def _passed(model: Model, scale: int) -> list[tuple[nn.Conv2d, int]]:
         if isinstance(layer, nn.Conv2d):
             layer.register_forward_hook(count)
     low, bicubic = (torch.zeros(1, 1, side, side) for side in (SIDE, SIDE * scale))
+    low = beside(low, [Told()]) if is_told(network) else low
     network(*((low, bicubic) if is_post_upsampling(network) else (bicubic,)))
     return passed

@@ -12,9 +12,12 @@ from torch import Tensor
 from cxr.compute.device import repeatable
 from cxr.foundation.errors import UserError
 from cxr.superres.degradation.enlargement import enlarge, interpolated
+from cxr.superres.degradation.maps import beside
+from cxr.superres.estimation.arrival import arrived
 from cxr.superres.model import Model, network_for
-from cxr.superres.network import is_post_upsampling
+from cxr.superres.network import is_post_upsampling, is_told
 from cxr.superres.tiles import tiled
+from cxr.superres.told import Told, within
 
 Levels = TypeVar("Levels", np.uint8, np.uint16, np.float32)
 Span = slice | tuple[int, int]
@@ -41,27 +44,37 @@ def enhance(
     done: Callable[[int], object] | None = None,
     bits: int | None = None,
     strength: float = 1.0,
+    arrival: Told | None = None,
 ) -> npt.NDArray[Levels]:
     """Return `image` (H, W) with `scale` times its rows and columns, as `model` sees it: of its own dtype and range.
 
     Of what the model changes of the bicubically enlarged image, the share `strength` is changed, from 0 to 1.
     0 is black. White is 2**bits - 1 of uint8 and uint16, or, without `bits`, the greatest value of the dtype; of float32, 1,
     and what lies beyond black or white counts as that.
-    `done` is told the pixels of each finished tile.
+    `done` is told the pixels of each finished tile. A network that is told how a radiograph arrived is told `arrival`, or else
+    what is found of `image`.
     Raises UserError when `model` was not trained for `scale`, or integers exceed white; ValueError for arrays of another kind
     or of no pixels.
     """
     white = _white(image, bits)
     _refuse_beyond(white, image, bits)
     low = torch.from_numpy(image.astype(np.float32) / white)[None, None].clamp_(0, 1).to(model.device)
-    return _levels(strengthened(model, low, scale, strength, done), white, image.dtype)
+    return _levels(strengthened(model, low, scale, strength, done, arrival=arrival), white, image.dtype)
 
 
 @torch.inference_mode()
 def enhance_part(
-    model: Model, image: npt.NDArray[Levels], scale: int, rows: Span, columns: Span, bits: int | None = None
+    model: Model,
+    image: npt.NDArray[Levels],
+    scale: int,
+    rows: Span,
+    columns: Span,
+    bits: int | None = None,
+    arrival: Told | None = None,
 ) -> npt.NDArray[Levels]:
     """Return `enhance(model, image, scale, bits=bits)[rows, columns]`, having computed little more than that needs.
+
+    A network that is told how a radiograph arrived is told `arrival`; without it, what is found of the whole image each time.
 
     `rows` and `columns` are of the result: slices without a step, or first ones with the one behind the last. On a CPU a
     post-upsampling network that multiplies in float32 gives the same to the last bit. Others give the same to 1e-6 of white, or
@@ -74,8 +87,25 @@ def enhance_part(
     _refuse_beyond(white, read, bits)
     low = torch.from_numpy(read.astype(np.float32) / white)[None, None].clamp_(0, 1).to(model.device)
     bicubic = enlarge(low, scale)[..., _times(down.seen, scale), _times(across.seen, scale)]
-    made = restore(model, low[..., down.seen, across.seen], scale, bicubic=bicubic)
+    if arrival is None and is_told(network_for(model, scale)):
+        arrival = found(torch.from_numpy(image.astype(np.float32) / white)[None].clamp_(0, 1))
+    made = restore(model, low[..., down.seen, across.seen], scale, bicubic=bicubic, arrival=arrival)
     return _levels(made[..., down.part, across.part], white, image.dtype)
+
+
+def arrival_of(image: npt.NDArray[Levels], bits: int | None = None) -> Told:
+    """Return what `image` (H, W), of the kinds and range that `enhance` takes, tells of how it arrived.
+
+    Raises UserError when integers exceed white; ValueError for arrays of another kind or of no pixels.
+    """
+    white = _white(image, bits)
+    _refuse_beyond(white, image, bits)
+    return found(torch.from_numpy(image.astype(np.float32) / white)[None].clamp_(0, 1))
+
+
+def found(image: Tensor) -> Told:
+    """Return what `image` (1, H, W), float32 in [0, 1], tells of how it arrived."""
+    return arrived(image[0].cpu().numpy()).for_network
 
 
 class _Line(NamedTuple):
@@ -156,24 +186,31 @@ def enhance_stored(
     display: Shown,
     done: Callable[[int], object] | None = None,
     strength: float = 1.0,
+    arrival: Told | None = None,
 ) -> npt.NDArray[np.float32]:
     """Return values (H * scale, W * scale) of a radiograph whose `stored` values (H, W) are seen through `display`.
 
     `model` sees what is shown. What it changes of that is changed in the bicubically enlarged stored values, which so keep
-    what lies beyond black and white. `strength` is that of `enhance`.
+    what lies beyond black and white. `strength` and `arrival` are those of `enhance`.
     Raises UserError when `model` was not trained for `scale`.
     """
     network_for(model, scale)
     bicubic = interpolated(torch.from_numpy(stored)[None, None].to(model.device), scale)[0, 0].cpu().numpy()
     before = display.shown(bicubic)
     seen, enlarged = (torch.from_numpy(each)[None, None].to(model.device) for each in (display.shown(stored), before))
-    after = strengthened(model, seen, scale, strength, done, enlarged)[0, 0].cpu().numpy()
+    after = strengthened(model, seen, scale, strength, done, enlarged, arrival)[0, 0].cpu().numpy()
     return display.moved(bicubic, before, after)
 
 
 @torch.inference_mode()
 def enhance_stored_part(
-    model: Model, stored: npt.NDArray[np.float32], scale: int, display: Shown, rows: Span, columns: Span
+    model: Model,
+    stored: npt.NDArray[np.float32],
+    scale: int,
+    display: Shown,
+    rows: Span,
+    columns: Span,
+    arrival: Told | None = None,
 ) -> npt.NDArray[np.float32]:
     """Return `enhance_stored(model, stored, scale, display)[rows, columns]`, as `enhance_part` does of levels.
 
@@ -186,7 +223,9 @@ def enhance_stored_part(
     bicubic = enlarged[made]
     before = display.shown(bicubic)
     low, shown = (torch.from_numpy(each)[None, None].to(model.device) for each in (display.shown(read[seen]), before))
-    after = restore(model, low, scale, bicubic=shown)[0, 0].cpu().numpy()
+    if arrival is None and is_told(network_for(model, scale)):
+        arrival = found(torch.from_numpy(display.shown(stored))[None])
+    after = restore(model, low, scale, bicubic=shown, arrival=arrival)[0, 0].cpu().numpy()
     part = down.part, across.part
     return display.moved(bicubic[part], before[part], after[part])
 
@@ -198,25 +237,35 @@ def strengthened(
     strength: float,
     done: Callable[[int], object] | None = None,
     bicubic: Tensor | None = None,
+    arrival: Told | None = None,
 ) -> Tensor:
     """Return the same as `restore` of which only the share `strength` is changed: 1 for all, 0 for the bicubic image itself."""
     network_for(model, scale)
     if strength == 1:
-        return restore(model, low, scale, done, bicubic)
+        return restore(model, low, scale, done, bicubic, arrival)
     bicubic = enlarge(low, scale) if bicubic is None else bicubic
-    return bicubic.lerp(restore(model, low, scale, done, bicubic), strength) if strength else bicubic.clone()
+    return bicubic.lerp(restore(model, low, scale, done, bicubic, arrival), strength) if strength else bicubic.clone()
 
 
 def restore(
-    model: Model, low: Tensor, scale: int, done: Callable[[int], object] | None = None, bicubic: Tensor | None = None
+    model: Model,
+    low: Tensor,
+    scale: int,
+    done: Callable[[int], object] | None = None,
+    bicubic: Tensor | None = None,
+    arrival: Told | None = None,
 ) -> Tensor:
     """Return what `model` makes of low-resolution images (N, 1, H, W), float32 in [0, 1] on its device: `scale` times as large.
 
     `bicubic` is the same `enlarge`d, where that is there already. `done` is told the pixels of each finished tile.
+    A network that is told how radiographs arrived is told `arrival`, or else what is found of each of them.
     Raises UserError when `model` was not trained for `scale`.
     """
     network = network_for(model, scale)
     bicubic = enlarge(low, scale) if bicubic is None else bicubic
+    if is_told(network):
+        ranges = model.described.get("ranges")
+        low = beside(low, [within(arrival or found(image), ranges) for image in low])
     images = (low, bicubic) if is_post_upsampling(network) else (bicubic, None)
     with repeatable():
         run, halo, single = model.running[scale], cast(int, network.halo), model.precision == torch.float32

@@ -1,7 +1,8 @@
 """Trained networks as ONNX, for programs without torch.
 
 The graph takes `bicubic`, radiographs enlarged by bicubic interpolation, or, of a post-upsampling network, `low`, those that
-are to be enlarged. It returns `enhanced`. All are float32 (N, 1, H, W) in [0, 1], of any size.
+are to be enlarged. It returns `enhanced`. All are float32 (N, 1, H, W) in [0, 1], of any size. One that is told how radiographs
+arrived takes `told` as well, float32 (N, MAPS), as `cxr.superres.degradation.maps` has it.
 """
 
 import json
@@ -19,8 +20,9 @@ from torch import nn
 from cxr.foundation.errors import UserError
 from cxr.foundation.files import refuse_special, replacing
 from cxr.superres.degradation.enlargement import interpolated
+from cxr.superres.degradation.maps import MAPS
 from cxr.superres.model import Model, network_for
-from cxr.superres.network import is_post_upsampling
+from cxr.superres.network import is_post_upsampling, is_told
 from cxr.superres.networks.edsr import EDSR, Block
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
@@ -29,6 +31,7 @@ OPSET = 17  # of 2022: old enough for every runtime in use
 IR_VERSION = 8  # of the same age
 SHAPE: list[str | int | None] = ["images", 1, "height", "width"]
 LARGER: list[str | int | None] = ["images", 1, "rows", "columns"]
+TOLD = "told"
 
 
 def graph(model: Model, scale: int) -> onnx.ModelProto:
@@ -43,10 +46,12 @@ def graph(model: Model, scale: int) -> onnx.ModelProto:
         raise UserError(f"{model.name} cannot be written as ONNX; export one of {known}, or add it to cxr/superres/export.py")
     given, size = ("low", LARGER) if is_post_upsampling(network) else ("bicubic", SHAPE)
     drawn.clipped(DRAWINGS[type(network)](drawn, network, given, scale), "enhanced")
-    inputs = helper.make_tensor_value_info(given, TensorProto.FLOAT, SHAPE)
+    inputs = [helper.make_tensor_value_info(given, TensorProto.FLOAT, SHAPE)]
+    if is_told(network):
+        inputs.append(helper.make_tensor_value_info(TOLD, TensorProto.FLOAT, ["images", MAPS]))
     outputs = helper.make_tensor_value_info("enhanced", TensorProto.FLOAT, size)
     made = helper.make_model(
-        helper.make_graph(drawn.nodes, model.name, [inputs], [outputs], initializer=drawn.tensors),
+        helper.make_graph(drawn.nodes, model.name, inputs, [outputs], initializer=drawn.tensors),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
     )
@@ -113,7 +118,7 @@ def _layers(drawn: _Graph, network: nn.Module, maps: str) -> str:
 def _edsr(drawn: _Graph, network: EDSR, low: str, scale: int) -> str:
     """Return the name of the bicubically enlarged images `low` and what `network` adds to them."""
     low = drawn.clipped(low)
-    maps = first = drawn.convolved(low, network.head)
+    maps = first = drawn.convolved(_beside(drawn, low) if network.told else low, network.head)
     for block in cast(Iterable[Block], network.blocks):
         inside = drawn.add("Relu", [drawn.convolved(maps, block.first)])
         maps = drawn.add("Add", [maps, drawn.convolved(inside, block.second)])
@@ -121,6 +126,13 @@ def _edsr(drawn: _Graph, network: EDSR, low: str, scale: int) -> str:
     pixels = drawn.convolved(maps, network.tails[f"x{scale}"])
     added = drawn.add("DepthToSpace", [pixels], blocksize=scale, mode="CRD")
     return drawn.add("Add", [drawn.clipped(_enlarged(drawn, low, scale)), added])
+
+
+def _beside(drawn: _Graph, low: str) -> str:
+    """Return the name of the images `low` and, beside them, maps of what is TOLD of each."""
+    one_each = drawn.add("Unsqueeze", [TOLD, drawn.constant(np.array([2, 3]))])
+    nothing = drawn.add("Mul", [low, drawn.constant(np.array(0, np.float32))])
+    return drawn.add("Concat", [low, drawn.add("Add", [nothing, one_each])], axis=1)
 
 
 def _enlarged(drawn: _Graph, low: str, scale: int) -> str:

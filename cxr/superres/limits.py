@@ -9,7 +9,7 @@ from cxr.superres.estimation.arrival import QUIET, Arrival
 from cxr.superres.model import Model
 
 FILE = "limits.csv"
-COLUMNS = ("network", "digest", "scale", "condition", "noise", "jpeg", "cap", "why")
+COLUMNS = ("network", "digest", "scale", "condition", "noise", "jpeg", "cap", "why", "findings")
 NEAR_NOISE, NEAR_QUALITY = 1.2, 5
 """How far off what is found of noise (times) and of quality may be."""
 

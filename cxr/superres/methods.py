@@ -36,7 +36,7 @@ METHODS = (
     Method("vdsr", "VDSR", "#0072B2", "circle", (BICUBIC, "srcnn")),
     Method("edsr", "EDSR", "#009E73", "diamond", (BICUBIC, "srcnn", "vdsr")),
 )
-LEAD = "vdsr"
+LEAD = "edsr"
 """The method that panels are chosen by, that detection is asked about, and that enhances unless another is named."""
 
 NAMES = tuple(method.name for method in METHODS)

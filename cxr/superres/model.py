@@ -3,7 +3,7 @@
 import hashlib
 import reprlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
@@ -78,7 +78,7 @@ BUILDERS = {
     ),
     "vdsr": Builder(lambda _: VDSR(), per_scale=False, bfloat16=True, forms=vdsr.FORMS),
     "edsr": Builder(
-        lambda chosen: EDSR(chosen["blocks"], chosen["width"], chosen["scales"]),
+        lambda chosen: EDSR(chosen["blocks"], chosen["width"], chosen["scales"], chosen["told"]),
         per_scale=False,
         bfloat16=True,
         architecture=edsr_architecture.Architecture,
@@ -127,7 +127,7 @@ def load_model(model: str | Path = LEAD, device: torch.device | None = None) -> 
     for network in filled.values():
         laid_out(network, device)
     by_scale = {int(scale): filled[key] for scale, key in keys.items()}
-    # Nearly what float32 gives, in a third of its time (docs/results.md).
+    # Nearly what float32 gives, in a third of its time (docs/log.md).
     fast = builder.bfloat16 and said.precision == "bfloat16"
     precision = choose_precision("auto", device) if fast else torch.float32
     running = {scale: builder.forms.restoring(network, device, precision) for scale, network in by_scale.items()}
@@ -138,8 +138,9 @@ def load_model(model: str | Path = LEAD, device: torch.device | None = None) -> 
 
 def _checked(described: Mapping[str, Any], schema: type[Section], path: Path) -> Section:
     """Return of what the model file `path` says that which `schema` asks for. Raises UserError, with the key, for others."""
-    wanted = {field.name for field in fields(schema)}  # type: ignore[arg-type]
-    return convert({key: value for key, value in described.items() if key in wanted}, schema, f"{path}: description")
+    wanted = {field.name: field.default for field in fields(schema)}  # type: ignore[arg-type]
+    usual = {key: value for key, value in wanted.items() if value is not MISSING}  # of what an older file does not say
+    return convert({**usual, **{key: described[key] for key in wanted if key in described}}, schema, f"{path}: description")
 
 
 def _filled(network: nn.Module, weights: modelfile.Weights, otherwise: str) -> nn.Module:

@@ -90,7 +90,7 @@ class Degrade:
 
 @dataclass(frozen=True)
 class Ranges:
-    """Section `ranges` of params.yaml: what a network that is to find out itself what it looks at learns from."""
+    """Section `ranges` of params.yaml: what befalls the crops of a network that is for more than clean radiographs."""
 
     clean: Annotated[float, between(0, 1)]
     """Share of the crops that are reduced, and nothing else."""
@@ -101,18 +101,18 @@ class Ranges:
     jpeg: Annotated[tuple[int, int], Must("from and to, 1 to 100", lambda span: 1 <= span[0] <= span[1] <= 100)]
 
     @property
-    def blind(self) -> bool:
+    def varied(self) -> bool:
         """Tell whether anything but reduction happens to crops."""
         return self.clean < 1
 
     @property
     def levels(self) -> dict[str, Any]:
-        """Return what a model file says of a network that learnt from this, if it is blind."""
-        return {"noise": tuple(dict.fromkeys((0.0, self.noise))), "ranges": asdict(self)} if self.blind else {}
+        """Return what a model file says of a network that learnt from this, if it varies."""
+        return {"noise": tuple(dict.fromkeys((0.0, self.noise))), "ranges": asdict(self)} if self.varied else {}
 
     def widest(self, scale: int) -> Degradation:
         """Return what sees the most around a pixel at `scale`."""
-        return Degradation(scale, blur=self.blur if self.blind else 0.0)
+        return Degradation(scale, blur=self.blur if self.varied else 0.0)
 
     def drawn(self, scale: int, uniform: Callable[[], float]) -> Degradation:
         """Return one degradation at `scale`, of numbers from 0 to 1 that `uniform` draws.

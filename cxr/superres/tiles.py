@@ -47,7 +47,7 @@ def tiled(
         if bicubic is not None:
             inputs.append(bicubic[..., _times(scale, above, bottom + halo), _times(scale, before, right + halo)])
         own = _times(scale, top - above, bottom - above), _times(scale, left - before, right - before)
-        if single and len(images) == 1 and images.device.type == "cpu" and inputs[0].numel() <= ALONE:
+        if single and len(images) == 1 and images.device.type == "cpu" and inputs[0][0, 0].numel() <= ALONE:
             inputs = [each.expand(2, -1, -1, -1) for each in inputs]
         made = network(*inputs)[: len(images), :, own[0], own[1]]
         enhanced[..., _times(scale, top, bottom), _times(scale, left, right)] = made

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
 import pytest
 import torch
@@ -11,10 +12,12 @@ from cxr.compute import modelfile
 from cxr.foundation.errors import UserError
 from cxr.superres import export
 from cxr.superres.degradation.enlargement import enlarge
+from cxr.superres.degradation.maps import MAPS, beside, values
 from cxr.superres.model import Model, load_model
 from cxr.superres.network import SuperResolution
 from cxr.superres.networks.edsr import EDSR, start_from_bicubic
 from cxr.superres.tiles import tiled
+from cxr.superres.told import Told
 
 
 @pytest.fixture
@@ -53,6 +56,36 @@ def test_onnxruntime_agrees_with_torch_at_any_size(tmp_path, edsr, name, scale):
     described = runtime.get_modelmeta().custom_metadata_map
     assert described["scale"] == str(scale)
     assert json.loads(described["model"])["network"] == name
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_a_told_network_takes_what_it_is_told_as_a_second_input(tmp_path, scale):
+    network, source = EDSR(1, 16, told=True), torch.Generator().manual_seed(0)
+    start_from_bicubic(network, 0)
+    nn.init.normal_(network.head.weight, std=0.3, generator=source)
+    for tail in network.tails.values():
+        nn.init.normal_(tail.weight, std=0.02, generator=source)
+    said = {
+        "network": "edsr",
+        "blocks": 1,
+        "width": 16,
+        "told": True,
+        "scales": [2, 3, 4],
+        "noise": [0],
+        "precision": "float32",
+    }
+    modelfile.write(tmp_path / "edsr.safetensors", {"edsr": network.state_dict()}, said)
+    main([str(tmp_path / "edsr.safetensors"), "-o", str(tmp_path / "network.onnx"), "--scale", str(scale)])
+    runtime = onnxruntime.InferenceSession(tmp_path / "network.onnx")
+    assert [(each.name, each.shape[1]) for each in runtime.get_inputs()] == [("low", 1), ("told", MAPS)]
+    low = torch.rand(2, 1, 33, 21, generator=source)
+    each = [Told(3, depends_on_signal=True, jpeg=80), Told()]
+    (found,) = runtime.run(None, {"low": low.numpy(), "told": np.array([values(one) for one in each], np.float32)})
+    expected = tiled(network, network.halo, beside(low, each), bicubic=enlarge(low, scale))
+    assert abs(found - expected.numpy()).max() <= 1e-5
+    (other,) = runtime.run(None, {"low": low.numpy(), "told": np.zeros((2, MAPS), np.float32)})
+    assert abs(other[0] - found[0]).max() > 1e-3
+    assert abs(other[1] - found[1]).max() == 0
 
 
 def test_a_scale_that_was_not_trained_is_told():

@@ -37,7 +37,7 @@ def there(tmp_path, monkeypatch):
     with Path("limits.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        writer.writerows(["srcnn", digest, 2, name, noise, jpeg, cap, why] for name, (noise, jpeg, cap, why) in CAPS.items())
+        writer.writerows(["srcnn", digest, 2, name, noise, jpeg, cap, why, 1] for name, (noise, jpeg, cap, why) in CAPS.items())
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,5 @@
+import argparse
+import csv
 import json
 import time
 from itertools import product, repeat
@@ -152,17 +154,29 @@ def test_restoring_measures_each_network(tmp_path, monkeypatch):
     assert all(value > 0 for _, value, _ in figures)
 
 
-def test_natural_images_are_trained_on_and_evaluated(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def set5(tmp_path):
+    """Draw two phantoms as Set5; return the folder of it."""
     for scale, side in product((2, 3, 4), (36, 48)):
         folder = tmp_path / f"Set5/image_SRF_{scale}"
         folder.mkdir(parents=True, exist_ok=True)
         image = Image.fromarray(square(0, side, 96)).convert("RGB")
         image.save(folder / f"{side}_HR.png")
         image.resize((96 // scale,) * 2, Image.Resampling.BICUBIC).save(folder / f"{side}_LR.png")
+    return tmp_path
+
+
+def lines_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_natural_images_are_trained_on_and_evaluated(set5, tmp_path, monkeypatch, capsys):
     (tmp_path / "T91").mkdir()
     for number in range(11):
         Image.fromarray(square(0, number, 120)).convert("RGB").save(tmp_path / f"T91/t{number}.png")
-    monkeypatch.setattr("sys.argv", ["", str(tmp_path), "-o", str(tmp_path / "out"), "--train", "T91", "--batch", "2"])
+    options = "-o", str(tmp_path / "out"), "--train", "T91", "--batch", "2", "--keep", str(tmp_path / "kept.csv")
+    monkeypatch.setattr("sys.argv", ["", str(set5), *options])
     monkeypatch.setattr(natural_images, "BUDGETS", {"cpu": ("short", 2, 2, 2)})
     monkeypatch.setattr(natural_images, "choose_device", lambda _: torch.device("cpu"))
     natural_images.main()
@@ -178,6 +192,39 @@ def test_natural_images_are_trained_on_and_evaluated(tmp_path, monkeypatch, caps
         expected.append(peak_signal_noise_ratio(truth[inner], levels[inner]))
     assert printed["x2", "bicubic"] == pytest.approx(np.mean(expected), abs=0.006)
     assert {model for _, model in printed} == {"bicubic", "srcnn", "vdsr"}
+    rows = lines_of(tmp_path / "kept.csv")
+    networks = [(network, str(scale)) for network in ("bicubic", "srcnn", "vdsr") for scale in (2, 3, 4)]
+    assert [(row["network"], row["scale"]) for row in rows] == networks
+    assert [row["budget"] for row in rows] == [""] * 3 + ["short"] * 6
+    at_x2 = {("x2", row["network"]): float(row["psnr"]) for row in rows if row["scale"] == "2"}
+    assert at_x2 == pytest.approx(printed, abs=0.0051)
+    assert [row["published_psnr"] for row in rows[3:6]] == ["36.66", "32.75", "30.48"]
+    assert rows[8]["published_ssim"] == "0.8838"
+    agreement = [f"x{row['scale']}: largest difference {row['largest']}, equal {float(row['equal']):.1%}" for row in rows[:3]]
+    assert agreement == [line for line in lines if ": largest difference" in line]
+    assert all(row["largest"] == row["equal"] == "" for row in rows[3:])
+
+
+def test_natural_images_are_kept_of_bicubic_alone(set5, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["", str(set5), "--keep", str(tmp_path / "kept.csv")])
+    natural_images.main()
+    assert [(row["network"], row["scale"], row["budget"]) for row in lines_of(tmp_path / "kept.csv")] == [
+        ("bicubic", scale, "") for scale in "234"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("device", "options", "expected"),
+    [
+        ("cpu", (None, None, None), ("short", 2_000, 1_200, 8)),
+        ("cuda", (None, None, None), ("full", 15_000, 40_000, 64)),
+        ("cpu", (15_000, 40_000, 64), ("full", 15_000, 40_000, 64)),
+        ("cpu", (None, 40_000, None), ("changed", 2_000, 40_000, 8)),
+    ],
+)
+def test_a_budget_has_the_name_that_its_steps_and_crops_have(device, options, expected):
+    given = argparse.Namespace(**dict(zip(("srcnn_steps", "vdsr_steps", "batch"), options, strict=True)))
+    assert natural_images.budget(given, torch.device(device)) == expected
 
 
 @pytest.fixture
@@ -289,6 +336,14 @@ def test_twins_are_measured(finished, monkeypatch, tmp_path, capsys):
     assert nodules["kept"].to_numpy() == pytest.approx(1, abs=0.15)  # a network of a few steps adds little
     assert "x2_noise5: " in capsys.readouterr().out
     assert Image.open(tmp_path / "made.png").size[0] > 300
+    whole = (tmp_path / "made.csv").read_text()
+    lines = whole.splitlines(keepends=True)
+    (tmp_path / "made.csv").write_text("".join(line for line in lines if "noise5,3," not in line))
+    twins.main()  # goes on where it was stopped
+    assert (tmp_path / "made.csv").read_text() == whole
+    out = capsys.readouterr().out
+    assert "x3_noise5: " in out
+    assert "x2" not in out
 
 
 def test_the_harm_map_has_a_cross_where_there_is_harm_and_nothing_where_nothing_is_seen():

@@ -26,8 +26,13 @@ def test_every_bundled_network_has_its_card(name):
     assert "451 radiographs of 342 patients" in text
 
 
+@pytest.fixture(params=[1, 0], ids=["twins", "no twins"])
+def findings(request) -> int:
+    return request.param
+
+
 @pytest.fixture
-def model(tmp_path, monkeypatch):
+def model(tmp_path, monkeypatch, findings):
     """Return a bundled network, of which conditions and limits are known."""
     found = load_model(ROOT / "pretrained/srcnn.safetensors")
     columns = ("digest", "condition", "scale", "images", "patients", "gain", "low", "high", "worse")
@@ -41,14 +46,16 @@ def model(tmp_path, monkeypatch):
     with (tmp_path / "limits.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        writer.writerow(["srcnn", found.digest, 2, "clean", 0, 0, 1, ""])
-        writer.writerow(["srcnn", found.digest, 2, "noise5", 5, 0, 0, "in noise5 it gains -0.50 dB over bicubic interpolation"])
+        writer.writerow(["srcnn", found.digest, 2, "clean", 0, 0, 1, "", findings])
+        writer.writerow(
+            ["srcnn", found.digest, 2, "noise5", 5, 0, 0, "in noise5 it gains -0.50 dB over bicubic interpolation", findings]
+        )
     monkeypatch.setattr(cards, "CONDITIONS", tmp_path / "conditions.csv")
     monkeypatch.setattr(cards, "LIMITS", tmp_path / "limits.csv")
     return found
 
 
-def test_figures_and_harm_are_those_of_the_networks_own_file(model):
+def test_figures_and_harm_are_those_of_the_networks_own_file(model, findings):
     text = card(model)
     assert "| condition | x2 | x3 |" in text
     assert "| clean | +1.23 [+1.10, +1.30], 0% | +1.23 [+1.10, +1.30], 0% |" in text
@@ -56,6 +63,8 @@ def test_figures_and_harm_are_those_of_the_networks_own_file(model):
     assert "jpeg75" not in text
     assert "- x2, noise5: strength 0 at most; in noise5 it gains -0.50 dB over bicubic interpolation" in text
     assert "x2, clean: strength" not in text
+    assert ("small findings was not measured" in text) != findings
+    assert ("On phantom twins" in text) == findings
 
 
 def test_what_it_learnt_from_is_said(model):

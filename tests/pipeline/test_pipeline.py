@@ -165,7 +165,7 @@ def test_editing_the_classifier_reruns_diagnose_alone(workspace):
     assert ran(call(workspace, "dvc", "repro")) == ["diagnose"]
     write_params(workspace, TINY, {"split": {"train": 0.4, "val": 0.3, "test": 0.3}})  # so that there is something to tell
     call(workspace, "dvc", "repro")
-    assert re.search(r"diagnose\.json +auc\.vdsr_x2 ", call(workspace, "dvc", "metrics", "diff"))
+    assert re.search(r"diagnose\.json +auc\.edsr_x2 ", call(workspace, "dvc", "metrics", "diff"))
 
 
 def test_runtime_reruns_nothing_but_the_check(workspace):

@@ -46,6 +46,14 @@ def test_values_that_do_not_fit_together_are_told_with_their_file_and_section(tm
     assert str(refused.value) == f"{tmp_path / 'params.yaml'}: {section}: {problem}"
 
 
+def test_an_edsr_that_is_told_of_clean_crops_alone_is_refused(tmp_path):
+    write_params(tmp_path, {"edsr": {"told": True}})
+    with pytest.raises(UserError, match=r"edsr\.told is true and ranges\.clean 1, so there is nothing to tell"):
+        check.run(tmp_path)
+    write_params(tmp_path, {"edsr": {"told": True}, "ranges": {"clean": 0.5}})
+    check.run(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("scales", "patch", "reason"),
     [

@@ -75,9 +75,9 @@ def test_figures_are_those_of_scikit_learn():
 def test_paired_differences_are_more_certain_than_their_parts():
     scores, labels, patients = scores_of()
     found = findings(scores, {}, Design(labels, patients), np.arange(0))
-    (vdsr,) = [r for r in found["intervals"] if (r["view"], r["metric"]) == ("vdsr", "auc")]
-    (paired,) = [r for r in found["differences"] if r["pair"] == "vdsr-original"]
-    assert paired["high"] - paired["low"] < vdsr["high"] - vdsr["low"]
+    (lead,) = [r for r in found["intervals"] if (r["view"], r["metric"]) == (LEAD, "auc")]
+    (paired,) = [r for r in found["differences"] if r["pair"] == f"{LEAD}-original"]
+    assert paired["high"] - paired["low"] < lead["high"] - lead["low"]
 
 
 def test_where_no_order_changes_there_is_no_interval():

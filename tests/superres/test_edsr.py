@@ -25,7 +25,7 @@ from cxr.superres.model import Model, load_model
 from cxr.superres.network import is_post_upsampling, laid_out
 from cxr.superres.networks.edsr import EDSR, as_multiplied, start_from_bicubic
 from cxr.superres.networks.vdsr import VDSR
-from cxr.superres.settings import Degradation
+from cxr.superres.settings import Degradation, Ranges
 from cxr.superres.tiles import tiled
 from cxr.superres.training.crops import MARGIN, Crops, pairs, squares
 from cxr.superres.training.losses import Losses
@@ -360,10 +360,13 @@ def test_crops_at_low_resolution_are_those_of_the_degraded_image(scale):
         torch.testing.assert_close(bicubic[0], expected[1], rtol=0, atol=2e-6)
 
 
-def test_ranks_see_their_shares_of_the_crops_that_one_would_see():
+@pytest.mark.parametrize("ranges", [None, Ranges(0.3, 1.2, 6.0, (1000.0, 20000.0), 0.7, (60, 95))], ids=["clean", "varied"])
+@pytest.mark.parametrize("told", [False, True], ids=["blind", "told"])
+def test_ranks_see_their_shares_of_the_crops_that_one_would_see(ranges, told):
     common = Frames.of(images()), np.arange(3), Augment(True, 0.6, 5.0, 0.5), 24, 6, 0, CPU
     kinds = [*ALL, Degradation(3, 5.0)]
-    alone, *shares = (Crops(*common, rank, post_upsampling=True) for rank in (Rank(0, 1), Rank(0, 2), Rank(1, 2)))
+    options = {"post_upsampling": True, "ranges": ranges, "told": told}
+    alone, *shares = (Crops(*common, rank, **options) for rank in (Rank(0, 1), Rank(0, 2), Rank(1, 2)))
     for step in range(6):
         parts = zip(*(share.observed(step, kinds) for share in shares), strict=True)
         for part, whole in zip(parts, alone.observed(step, kinds), strict=True):

@@ -9,7 +9,7 @@ from PIL import Image
 from cxr.sources.phantom.scene import draw
 from cxr.superres.degradation.jpeg import quantisation
 from cxr.superres.estimation.arrival import QUIET, SMALLEST, Arrival, arrived
-from cxr.superres.estimation.compression import nearest, quality
+from cxr.superres.estimation.compression import MOST, nearest, quality
 from cxr.superres.estimation.noise import Noise, estimate
 
 
@@ -72,6 +72,13 @@ def test_the_quality_of_a_jpeg_is_found_in_its_pixels(clean, at, level):
 @pytest.mark.parametrize("level", [0.0, 3.0])
 def test_where_there_was_no_jpeg_none_is_found(clean, level):
     assert quality(seen(clean + np.random.default_rng(0).normal(size=clean.shape) * level / 255)) is None
+
+
+def test_of_a_large_image_blocks_all_over_it_are_looked_at(clean):
+    tall = np.tile(clean, (12, 1))
+    tall[: -len(clean)] = 0.5  # which tells nothing
+    assert len(tall) * len(tall[0]) // 64 > MOST
+    assert quality(decoded(tall, 80)) == pytest.approx(80, abs=5)
 
 
 def test_the_nearest_quality_of_a_table():

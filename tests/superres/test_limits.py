@@ -28,10 +28,10 @@ CAPS = {"noise5": (0.5, "a nodule"), "jpeg75": (0.0, "it is worse"), "mixed": (0
 @pytest.fixture
 def model(tmp_path):
     rows = [
-        ["edsr", "0123", 2, name, f"{tool.mid_noise(each):.3g}", each.jpeg, *CAPS.get(name, (1.0, ""))]
+        ["edsr", "0123", 2, name, f"{tool.mid_noise(each):.3g}", each.jpeg, *CAPS.get(name, (1.0, "")), 1]
         for name, each in KNOWN.items()
     ]
-    rows.append(["edsr", "other", 2, "clean", "0", 0, 0.0, "another network's"])
+    rows.append(["edsr", "other", 2, "clean", "0", 0, 0.0, "another network's", 1])
     write_table(tmp_path / "limits.csv", [dict(zip(COLUMNS, row, strict=True)) for row in rows])
     return SimpleNamespace(name="edsr", digest="0123", path=tmp_path / "edsr.safetensors")
 
@@ -96,7 +96,7 @@ def test_caps_are_the_least_of_what_was_measured():
         measured("jpeg90"),
         measured("native", low=-0.1),
     ]
-    twins = [twin("clean", 1), twin("noise2", 1), twin("noise5", 1), *(twin("jpeg90", cap) for cap in (1, 0.5, 0.75))]
+    twins = [twin("clean", 1), *(twin("jpeg90", cap) for cap in (1, 0.5, 0.75))]
     made = tool.limits(quality, [*twins, twin("clean", 0, seen=0)], KNOWN)
     assert [row["condition"] for row in made] == ["clean", "noise2", "noise5", "jpeg90", "native"]
     assert [row["cap"] for row in made] == ["1", "0", "0", "0.5", "0"]
@@ -104,6 +104,10 @@ def test_caps_are_the_least_of_what_was_measured():
     assert made[1]["why"] == "in noise2 it gains +0.10 dB over bicubic interpolation"
     assert made[2]["why"] == "in noise5 it makes 3% of images worse than bicubic interpolation"
     assert made[3]["why"] == "nodule of 3 pixels and 4 levels in jpeg90"
+    assert [row["findings"] for row in made] == [1] * 5
+    alone = tool.limits(quality, [], KNOWN)
+    assert [row["cap"] for row in alone] == ["1", "0", "0", "1", "0"]
+    assert [row["findings"] for row in alone] == [0] * 5
     with pytest.raises(UserError, match="no twins of edsr 0123 jpeg75 2"):
         tool.limits([measured("jpeg75")], twins, KNOWN)
     with pytest.raises(UserError, match=r"jpeg60 is none of the conditions of params\.yaml"):

@@ -155,8 +155,8 @@ def test_what_is_drawn_is_within_the_ranges_and_in_the_shares_that_are_told():
 
 
 def test_a_range_of_clean_crops_alone_is_not_blind():
-    assert RANGES.blind
-    assert not Ranges(1.0, 1.2, 6.0, (1000.0, 20000.0), 0.7, (60, 95)).blind
+    assert RANGES.varied
+    assert not Ranges(1.0, 1.2, 6.0, (1000.0, 20000.0), 0.7, (60, 95)).varied
     assert Ranges(1.0, 1.2, 6.0, (1000.0, 20000.0), 0.7, (60, 95)).levels == {}
     assert RANGES.levels["noise"] == (0.0, 6.0)
     assert RANGES.__class__(0.3, 1.2, 0.0, (1000.0, 20000.0), 0.7, (60, 95)).levels["noise"] == (0.0,)  # each once

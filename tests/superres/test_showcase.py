@@ -11,7 +11,7 @@ from cxr.superres.evaluation.showcase import choose
 def per_image(gains, scale="x2", base=30.0):
     rows = []
     for image, gain in gains.items():
-        for model, psnr in (("bicubic", base), ("srcnn", base + 9.0), ("vdsr", base + gain)):
+        for model, psnr in (("bicubic", base), ("srcnn", base + 9.0), ("edsr", base + gain)):
             rows.append({"image": image, "model": model, "degradation": scale, "psnr": psnr})
     return pd.DataFrame(rows).sample(frac=1, random_state=0)
 
@@ -54,7 +54,7 @@ def test_never_chooses_an_image_twice_and_wastes_none(count, panels):
 
 def test_an_image_without_any_error_gains_nothing():
     table = per_image({"a": -1.0, "c": 1.0})
-    perfect = pd.DataFrame({"image": "b", "model": ["bicubic", "vdsr"], "degradation": "x2", "psnr": np.inf})
+    perfect = pd.DataFrame({"image": "b", "model": ["bicubic", "edsr"], "degradation": "x2", "psnr": np.inf})
     assert choose(pd.concat([table, perfect]), "x2", 1) == [("worst", "a"), ("median", "b"), ("best", "c")]
 
 

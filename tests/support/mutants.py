@@ -480,6 +480,62 @@ MUTANTS = [
         "return np.ones(len(data.table), bool)",
         "tests/detection/test_diagnosis.py::test_only_images_of_the_two_classes_are_learnt_from_and_judged",
     ),
+    Mutant(
+        "the page estimates anew what the header and the whole radiograph have told",
+        "cxr/live.py",
+        "*piece.made, viewed.arrival)",
+        "*piece.made)",
+        "tests/superres/test_told.py::test_a_dicom_file_with_padding_is_told_what_was_found_of_it_once",
+    ),
+    Mutant(
+        "a network is told the truth in training, which nobody knows in use",
+        "cxr/superres/estimation/expected.py",
+        "* _fine_shares(degradation.grain)",
+        "* _fine_shares(0.0)",
+        "tests/superres/test_told.py::test_what_is_expected_of_noise_is_what_the_estimator_finds",
+    ),
+    Mutant(
+        "noise that JPEG hides is told in training",
+        "cxr/superres/estimation/expected.py",
+        "    if degradation.jpeg:",
+        "    if degradation.jpeg > 100:",
+        "tests/superres/test_told.py::test_what_is_expected_of_noise_is_what_the_estimator_finds",
+    ),
+    Mutant(
+        "a radiograph's own noise is told, and fine structure goes with it",
+        "cxr/superres/estimation/arrival.py",
+        "self.level < OWN_NOISE and rough",
+        "self.level < 0 and rough",
+        "tests/superres/test_told.py::test_a_radiographs_own_noise_is_told_as_none_and_correlated_noise_is_not",
+    ),
+    Mutant(
+        "correlated noise passes for a radiograph's own",
+        "cxr/superres/estimation/arrival.py",
+        "rough < OWN_ROUGH)",
+        "rough < 99)",
+        "tests/superres/test_told.py::test_correlated_noise_shows_at_medium_frequencies",
+    ),
+    Mutant(
+        "weights of maps that never said anything are random",
+        "cxr/superres/networks/edsr.py",
+        "    nn.init.zeros_(network.head.weight[:, 1:])\n",
+        "",
+        "tests/superres/test_told.py::test_maps_weigh_nothing_at_first",
+    ),
+    Mutant(
+        "a network is told of more noise than it has learnt of",
+        "cxr/superres/told.py",
+        "min(told.noise, noise)",
+        "told.noise",
+        "tests/superres/test_told.py::test_no_more_is_told_than_was_learnt",
+    ),
+    Mutant(
+        "the first blocks alone tell the quality of a large image",
+        "cxr/superres/estimation/compression.py",
+        "np.linspace(0, len(coefficients) - 1, MOST)",
+        "np.linspace(0, MOST - 1, MOST)",
+        "tests/superres/test_estimation.py::test_of_a_large_image_blocks_all_over_it_are_looked_at",
+    ),
 ]
 
 

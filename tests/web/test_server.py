@@ -6,8 +6,8 @@ import re
 import socket
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from cxr.sources.phantom.scene import draw
 from cxr.web.guard import HEADERS
 from tests.support.dicom_files import dataset, save
 from tests.support.serving import RUN, serving
+from tests.support.soak import file_of
 from tests.web.files import dicom, png
 
 MODEL = str(ROOT / "pretrained/edsr.safetensors")
@@ -186,27 +187,22 @@ def test_what_is_closed_is_gone(browser, deep):
 
 def test_browsers_at_once_get_their_own(server):
     """Eight browsers, four files each; the large run is `make soak`."""
-    wrong = []
 
-    def use(seed: int) -> None:
-        browser, random = browsers[seed], np.random.default_rng(seed)
-        for _ in range(4):
-            pixels = random.integers(0, 60_000, (80, 90)).astype(np.uint16)
+    def use(seed: int) -> list[str]:
+        browser, wrong = browsers[seed], []
+        for number in range(4):
+            pixels = file_of(4 * seed + number)
             opened = browser.open(png(pixels))
             if not np.array_equal(values(browser, opened), pixels):
-                wrong.append(seed)
-            tile = enhanced(browser, opened, 2).astype(float)
-            near = tile.reshape(80, 2, 90, 2).mean(axis=(1, 3))
+                wrong.append(f"values of {seed}")
+            near = enhanced(browser, opened, 2).astype(float).reshape(96, 2, 96, 2).mean(axis=(1, 3))
             if np.corrcoef(near.ravel(), pixels.ravel())[0, 1] < 0.9:
-                wrong.append(seed)
+                wrong.append(f"tile of {seed}")
+        return wrong
 
     browsers = [server.browser() for _ in range(8)]
-    threads = [threading.Thread(target=use, args=(seed,)) for seed in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
+    with ThreadPoolExecutor(8) as pool:
+        assert [wrong for each in pool.map(use, range(8)) for wrong in each] == []
 
 
 # ---- what is refused

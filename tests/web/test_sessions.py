@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cxr.foundation.errors import UserError
+from cxr.superres.told import Told
 from cxr.viewed import Presentation, Viewed, presentation
 from cxr.web.sessions import Held, Most, Sessions
 
@@ -24,7 +25,7 @@ def clock() -> Clock:
 
 def held(size: int = 100) -> Held:
     shown = Presentation(0, 1, inverted=False, table=None)
-    return Held(bytes(size), Viewed(np.zeros((5, 10), np.uint16), 0, 8, shown, "", "", {}))
+    return Held(bytes(size), Viewed(np.zeros((5, 10), np.uint16), 0, 8, shown, "", "", Told(), {}))
 
 
 def test_a_token_is_good_once(clock):

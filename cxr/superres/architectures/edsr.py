@@ -12,3 +12,5 @@ class Architecture:
 
     blocks: Annotated[int, between(1, 32)]
     width: Annotated[int, between(2, 256)]
+    told: bool = False
+    """Whether it is told how noisy and how compressed a radiograph is."""

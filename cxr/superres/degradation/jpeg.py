@@ -56,24 +56,24 @@ def cosines(images: Tensor) -> Tensor:
     """Return the discrete cosine transform (N, rows of blocks, blocks, 8, 8) of `images` (N, 1, H, W), by blocks of 8x8."""
     height, width = (length // BLOCK for length in images.shape[-2:])
     blocks = images.reshape(len(images), height, BLOCK, width, BLOCK).transpose(-3, -2)
-    basis = _basis(images.device, images.dtype)
+    rows = basis(images.device, images.dtype)
     with torch.autocast(images.device.type, enabled=False):
-        return basis @ blocks @ basis.T
+        return rows @ blocks @ rows.T
 
 
 def inverse(coefficients: Tensor) -> Tensor:
     """Return the images (N, 1, H, W) whose transform `cosines` returned."""
-    basis = _basis(coefficients.device, coefficients.dtype)
+    rows = basis(coefficients.device, coefficients.dtype)
     with torch.autocast(coefficients.device.type, enabled=False):
-        blocks = basis.T @ coefficients @ basis
+        blocks = rows.T @ coefficients @ rows
     return blocks.transpose(-3, -2).flatten(-2).flatten(-3, -2)[:, None]
 
 
 @cache
-def _basis(device: torch.device, dtype: torch.dtype) -> Tensor:
+def basis(device: torch.device, dtype: torch.dtype) -> Tensor:
     """Return the orthonormal cosines (8, 8): a row for each frequency (T.81, A.3.3)."""
     with torch.inference_mode(False):
         place = torch.arange(BLOCK, dtype=torch.float64)
-        basis = torch.cos((2 * place + 1) * place[:, None] * math.pi / (2 * BLOCK)) / 2
-        basis[0] /= math.sqrt(2)
-        return basis.to(device, dtype)
+        rows = torch.cos((2 * place + 1) * place[:, None] * math.pi / (2 * BLOCK)) / 2
+        rows[0] /= math.sqrt(2)
+        return rows.to(device, dtype)

@@ -56,7 +56,7 @@ def noise_field(degradation: Degradation, shape: tuple[int, ...], source: Genera
         return None
     if not degradation.grain:
         return torch.randn(shape, generator=source)
-    taps = _gaussian(degradation.grain)
+    taps = gaussian(degradation.grain)
     *others, height, width = shape
     wider = torch.randn([*others, height + len(taps) - 1, width + len(taps) - 1], generator=source)
     return _filtered(wider, taps) / taps.square().sum()
@@ -83,10 +83,11 @@ def _filter(degradation: Degradation) -> Tensor:
     """Return the taps of a blur: those of a Gaussian along a line, or of a disc in a square, odd; a single 1 without blur."""
     if degradation.disc:
         return _disc(degradation.disc)
-    return _gaussian(degradation.blur) if degradation.blur else torch.ones(1)
+    return gaussian(degradation.blur) if degradation.blur else torch.ones(1)
 
 
-def _gaussian(deviation: float) -> Tensor:
+def gaussian(deviation: float) -> Tensor:
+    """Return the taps of a Gaussian along a line, of `deviation` pixels, which sum to 1: an odd number."""
     around = math.ceil(3 * deviation)
     taps = torch.exp(-0.5 * (torch.arange(-around, around + 1, dtype=torch.float64) / deviation).square())
     return (taps / taps.sum()).float()

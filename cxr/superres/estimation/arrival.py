@@ -7,8 +7,12 @@ import numpy.typing as npt
 
 from cxr.superres.estimation import compression, noise
 from cxr.superres.estimation.noise import Noise
+from cxr.superres.told import Told
 
 QUIET = 0.7  # grey levels: what is found of noise in radiographs that have been reduced, and have none
+OWN_NOISE, OWN_ROUGH = 1.1, 2.9  # grey levels of noise, and at medium frequencies, that a detector's own has at most; or
+OWN_MOST, OWN_ROUGHEST = 1.7, 3.5  # at most so much of both, and
+OWN_SHARES = 1.6, 4.0  # at medium frequencies so many times the noise: white noise has up to 1.5, noise with grain .7 from 4.5
 SMALLEST = 64  # rows and columns, at least, by which anything can be told
 
 
@@ -28,6 +32,25 @@ class Arrival(NamedTuple):
     def level(self) -> float:
         """Return the standard deviation of its noise at the middle of the range, in grey levels of 255; 0 if none is told."""
         return self.noise.level if self.noise else 0.0
+
+    @property
+    def for_network(self) -> Told:
+        """Return it as a network is told it; of what is not known, or a radiograph's own, that there is none."""
+        if self.noise is None or self.own:
+            return Told(jpeg=self.quality or 0)
+        return Told(self.level, self.noise.depends_on_signal, self.quality or 0)
+
+    @property
+    def own(self) -> bool:
+        """Tell whether its noise, if any, is that of a radiograph as its detector gave it, whose fine structure goes with it.
+
+        That is little, and correlated a little: of 21 native radiographs, reduced to a half, 19 had up to 1.05 levels, and two
+        1.06 and 1.55.
+        """
+        rough = self.noise.rough if self.noise else 0.0
+        least, most = (share * self.level for share in OWN_SHARES)
+        correlated = self.level < OWN_MOST and rough < OWN_ROUGHEST and least < rough < most
+        return correlated or (self.level < OWN_NOISE and rough < OWN_ROUGH)
 
     @property
     def spoilt(self) -> bool:

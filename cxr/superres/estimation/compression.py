@@ -15,6 +15,7 @@ LARGE = 1.5  # times as far from 0: smaller coefficients are near a multiple of 
 COARSE = 3  # smaller steps are no coarser than NEAR can tell
 ENOUGH = 50  # large coefficients
 SHARE = 0.97  # of them that must be near a multiple
+MOST = 8192  # blocks that are looked at, evenly spread: a megapixel's would tell no more than half of them
 ALIKE = 4  # qualities in a row whose tables hardly differ
 
 
@@ -32,6 +33,8 @@ def quality(image: npt.NDArray[np.floating]) -> int | None:
     blocks = levels.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK)
     inside = ((blocks.amin(dim=(1, 3)) > 0) & (blocks.amax(dim=(1, 3)) < WHITE)).flatten().numpy()
     coefficients = cosines(levels - (WHITE + 1) / 2)[0].flatten(0, 1).numpy()[inside]  # clipping would move the others
+    if len(coefficients) > MOST:
+        coefficients = coefficients[np.linspace(0, len(coefficients) - 1, MOST).round().astype(int)]
     for candidate in QUALITIES:
         share, _ = _fit(coefficients, candidate)
         if share >= SHARE:  # the next ones have nearly the same steps

@@ -28,6 +28,8 @@ class Noise(NamedTuple):
 
     floor: float
     slope: float
+    rough: float = 0.0
+    """The root mean square at medium frequencies where there is least, in grey levels: correlated noise has these as well."""
 
     @property
     def level(self) -> float:
@@ -54,20 +56,24 @@ def estimate(image: npt.NDArray[np.floating]) -> Noise | None:
     if len(blocks) < FEWEST:
         return None
     _, variance = _quiet(blocks)
+    rough = float(np.sqrt(np.sort(blocks[:, 1])[: _count(blocks)].mean()))
     shares = [each for each in np.array_split(blocks[np.argsort(blocks[:, 0])], BINS) if len(each) >= FEWEST]
     if len(shares) > 2:
         floor, slope = _line(np.array([_quiet(each) for each in shares]))
         dark, bright, middle = (floor + place * slope for place in (DARK, BRIGHT, 0.5))
         if bright > DEPENDENT * max(dark, 0.0) and middle > STRONG:
-            return Noise(max(floor - OWN, 0.0), slope)
-    return Noise(max(variance - OWN, 0.0), 0.0)
+            return Noise(max(floor - OWN, 0.0), slope, rough)
+    return Noise(max(variance - OWN, 0.0), 0.0, rough)
 
 
 def _quiet(blocks: Floats) -> tuple[float, float]:
     """Return of the quietest of `blocks` (N, 3) the mean brightness, from 0 to 1, and the mean square of FINE."""
-    count = max(round(QUIETEST * len(blocks)), min(FEWEST, len(blocks)))
-    quiet = blocks[np.argsort(blocks[:, 1])[:count]]
+    quiet = blocks[np.argsort(blocks[:, 1])[: _count(blocks)]]
     return float(quiet[:, 0].mean()), float(quiet[:, 2].mean())
+
+
+def _count(blocks: Floats) -> int:
+    return max(round(QUIETEST * len(blocks)), min(FEWEST, len(blocks)))
 
 
 def _blocks(image: npt.NDArray[np.floating]) -> Floats:

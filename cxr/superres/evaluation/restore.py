@@ -142,7 +142,7 @@ class Restorers:
         here = machine()
         return [
             f"warning: {name} was trained with {there.get('threads')} threads of {there.get('processor')}; here, with "
-            f"{here['threads']} of {here['processor']}, training would end a little elsewhere (docs/results.md)"
+            f"{here['threads']} of {here['processor']}, training would end a little elsewhere (docs/log.md)"
             for name, model in self.models.items()
             if (there := model.described.get("machine", here)) != here
         ]

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from cxr.superres.degradation.maps import MAPS
 from cxr.superres.network import SuperResolution
 
 SCALES = (2, 3, 4)
@@ -33,14 +34,15 @@ class EDSR(SuperResolution):
     the scale s; returns float32 (N, 1, s H, s W), not clipped. Each scale has one layer of its own that makes s*s pixels of
     each (sub-pixel convolution: Shi et al., CVPR 2016). Zero padding keeps the size. The published baseline has 16 blocks,
     enlarges its 64 maps, has one more layer at full size, and adds to no image; MDSR begins with blocks for each scale.
+    One that is `told` takes (N, 1 + MAPS, H, W): the images, and beside them maps of how they arrived.
     """
 
     post_upsampling = True
 
-    def __init__(self, blocks: int = 8, width: int = 64, scales: Sequence[int] = SCALES) -> None:
+    def __init__(self, blocks: int = 8, width: int = 64, scales: Sequence[int] = SCALES, told: bool = False) -> None:
         super().__init__()
-        self.halo = 2 * blocks + 3
-        self.head = nn.Conv2d(1, width, 3, padding=1)
+        self.halo, self.told = 2 * blocks + 3, told
+        self.head = nn.Conv2d(1 + MAPS if told else 1, width, 3, padding=1)
         self.blocks = nn.Sequential(*(Block(width) for _ in range(blocks)))
         self.last = nn.Conv2d(width, width, 3, padding=1)
         self.tails = nn.ModuleDict({f"x{scale}": nn.Conv2d(width, scale**2, 3, padding=1) for scale in scales})
@@ -66,13 +68,16 @@ SMALL = 0.1
 def start_from_bicubic(network: EDSR, seed: int) -> None:
     """Draw the first weights from `seed`, and let the untrained network return the bicubic image.
 
-    He initialisation, but for the last layers, which start at zero, and the second ones of blocks.
+    He initialisation, but for the last layers and what maps beside the image are weighed by, which start at zero, and the
+    second layers of blocks. So maps that say nothing in training say nothing later.
     """
     generator = Generator().manual_seed(seed)
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+            seen = layer.weight[:, :1] if layer is network.head else layer.weight
+            nn.init.kaiming_normal_(seen, nonlinearity="relu", generator=generator)
             nn.init.zeros_(cast(Tensor, layer.bias))
+    nn.init.zeros_(network.head.weight[:, 1:])
     for block in network.blocks:
         cast(Block, block).second.weight *= SMALL
     for tail in network.tails.values():

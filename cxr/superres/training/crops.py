@@ -19,8 +19,10 @@ from cxr.foundation.errors import UserError
 from cxr.foundation.randomness import generator
 from cxr.superres.degradation.enlargement import enlarged_window
 from cxr.superres.degradation.levels import WHITE, White, working_dtype
+from cxr.superres.degradation.maps import MAPS, beside
 from cxr.superres.degradation.passage import MARGIN, noise_field, observed, reach
 from cxr.superres.degradation.reduction import resize
+from cxr.superres.estimation.expected import expected
 from cxr.superres.settings import Degradation, Ranges
 from cxr.superres.training.settings import Augment
 from cxr.superres.training.turns import Turns
@@ -64,10 +66,12 @@ class Crops:
         margin: int = MARGIN,
         post_upsampling: bool = False,
         ranges: Ranges | None = None,
+        told: bool = False,
     ) -> None:
         """Draw `batch` crops of `patch` pixels a side from `rows` of `images`, for a `post_upsampling` network or another.
 
-        With `ranges` that are blind, each crop's degradation is drawn from them, and the scale alone is dealt out.
+        If the network is `told` how they arrived, what it is given has that beside the crops.
+        With `ranges` that vary, each crop's degradation is drawn from them, and the scale alone is dealt out.
         They are cut with `margin` pixels to each side: `needed_margin` tells how many the degradations see. Near an edge of
         the image they lie off the centre of what is cut. With several ranks, each gets its share of the same batch; where a
         size (batch, ...) is told below, it is the share's.
@@ -91,7 +95,7 @@ class Crops:
         self.recorded: dict[tuple[object, ...], CudaGraphed] = {}
         self.batch, self.seed, self.own = batch, seed, rank.share(batch)
         self.patch, self.drawn, self.margin, self.post_upsampling = patch, drawn, margin, post_upsampling
-        self.ranges = ranges if ranges and ranges.blind else None
+        self.ranges, self.told = ranges if ranges and ranges.varied else None, told
         self.side = drawn - 2 * (MARGIN - margin)
 
     def draw(self, step: int) -> Drawn:
@@ -119,6 +123,7 @@ class Crops:
             batch=self.batch,
             own=self.own,
             post_upsampling=self.post_upsampling,
+            told=self.told,
         )
         drawn = self.draw(step)
         if self.stored is None or self.ranges or any(each.noisy for each in chosen) or isinstance(drawn.white, Tensor):
@@ -277,12 +282,14 @@ def pairs(
     batch: int | None = None,
     own: slice | None = None,
     post_upsampling: bool = False,
+    told: bool = False,
 ) -> tuple[Tensor, ...]:
     """Return network inputs and, last, ground truths: what of `crops` (N, 1, P, P) begins at `corners` (2, N).
 
     The inputs are the bicubically enlarged images, for a `post_upsampling` network after the low-resolution ones. All are
-    (N, 1, patch, patch), those at low resolution (N, 1, patch / scale, patch / scale), float32, whatever `crops` are. `white`
-    is the level of white of all, or of each (N, 1, 1, 1).
+    (N, 1, patch, patch), those at low resolution (N, 1, patch / scale, patch / scale), float32, whatever `crops` are; if the
+    network is `told`, with maps beside them of what an estimator would find of them. `white` is the level of white of all, or
+    of each (N, 1, 1, 1).
 
     Corners are rows and columns, multiples of GRID. What a degradation sees beyond an edge of a crop must be beyond an edge of
     its image. Crop i is degraded by degradations[(first + i) mod len(degradations)], with noise from `source`. Where `crops`
@@ -293,7 +300,8 @@ def pairs(
     ours = everyone[own] if own else everyone
     inputs = crops.new_empty(len(crops), 1, patch, patch, dtype=torch.float32)
     small = patch // degradations[0].scale
-    lows = crops.new_empty(len(crops), 1, small, small, dtype=torch.float32) if post_upsampling else None
+    channels = 1 + MAPS if told else 1
+    lows = crops.new_empty(len(crops), channels, small, small, dtype=torch.float32) if post_upsampling else None
     for i, degradation in enumerate(degradations):
         dealt = dealt_to(i, first + ours.start, len(degradations))
         scale = degradation.scale
@@ -309,9 +317,10 @@ def pairs(
         low = observed(window, degradation, None if field is None else field[before : before + len(window)], theirs_white)
         inputs[dealt] = squares(enlarged_window(low, scale), corners[:, dealt] - begin, patch)
         if lows is not None:
-            lows[dealt] = squares(low, (corners[:, dealt] - begin) // scale, small)
-    truth = squares(crops, corners, patch).float()
-    return (inputs, truth) if lows is None else (lows, inputs, truth)
+            low = squares(low, (corners[:, dealt] - begin) // scale, small)
+            lows[dealt] = beside(low, [expected(degradation)] * len(low)) if told else low
+    original = squares(crops, corners, patch).float()
+    return (inputs, original) if lows is None else (lows, inputs, original)
 
 
 def squares(images: Tensor, corners: Tensor, side: int) -> Tensor:

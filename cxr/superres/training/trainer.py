@@ -19,7 +19,7 @@ from cxr.dataset.packed import Dataset, digest
 from cxr.foundation.errors import UserError
 from cxr.foundation.runtime import Runtime
 from cxr.superres.kernels.forms import Forms
-from cxr.superres.network import is_post_upsampling, laid_out
+from cxr.superres.network import is_post_upsampling, is_told, laid_out
 from cxr.superres.settings import Degradation, Ranges
 from cxr.superres.training.crops import Crops, needed_margin
 from cxr.superres.training.run import Row, Run
@@ -84,7 +84,7 @@ class Trainer:
     ) -> Fitted:
         """Train `network` for `degradations` together, for the settings' steps or for `steps`; return what validated best.
 
-        With `ranges` that are blind it learns, and is judged, from what is drawn of them at the scales of `degradations`.
+        With `ranges` that vary it learns, and is judged, from what is drawn of them at the scales of `degradations`.
         On the validation windows it multiplies in `validation_precision`, which should be what it will be evaluated in.
         Of `forms` the ones for this device run. The loss is that of `Run.compute_gradients`. A checkpoint that an interrupted
         run has left is taken up; a network that was finished before its stage was interrupted comes back from its checkpoint at
@@ -98,22 +98,23 @@ class Trainer:
         if post_upsampling and (wrong := [each.scale for each in degradations if settings.patch % each.scale]):
             least = lcm(*(each.scale for each in degradations))
             raise UserError(f"a patch of {settings.patch} is no multiple of the scale {wrong[0]}; set a multiple of {least}")
-        blind = ranges if ranges and ranges.blind else None
-        if blind:
+        varied = ranges if ranges and ranges.varied else None
+        if varied:
             degradations = [
                 Degradation(scale, condition="ranges") for scale in dict.fromkeys(each.scale for each in degradations)
             ]
-        margin = needed_margin([blind.widest(each.scale) for each in degradations] if blind else degradations)
+        margin = needed_margin([varied.widest(each.scale) for each in degradations] if varied else degradations)
         drawing = settings.patch, settings.batch, settings.seed, self.device, self.rank, margin
-        crops = Crops(images, self.data.rows("train"), self.augment, *drawing, post_upsampling, blind)
-        validation = Validation(images, self.data.rows("val"), degradations, self.device, post_upsampling, blind)
+        knows = is_told(network)
+        crops = Crops(images, self.data.rows("train"), self.augment, *drawing, post_upsampling, varied, knows)
+        validation = Validation(images, self.data.rows("val"), degradations, self.device, post_upsampling, varied, knows)
         network = laid_out(network, self.device)
         run = Run(network, settings, degradations, self.precision, validation_precision, self.rank, forms)
         validated = validation_steps(settings.steps, settings.validations)
         weights = {name: list(weight.shape) for name, weight in network.named_parameters()}
         told = {key: value for key, value in self.description.items() if key != "machine"}  # another may go on, and says so
         identity = {**told, "degradations": degradations, "steps": settings.steps, "weights": weights}
-        identity |= {"ranges": asdict(blind)} if blind else {}
+        identity |= {"ranges": asdict(varied)} if varied else {}
         checkpoint = Checkpoint(self.checkpoints, name, identity)
         self._written.append(checkpoint)
         saved = begun = time.monotonic()

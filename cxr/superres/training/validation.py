@@ -32,10 +32,12 @@ class Validation:
         device: torch.device,
         post_upsampling: bool = False,
         ranges: Ranges | None = None,
+        told: bool = False,
     ) -> None:
         """Take one window from each of at most VALIDATION_IMAGES of `rows` of `images`, evenly spaced.
 
-        They are for a `post_upsampling` network or for another. With `ranges` that are blind, each window's degradation is
+        They are for a `post_upsampling` network or for another, which may be `told` how they arrived.
+        With `ranges` that vary, each window's degradation is
         drawn from them, and of `degradations` the scale alone counts.
         Raises UserError when there is no row.
         """
@@ -51,11 +53,17 @@ class Validation:
         self.white: White = int(whites[0]) if (whites == whites[0]).all() else whites[:, None, None, None].to(device)
         corners = torch.full((2, len(levels)), MARGIN, device=device)
         windows = partial(
-            pairs, in_unit_range(levels, self.white), corners, self.white, patch=side, post_upsampling=post_upsampling
+            pairs,
+            in_unit_range(levels, self.white),
+            corners,
+            self.white,
+            patch=side,
+            post_upsampling=post_upsampling,
+            told=told,
         )
         self.windows = {
             each: windows(
-                degradations=_drawn(each, ranges, len(levels)) if ranges and ranges.blind else [each],
+                degradations=_drawn(each, ranges, len(levels)) if ranges and ranges.varied else [each],
                 source=generator("validation", each.scale),
             )
             for each in degradations
