@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from cxr.foundation.params import load
 from tests.support.kaggle_server import IMAGES, Kaggle, status, write_zip
-from tests.support.tiny import ROOT, TINY, write_params
+from tests.support.tiny import ROOT, TINY, copy_project, write_params
 from tools import environment, plots_page
 
 TRAINED = "train_srcnn", "train_vdsr", "train_edsr"
@@ -64,14 +64,7 @@ def first(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> tuple[Pat
 
 
 def first_run(workspace: Path) -> str:
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "cxr", "stages", ".dvc", "dvc.yaml", ".gitignore", ".dvcignore"],
-        cwd=ROOT, check=True, capture_output=True, text=True,
-    ).stdout.split()  # fmt: skip
-    for name in listed:
-        if (ROOT / name).is_file():
-            (workspace / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, workspace / name)
+    copy_project(workspace, "cxr", "stages", ".dvc", "dvc.yaml", ".gitignore", ".dvcignore")
     write_params(workspace, TINY)
     environment.write(workspace)
     call(workspace, "git", "init", "--quiet", "--initial-branch=main")

@@ -1,4 +1,3 @@
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -6,7 +5,7 @@ import pytest
 from PIL import Image
 
 from cxr.foundation.errors import UserError
-from tests.support.tiny import ROOT, TINY, write_params
+from tests.support.tiny import TINY, copy_project, write_params
 from tools import report
 
 IGNORED = ".gitignore", ".dvcignore"
@@ -20,14 +19,7 @@ def git(folder: Path, *arguments: str) -> None:
 def project(tmp_path: Path) -> Path:
     """A repository of the project, whose branch `other` crops its grey levels."""
     folder = tmp_path / "project"
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "cxr", "stages", "tools", ".dvc", "dvc.yaml", *IGNORED],
-        cwd=ROOT, check=True, capture_output=True, text=True,
-    ).stdout.split()  # fmt: skip
-    for name in listed:
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
+    copy_project(folder, "cxr", "stages", "tools", ".dvc", "dvc.yaml", *IGNORED)
     (folder / "demo.yaml").write_text("download:\n  source: phantom\n")
     write_params(folder, TINY)
     git(folder, "init", "--quiet", "--initial-branch=main")

@@ -1,5 +1,7 @@
 """A tiny run of the pipeline: its parameters."""
 
+import shutil
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,15 @@ TINY: dict[str, dict[str, Any]] = {
     "diagnose": {"epochs": 2, "batch": 4},
     "runtime": {"workers": 1, "device": "cpu"},
 }
+
+
+def copy_project(folder: Path, *names: str) -> None:
+    """Copy into `folder` the files of the project below `names` that git tracks or does not ignore."""
+    command = ["git", "ls-files", "-co", "--exclude-standard", *names]
+    for name in subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split():
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
 
 
 def write_params(workspace: Path, *changes: dict[str, dict[str, Any]]) -> None:
