@@ -262,7 +262,7 @@ async function show(said, name, began) {
   const image = {
     ...said, title: `${page.opened + 1}. ${name}`, number: ++page.opened, name, url: `/radiographs/${said.id}`,
     scaleNames: Object.keys(said.scales).map(Number).sort(), invert: false, tiles: {}, counts: new Uint32Array(65536), line: null, preset: "file",
-    textures: page.drawing.image(said.rows, said.columns), button: document.createElement("button"),
+    leaving: new AbortController(), textures: page.drawing.image(said.rows, said.columns), button: document.createElement("button"),
   };
   image.button.textContent = image.title;
   image.button.addEventListener("click", () => choose(image));
@@ -273,6 +273,7 @@ async function show(said, name, began) {
   try {
     await values(image);
   } catch (error) {
+    if (image.closed) return;
     await close(image);
     throw error;
   }
@@ -281,7 +282,7 @@ async function show(said, name, began) {
 
 async function values(image) {
   if (image.table) {
-    const answer = await fetch(`${image.url}/table`);
+    const answer = await fetch(`${image.url}/table`, { signal: image.leaving.signal });
     if (!answer.ok) throw new Error((await answer.json()).error);
     const curve = new Uint16Array(await answer.arrayBuffer());
     if (image.closed) return;
@@ -291,7 +292,7 @@ async function values(image) {
   const across = Math.ceil(image.columns / SIDE);
   await Promise.all([...Array(down * across).keys()].map(async (index) => {
     const [row, column] = [Math.floor(index / across), index % across];
-    const answer = await fetch(`${image.url}/values/${row}/${column}`);
+    const answer = await fetch(`${image.url}/values/${row}/${column}`, { signal: image.leaving.signal });
     if (!answer.ok) throw new Error((await answer.json()).error);
     const found = new Uint16Array(await answer.arrayBuffer());
     if (image.closed) return;
@@ -318,6 +319,7 @@ function forgetTiles(image) {
 export async function close(image = page.current) {
   if (!image || image.closed) return;
   image.closed = true;
+  image.leaving.abort();
   const index = page.images.indexOf(image);
   page.images.splice(index, 1);
   forgetTiles(image);

@@ -462,14 +462,21 @@ def test_the_next_radiograph_is_its_original_first(page, folder):
 
 def test_what_is_closed_while_it_loads_leaves_nothing(page, folder):
     page.open(folder / "deep.png")
-    page.page.route("**/values/*/*", lambda route: (time.sleep(0.5), route.continue_()))
+    held = []
+    page.page.route("**/values/*/*", lambda route, _request: held.append(route))
     page.page.set_input_files("#files", str(folder / "flat.png"))
     page.until("cxr.images.length === 2")
-    page.click("#close")
+    while not held:
+        page.page.wait_for_timeout(20)
+    with page.page.expect_response(lambda answer: answer.request.method == "DELETE"):
+        page.click("#close")
     page.until("cxr.images.length === 1")
-    time.sleep(1)
+    for route in held:
+        route.continue_()
+    page.page.wait_for_timeout(500)
     page.page.unroute_all()
     page.same()
+    assert "not opened" not in page.page.inner_text("#status")
 
 
 def test_what_is_saved_is_the_commands_file(page, folder, tmp_path):
