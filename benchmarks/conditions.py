@@ -6,7 +6,9 @@ WORKSPACE holds params.yaml, what the stage split left, and data/raw. NETWORK is
 enhance`, or a model file. The conditions are those of params.yaml, and `native`: windows of 1,024 pixels from the middle of at
 most 20 test radiographs that are as large, as data/raw has them, not reduced beforehand.
 A row of the CSV is a network in a condition at a scale: gain over bicubic interpolation in dB, its 95% interval by patient
-(empty where there are too few), and on which share of the images it is worse by more than 0.05 dB.
+(empty where there are too few), and on which share of the images it is worse by more than 0.05 dB. `given` is the same of what
+`cxr enhance` gives, which is as strong as limits allow; `strength` is the mean of that, and `refused` the share of the images
+that it refuses, which then count as bicubic interpolation has them. These are empty of a network without limits.
 """
 
 import argparse
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
@@ -32,14 +35,18 @@ from cxr.measures.intervals import mean, outward
 from cxr.measures.quality import psnr
 from cxr.superres.degradation.levels import to_levels
 from cxr.superres.enhance import restore
+from cxr.superres.estimation.arrival import arrived
 from cxr.superres.evaluation.observed import degraded
+from cxr.superres.limits import limit
 from cxr.superres.model import Model, load_model
 from cxr.superres.settings import NATIVE, Degradation, Degrade, conditions
 from stages.evaluate import PIXELS, SPLIT, TABLE
 
 SIDE, MOST = 1024, 20
 WORSE = 0.05  # dB, from which a loss counts
-COLUMNS = ("network", "digest", "condition", "scale", "images", "patients", "bicubic", "gain", "low", "high", "worse", "worst")
+OF_GAINS = ("gain", "low", "high", "worse", "worst")
+GIVEN = ("given", "given_low", "given_high", "given_worse", "given_worst", "strength", "refused")
+COLUMNS = ("network", "digest", "condition", "scale", "images", "patients", "bicubic", *OF_GAINS, *GIVEN)
 
 
 class Case(NamedTuple):
@@ -55,6 +62,10 @@ class Found(NamedTuple):
 
     bicubic: float
     gain: float
+    given: float
+    """The gain of what `cxr enhance` gives."""
+    strength: float
+    """As strong as that is; 0 where it is refused, NaN where there are no limits."""
     patient: str
 
 
@@ -94,8 +105,15 @@ def measured(case: Case, degradation: Degradation, seed: int, models: Sequence[M
         return psnr(to_levels(image, seen.white), seen.truth, degradation.scale, seen.white).item()
 
     bicubic, low = quality(seen.bicubic), seen.low.float()
-    made = (restore(model, low, degradation.scale, bicubic=seen.bicubic) for model in models)
-    return [Found(bicubic, quality(each) - bicubic, case.patient) for each in made]
+    arrival = arrived(low[0, 0].cpu().numpy())
+    found = []
+    for model in models:
+        made = restore(model, low, degradation.scale, bicubic=seen.bicubic, arrival=arrival.for_network)
+        limited = limit(model, degradation.scale, arrival)
+        gain = quality(made) - bicubic
+        given = quality(seen.bicubic.lerp(made, limited.cap)) - bicubic if limited.cap < 1 else gain
+        found.append(Found(bicubic, gain, given, limited.cap if limited.known else np.nan, case.patient))
+    return found
 
 
 def rows(models: Sequence[Model], workspace: Path, images: int | None, only: Sequence[str]) -> Iterator[dict[str, object]]:
@@ -125,11 +143,21 @@ def rows(models: Sequence[Model], workspace: Path, images: int | None, only: Seq
 
 
 def _row(model: Model, condition: str, scale: int, found: Sequence[Found]) -> dict[str, object]:
-    bicubic, gains, patients = (np.array(column) for column in zip(*found, strict=True))
-    interval = ("" if value is None else f"{value:.3f}" for value in outward(mean(gains, patients), 3))
-    values = f"{bicubic.mean():.3f}", *interval, f"{(gains < -WORSE).mean():.3f}"
+    bicubic, gains, given, strengths, patients = (np.array(column) for column in zip(*found, strict=True))
     counts = condition, scale, len(found), len(set(patients))
-    return dict(zip(COLUMNS, (model.name, model.digest, *counts, *values, f"{gains.min():.3f}"), strict=True))
+    limited = (
+        *_of_gains(given, patients),
+        f"{strengths.mean():.3f}",
+        f"{(strengths == 0).mean():.3f}",
+    )
+    values = *_of_gains(gains, patients), *([""] * len(GIVEN) if np.isnan(strengths).any() else limited)
+    return dict(zip(COLUMNS, (model.name, model.digest, *counts, f"{bicubic.mean():.3f}", *values), strict=True))
+
+
+def _of_gains(gains: npt.NDArray[np.floating], patients: npt.NDArray[np.str_]) -> list[str]:
+    """Return OF_GAINS of the `gains` of images of `patients`."""
+    interval = ["" if value is None else f"{value:.3f}" for value in outward(mean(gains, patients), 3)]
+    return [*interval, f"{(gains < -WORSE).mean():.3f}", f"{gains.min():.3f}"]
 
 
 def main() -> None:

@@ -58,8 +58,11 @@ def _digest(values: npt.NDArray[np.uint16]) -> str:
     return sha.hexdigest()
 
 
-def _limits(model: Model, arrival: Arrival) -> dict[int, tuple[float, str]]:
-    return {scale: limit(model, scale, arrival)[:2] for scale in model.networks}
+def _known(model: Model, arrival: Arrival) -> tuple[str, dict[int, tuple[float, str]]]:
+    """Return what is said of what came in, and how strongly `model` may be used at each scale, with the reason."""
+    found = {scale: limit(model, scale, arrival) for scale in model.networks}
+    unknown = max((each.unknown(arrival, model.name) for each in found.values()), key=len, default="")
+    return arrival.told + unknown, {scale: (each.cap, each.why) for scale, each in found.items()}
 
 
 def _dicom(path: Path, model: Model, most_pixels: int) -> Viewed:
@@ -69,6 +72,7 @@ def _dicom(path: Path, model: Model, most_pixels: int) -> Viewed:
         refuse_unknown(radiograph.data)
         display, data = radiograph.display, radiograph.data
         arrival = arrived(radiograph.levels(), *loss(data))
+        said_of_it, limits = _known(model, arrival)
         told = presentation(display.curve)
         if "ModalityLUTSequence" not in data:
             slope, intercept = number(data, "RescaleSlope") or 1.0, number(data, "RescaleIntercept") or 0.0
@@ -84,9 +88,9 @@ def _dicom(path: Path, model: Model, most_pixels: int) -> Viewed:
             bits=radiograph.bits,
             presentation=told,
             digest=_digest(values),
-            told=arrival.told,
+            told=said_of_it,
             arrival=arrival.for_network,
-            limits=_limits(model, arrival),
+            limits=limits,
             remarks=remarks,
             corners=said,
             orientation=orientation(data),
@@ -111,6 +115,7 @@ def _picture(path: Path, model: Model, most_pixels: int) -> Viewed:
     bits = found.bits + found.shift
     white = (1 << bits) - 1
     arrival = arrived(shown(found.levels, white), np.array(file.steps).reshape(8, 8) if file.steps else None)
+    said_of_it, limits = _known(model, arrival)
     values = found.levels.astype(np.uint16)
     return Viewed(
         values=values,
@@ -118,9 +123,9 @@ def _picture(path: Path, model: Model, most_pixels: int) -> Viewed:
         bits=bits,
         presentation=Presentation(0.0, float(white), inverted=False, table=None),
         digest=_digest(values),
-        told=arrival.told,
+        told=said_of_it,
         arrival=arrival.for_network,
-        limits=_limits(model, arrival),
+        limits=limits,
         remarks=found.remarks,
         synthetic=SYNTHETIC in note_in(path),
     )

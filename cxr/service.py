@@ -101,12 +101,11 @@ class _Job:
         if not self.strength:
             return 0.0, f"{arrival.told}; interpolated, not enhanced"
         found = limit(self.model, self.scale, arrival)
+        unknown = found.unknown(arrival, self.model.name)
         if found.cap >= self.strength:
-            unmeasured = arrival.spoilt and not found.known
-            unknown = f"; how {self.model.name} does on such radiographs was not measured" if unmeasured else ""
             return self.strength, arrival.told + unknown
         if found.cap:
-            return found.cap, f"{arrival.told}; strength {found.cap:g}, since more harms: {found.why}"
+            return found.cap, f"{arrival.told}; strength {found.cap:g}, since more harms: {found.why}{unknown}"
         if self.or_bicubic:
             return 0.0, f"{arrival.told}; {found.why}; interpolated, not enhanced"
         older = f"; {self.target} is of an earlier run" if self.target.is_file() and not self.deidentify else ""

@@ -3,8 +3,8 @@
 CONDITIONS.csv is of `python -m benchmarks.conditions`, each TWINS.csv of `python -m benchmarks.twins` of one of its networks. A
 network's cap in a condition at a scale is 0 where its gain over bicubic interpolation, with its interval, is not above zero, or
 more than 2% of the images are worse by 0.05 dB; else the least cap of any finding there that bicubic interpolation shows. So
-twins are needed only of conditions in which the network gains. A network without any is limited by its gain alone: then
-`findings` is 0, and else 1.
+twins are needed only of conditions in which the network gains. Where there are none it is limited by its gain alone: then
+`findings` is 0, and else 1. Noise is written as an estimator finds it.
 `native`, for which there are no twins, counts by its gain alone, and for every radiograph: none tells that it was reduced.
 """
 
@@ -18,9 +18,9 @@ from typing import Any
 from cxr.foundation.errors import UserError, one_line_errors
 from cxr.foundation.files import write_table
 from cxr.foundation.place import ROOT
-from cxr.superres.degradation.levels import WHITE
+from cxr.superres.estimation.expected import expected, expected_rough
 from cxr.superres.limits import COLUMNS, FILE
-from cxr.superres.settings import NATIVE, Condition, conditions
+from cxr.superres.settings import NATIVE, Condition, Degradation, conditions
 
 MOST_WORSE = 0.02
 Key = tuple[str, str, str, int]
@@ -40,20 +40,21 @@ def key(row: Mapping[str, str]) -> Key:
     return row["network"], row["digest"], row["condition"], int(row["scale"])
 
 
-def mid_noise(condition: Condition) -> float:
-    """Return the standard deviation of its noise at the middle of the range, in grey levels of 255."""
-    counted = WHITE**2 * 0.5 / condition.quanta if condition.quanta else 0.0
-    return float((condition.noise**2 + counted) ** 0.5)
+def found_of(degradation: Degradation) -> tuple[str, str]:
+    """Return how an estimator finds the noise of `degradation`, and at medium frequencies, in grey levels of 255."""
+    return f"{expected(degradation).noise:.3g}", f"{expected_rough(degradation):.3g}"
 
 
 def limits(
     quality: Iterable[Mapping[str, str]], twins: Iterable[Mapping[str, str]], known: Mapping[str, Condition]
 ) -> list[dict[str, Any]]:
-    """Return a row of COLUMNS for each network, condition and scale of `quality`. Raises UserError when `twins` lacks one."""
+    """Return a row of COLUMNS for each network, condition and scale of `quality`.
+
+    Raises UserError for a condition that is not `known`.
+    """
     harms: dict[Key, list[Mapping[str, str]]] = defaultdict(list)
     for row in twins:
         harms[key(row)].append(row)
-    seen = {each[:2] for each in harms}
     made = []
     for row in quality:
         native = row["condition"] == NATIVE
@@ -63,18 +64,16 @@ def limits(
         named = {name: row[name] for name in ("network", "digest", "scale", "condition")}
         cells = harms[key(row)]
         why = _no_gain(row)
-        shown = key(row)[:2] in seen
-        if shown and not why and not cells and not native:
-            raise UserError(f"no twins of {' '.join(map(str, key(row)))}; run python -m benchmarks.twins for them")
         cap, why = (0.0, why) if why else _cap(row, cells)
+        degradation = condition.at(int(row["scale"]), row["condition"])
         made.append(
             {
                 **named,
-                "noise": f"{mid_noise(condition):.3g}",
+                **dict(zip(("noise", "rough"), found_of(degradation), strict=True)),
                 "jpeg": condition.jpeg,
                 "cap": f"{cap:g}",
                 "why": why,
-                "findings": int(shown),
+                "findings": int(native or bool(cells)),
             }
         )
     return made

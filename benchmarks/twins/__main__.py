@@ -6,7 +6,8 @@
 NETWORK is srcnn, vdsr or edsr, by the rule of `cxr enhance`, or a model file. The conditions are those of params.yaml in the
 folder where it is run. A row of the CSV is a finding in a condition at a scale. It has the areas under the ROC curve of a
 channelised Hotelling observer with the images of bicubic interpolation and of the network, the contrast that the network keeps
-of bicubic interpolation's, and the cap: the greatest strength at which neither is harmed. The chart shows all rows. A condition
+of bicubic interpolation's, both empty where that does not show the finding, and the cap: the greatest strength at which neither
+is harmed. The chart shows all rows. A condition
 at a scale that FILE.csv has already, of the same pairs and seed, is not measured again: so a run that was stopped goes on.
 """
 
@@ -38,7 +39,8 @@ COLUMNS = (
 def row(of: Sequence[str], cell: Cell) -> dict[str, str]:
     """Return `cell` by COLUMNS, the first of which are `of`."""
     named = *of, cell.degradation.condition or CLEAN, cell.degradation.scale, *cell.finding
-    found = f"{cell.bicubic.auc:.4f}", f"{cell.network.auc:.4f}", f"{cell.kept:.4f}", int(cell.seen), f"{cell.cap:g}"
+    shown = ("", "") if cell.network is None else (f"{cell.network.auc:.4f}", f"{cell.kept:.4f}")
+    found = f"{cell.bicubic.auc:.4f}", *shown, int(cell.seen), f"{cell.cap:g}"
     return dict(zip(COLUMNS, map(str, (*named, *found)), strict=True))
 
 

@@ -25,7 +25,7 @@ def windows(count: int, seed: int) -> Pixels:
     random = np.random.default_rng((seed, 1))
     side, index = SIDE + 2 * MARGIN, 0
     found: list[Pixels] = []
-    half = count // 2
+    half = (count + 1) // 2  # as the observer halves them
     with tqdm(total=count, desc="phantoms", unit="window", disable=None) as progress:
         while len(found) < count:
             if not subject_of(index).kinds:

@@ -1,17 +1,20 @@
 """Where a network may be used, as it was measured: `limits.csv` beside its file."""
 
 import csv
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from cxr.foundation.errors import UserError
-from cxr.superres.estimation.arrival import QUIET, Arrival
+from cxr.superres.estimation.arrival import NEAR_QUALITY, Arrival
 from cxr.superres.model import Model
 
 FILE = "limits.csv"
-COLUMNS = ("network", "digest", "scale", "condition", "noise", "jpeg", "cap", "why", "findings")
-NEAR_NOISE, NEAR_QUALITY = 1.2, 5
-"""How far off what is found of noise (times) and of quality may be."""
+COLUMNS = ("network", "digest", "scale", "condition", "noise", "rough", "jpeg", "cap", "why", "findings")
+NEAR_NOISE = 1.2
+"""How far off what is found of noise may be, times."""
+ANATOMY = 3.3
+"""What radiographs without noise have at medium frequencies, where there is least, at most, in grey levels of 255."""
 
 
 class Row(NamedTuple):
@@ -19,13 +22,27 @@ class Row(NamedTuple):
 
     condition: str
     noise: float
-    """Standard deviation at the middle of the range, in grey levels of 255."""
+    """Standard deviation at the middle of the range that an estimator finds, in grey levels of 255."""
+    rough: float
+    """Root mean square of the noise at medium frequencies: correlated noise has more of them than is found of it."""
     jpeg: int
     """Quality; 0 for none."""
     cap: float
     """The greatest strength at which no harm was measured (`tools.limits`); 0 where there is none."""
     why: str
     """What it harms at its full strength."""
+    findings: bool = True
+    """Whether that was looked for in small findings, or need not be."""
+
+    @property
+    def noisy(self) -> bool:
+        """Tell whether there was noise, of which JPEG may hide all."""
+        return bool(self.noise or self.rough)
+
+    def covers(self, arrival: Arrival) -> bool:
+        """Tell whether it has at least the noise of `arrival`, by all that is found of that."""
+        level, rough = arrival.weighed
+        return self.noise * NEAR_NOISE >= level and math.hypot(self.rough * NEAR_NOISE, ANATOMY) >= rough
 
 
 class Limit(NamedTuple):
@@ -37,41 +54,62 @@ class Limit(NamedTuple):
     """The reason, where that is less than 1."""
     known: bool
     """Whether it was measured at all."""
+    findings: bool = True
+    """Whether that is so of small findings, too."""
+
+    def unknown(self, arrival: Arrival, name: str) -> str:
+        """Return what is to be said of what was not measured of the network `name`; nothing where there is nothing to say."""
+        if not self.known:
+            return f"; how {name} does on such radiographs was not measured" if arrival.spoilt else ""
+        return "" if self.findings else f"; what {name} does to small findings there was not measured"
 
 
 def limit(model: Model, scale: int, arrival: Arrival) -> Limit:
     """Return how strongly `model` may be used at `scale` on what came in as `arrival` tells.
 
-    Of the conditions with noise, the mildest counts that is at least as noisy; of those with JPEG, with noise and without, the
-    mildest of at least as low a quality; where a header says that there was loss, and the pixels tell no quality, the mildest;
-    and always those with neither, since blur is not told. The least of their caps is returned; 0 beyond all.
+    Unless it is quiet, of conditions with noise the mildest counts that is as noisy, within NEAR_NOISE; of those with JPEG,
+    with noise and without, the mildest of at least as low a quality, within NEAR_QUALITY; where a header says that there was
+    loss, and the pixels tell no quality, the mildest; and always those with neither, since blur is not told. The least of their
+    caps is returned; 0 beyond all, and where noise cannot be told.
     Raises UserError when the file of limits is damaged.
     """
     rows = measured(model, scale)
     if not rows:
         return Limit(1.0, "", known=False)
-    counted = [row for row in rows if not row.noise and not row.jpeg]
-    if arrival.level >= QUIET:
-        noisy = [row for row in rows if row.noise and not row.jpeg]
-        covering = [row for row in noisy if row.noise * NEAR_NOISE >= arrival.level]
+    if arrival.noise is None:
+        return Limit(0.0, f"whether {model.name} may be used cannot be told", known=True)
+    counted = [row for row in rows if not row.noisy and not row.jpeg]
+    if not arrival.quiet:
+        noisy = [row for row in rows if row.noisy and not row.jpeg]
+        covering = [row for row in noisy if row.covers(arrival)]
         if not covering:
-            most = max((row.noise for row in noisy), default=0.0)
-            return Limit(0.0, f"its noise is beyond the {most:.1f} grey levels that {model.name} was measured with", known=True)
-        counted.append(min(covering, key=lambda row: row.noise))
+            return Limit(0.0, _beyond(noisy, arrival, model.name), known=True)
+        counted += _mildest(covering, lambda row: math.hypot(row.noise, row.rough))
     if arrival.quality is not None:
-        compressed = [row for row in rows if row.jpeg and not row.noise]
-        covering = [row for row in compressed if row.jpeg <= arrival.quality + NEAR_QUALITY]
-        if not covering:
-            least = min((row.jpeg for row in compressed), default=100)
+        enough = [row for row in rows if row.jpeg and row.jpeg <= arrival.quality + NEAR_QUALITY]
+        compressed, both = ([row for row in enough if row.noisy == noisy] for noisy in (False, True))
+        if not compressed:
+            least = min((row.jpeg for row in rows if row.jpeg and not row.noisy), default=100)
             return Limit(0.0, f"its JPEG quality is below the {least} that {model.name} was measured with", known=True)
-        counted.append(max(covering, key=lambda row: row.jpeg))
         # JPEG hides noise, so that conditions with both count, whatever is found of it.
-        both = [row for row in rows if row.jpeg and row.noise and row.jpeg <= arrival.quality + NEAR_QUALITY]
-        counted += [row for row in both if row.jpeg == max(each.jpeg for each in both)]
+        counted += [*_mildest(compressed, lambda row: -row.jpeg), *_mildest(both, lambda row: -row.jpeg)]
     elif arrival.lossy:
-        counted += [row for row in rows if row.jpeg and row.jpeg == max(each.jpeg for each in rows)]
-    strictest = min(counted, key=lambda row: row.cap, default=Row("", 0, 0, 1.0, ""))
-    return Limit(strictest.cap, strictest.why, known=True)
+        counted += _mildest([row for row in rows if row.jpeg], lambda row: -row.jpeg)
+    strictest = min(counted, key=lambda row: row.cap, default=Row("", 0, 0, 0, 1.0, ""))
+    return Limit(strictest.cap, strictest.why, known=True, findings=all(row.findings for row in counted))
+
+
+def _mildest(rows: Sequence[Row], severity: Callable[[Row], float]) -> list[Row]:
+    """Return those of `rows` of the least severity: several of one, and none of none."""
+    least = min(map(severity, rows), default=0.0)
+    return [row for row in rows if severity(row) == least]
+
+
+def _beyond(noisy: Sequence[Row], arrival: Arrival, name: str) -> str:
+    most = max((row.noise for row in noisy), default=0.0)
+    if arrival.weighed[0] > most * NEAR_NOISE:
+        return f"its noise is beyond the {most:.1f} grey levels that {name} was measured with"
+    return f"its noise is coarser than any that {name} was measured with"
 
 
 def measured(model: Model, scale: int) -> list[Row]:
@@ -92,4 +130,5 @@ def _rows(lines: Iterable[dict[str, str]], digest: str, scale: int) -> Iterable[
             cap = float(line["cap"])
             if not 0 <= cap <= 1:
                 raise ValueError(f"a cap of {cap:g}")
-            yield Row(line["condition"], float(line["noise"]), int(line["jpeg"]), cap, line["why"])
+            found = float(line["noise"]), float(line["rough"])
+            yield Row(line["condition"], *found, int(line["jpeg"]), cap, line["why"], line["findings"] == "1")

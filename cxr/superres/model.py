@@ -24,7 +24,7 @@ from cxr.superres.network import laid_out
 from cxr.superres.networks.edsr import EDSR
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
-from cxr.superres.settings import EACH_ONCE
+from cxr.superres.settings import EACH_ONCE, Ranges
 
 # Where models lie, the first that is there being taken: in a clone what the stages trained, else what is bundled.
 FOLDERS = (ROOT / "models", ROOT / "pretrained") if (ROOT / "dvc.yaml").is_file() else (PACKAGE / "pretrained",)
@@ -88,7 +88,7 @@ BUILDERS = {
 
 @dataclass(frozen=True)
 class Described:
-    """What a model file must say of every network. What else it says is kept as it is, and decides nothing."""
+    """What a model file must say of every network. Of what else it says, `ranges` and `phantoms` decide what it is used for."""
 
     scales: Annotated[tuple[Literal[2, 3, 4], ...], EACH_ONCE]
     noise: Annotated[tuple[Annotated[float, between(0, 64)], ...], EACH_ONCE]
@@ -116,6 +116,8 @@ def load_model(model: str | Path = LEAD, device: torch.device | None = None) -> 
         raise UserError(f"{path}: description.network is {reprlib.repr(name)}, none of {', '.join(BUILDERS)}; train it again")
     builder = BUILDERS[name]
     said = _checked(described, Described, path)
+    if (ranges := described.get("ranges")) is not None:
+        convert(ranges, Ranges, f"{path}: description.ranges")
     chosen = vars(_checked(described, builder.architecture, path)) if builder.architecture else {}
     keys = {scale: f"x{scale}" if builder.per_scale else name for scale in said.scales}
     if missing := sorted({*keys.values()} - weights.keys()):

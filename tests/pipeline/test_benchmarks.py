@@ -374,7 +374,9 @@ class Changed(torch.nn.Module):
         return enlarged.mean() + (1 - self.share) * (enlarged - enlarged.mean())
 
 
-@pytest.mark.parametrize(("share", "cap"), [(0.0, 1), (0.04, 1), (0.06, 0.75), (0.09, 0.5), (0.19, 0.25), (0.5, 0)])
+@pytest.mark.parametrize(
+    ("share", "cap"), [(0.0, 1), (0.04, 1), (0.06, 0.8), (0.09, 0.55), (0.19, 0.25), (0.48, 0.1), (1.5, 0)]
+)
 def test_a_network_that_takes_contrast_away_is_capped(share, cap):
     model = SimpleNamespace(running={2: Changed(share)}, networks={2: Changed(share)}, device=torch.device("cpu"))
     finding = findings.Finding("nodule", 8, 10)
@@ -396,6 +398,12 @@ def test_a_network_that_hides_a_finding_in_noise_is_capped():
     assert cell.bicubic.auc > cell.network.auc + measure.LOST
     assert cell.kept == pytest.approx(1, abs=0.2)
     assert cell.harm
+
+
+def test_where_bicubic_shows_nothing_the_network_is_not_asked():
+    model = SimpleNamespace(running={2: Changed(0.5)}, networks={2: Changed(0.5)}, device=torch.device("cpu"))
+    (cell,) = measure.cells(model, Degradation(2, 2.0), window(), [findings.Finding("nodule", 4, 0.01)])
+    assert (cell.network, cell.kept, cell.cap, cell.seen, cell.harm) == (None, None, 1.0, False, False)
 
 
 @pytest.mark.parametrize("kind", findings.SHAPES)

@@ -42,6 +42,25 @@ def test_counted_quanta_are_told_from_white_noise(clean, quanta):
     assert found.depends_on_signal
 
 
+@pytest.mark.parametrize("level", [252, 128, 3])
+@pytest.mark.parametrize("noise", [0.0, 3.0, 10.0])
+def test_a_flat_border_hides_no_noise(clean, level, noise):
+    noisy = seen(clean + np.random.default_rng(0).normal(size=clean.shape) * noise / 255)
+    alone = estimate(noisy)
+    noisy[:, : noisy.shape[1] // 5] = level / 255
+    found = estimate(noisy)
+    assert found.level == pytest.approx(alone.level, rel=0.1, abs=0.1)
+    assert found.rough == pytest.approx(alone.rough, rel=0.1)
+    assert not found.depends_on_signal
+
+
+def test_noise_that_grows_with_brightness_is_told_as_it_is_in_the_middle(clean):
+    noisy = seen(clean + np.random.default_rng(0).normal(size=clean.shape) * clean * 2 * 6 / 255)
+    found = estimate(noisy)
+    assert found.depends_on_signal
+    assert found.level == pytest.approx(6, rel=0.1)
+
+
 def test_a_clean_radiograph_is_quiet(clean):
     assert estimate(seen(clean)).level < QUIET
 
@@ -69,9 +88,29 @@ def test_the_quality_of_a_jpeg_is_found_in_its_pixels(clean, at, level):
     assert quality(decoded(noisy, at)) == pytest.approx(at, abs=5)
 
 
+@pytest.mark.parametrize("at", [10, 50, 75, 90])
+@pytest.mark.parametrize("first", [(3, 5), (0, 1), (7, 0)])
+def test_the_quality_is_found_after_cropping(clean, at, first):
+    assert quality(decoded(clean, at)[first[0] :, first[1] :]) == pytest.approx(at, abs=5)
+
+
 @pytest.mark.parametrize("level", [0.0, 3.0])
 def test_where_there_was_no_jpeg_none_is_found(clean, level):
     assert quality(seen(clean + np.random.default_rng(0).normal(size=clean.shape) * level / 255)) is None
+
+
+def test_what_is_of_few_levels_was_in_no_jpeg(clean):
+    small = seen(clean)[:60, :60]
+    for image in (np.full((100, 100), 0.5), small.repeat(8, axis=0).repeat(8, axis=1), np.full((7, 300), 0.5)):
+        assert quality(image) is None
+
+
+def test_the_coarser_of_two_jpegs_counts(clean):
+    once = decoded(clean, 20)
+    tables = quantisation(95).numpy()
+    assert arrived(decoded(once, 95), tables)[1:3] == (20, False)
+    assert arrived(decoded(clean, 95), tables)[1:3] == (95, True)
+    assert arrived(decoded(decoded(clean, 95), 70), quantisation(70).numpy())[1:3] == (70, True)
 
 
 def test_of_a_large_image_blocks_all_over_it_are_looked_at(clean):
@@ -84,6 +123,7 @@ def test_of_a_large_image_blocks_all_over_it_are_looked_at(clean):
 def test_the_nearest_quality_of_a_table():
     assert [nearest(quantisation(each).numpy()) for each in (10, 50, 75, 95)] == [10, 50, 75, 95]
     assert nearest(np.full((8, 8), 255)) == 1
+    assert nearest(np.full((8, 8), 40)) < 30  # flat tables lose what the low frequencies hold
 
 
 def test_what_came_in_is_told_in_words(clean):

@@ -17,27 +17,37 @@ KNOWN = {
     "clean": Condition(),
     "noise2": Condition(noise=2.0),
     "noise5": Condition(noise=5.0),
+    "grain5": Condition(noise=5.0, grain=0.7),
     "quanta2000": Condition(quanta=2000.0),
     "jpeg90": Condition(jpeg=90),
     "jpeg75": Condition(jpeg=75),
     "mixed": Condition(noise=2.0, jpeg=90),
 }
-CAPS = {"noise5": (0.5, "a nodule"), "jpeg75": (0.0, "it is worse"), "mixed": (0.1, "hidden noise")}
+LINE = Limit(0.7, "a line", known=True)
+BEYOND = Limit(0.0, "its noise is beyond the 5.0 grey levels that edsr was measured with", known=True)
+COARSE = Limit(0.0, "its noise is coarser than any that edsr was measured with", known=True)
+UNTOLD = Limit(0.0, "whether edsr may be used cannot be told", known=True)
+CAPS = {
+    "noise5": (0.5, "a nodule"),
+    "grain5": (0.7, "a line"),
+    "jpeg75": (0.0, "it is worse"),
+    "mixed": (0.1, "hidden noise"),
+}
 
 
 @pytest.fixture
 def model(tmp_path):
     rows = [
-        ["edsr", "0123", 2, name, f"{tool.mid_noise(each):.3g}", each.jpeg, *CAPS.get(name, (1.0, "")), 1]
+        ["edsr", "0123", 2, name, *tool.found_of(each.at(2, name)), each.jpeg, *CAPS.get(name, (1.0, "")), int(name != "blur1")]
         for name, each in KNOWN.items()
     ]
-    rows.append(["edsr", "other", 2, "clean", "0", 0, 0.0, "another network's", 1])
+    rows.append(["edsr", "other", 2, "clean", "0", "0", 0, 0.0, "another network's", 1])
     write_table(tmp_path / "limits.csv", [dict(zip(COLUMNS, row, strict=True)) for row in rows])
     return SimpleNamespace(name="edsr", digest="0123", path=tmp_path / "edsr.safetensors")
 
 
-def came(level: float = 0.0, quality: int | None = None) -> Arrival:
-    return Arrival(Noise(level**2, 0.0), quality, by_file=False)
+def came(level: float = 0.0, quality: int | None = None, rough: float | None = None) -> Arrival:
+    return Arrival(Noise(level**2, 0.0, level if rough is None else rough), quality, by_file=False)
 
 
 @pytest.mark.parametrize(
@@ -48,14 +58,19 @@ def came(level: float = 0.0, quality: int | None = None) -> Arrival:
         (came(3.9), Limit(1.0, "", known=True)),  # quanta2000 has 4.0 at the middle of the range
         (came(4.9), Limit(0.5, "a nodule", known=True)),
         (came(6.0), Limit(0.5, "a nodule", known=True)),
-        (came(6.1), Limit(0.0, "its noise is beyond the 5.0 grey levels that edsr was measured with", known=True)),
+        (came(6.1), BEYOND),
+        (came(0.9, rough=4.5), LINE),  # as correlated noise is found
+        (came(0.5, rough=4.5), LINE),
+        (came(1.5, rough=2.5), Limit(1.0, "", known=True)),
+        (came(3.3, rough=15.0), COARSE),
+        (came(0.3, rough=11.0), COARSE),
         (came(0, 95), Limit(0.1, "hidden noise", known=True)),
         (came(0, 86), Limit(0.1, "hidden noise", known=True)),
         (came(0, 84), Limit(0.0, "it is worse", known=True)),
         (came(0, 69), Limit(0.0, "its JPEG quality is below the 75 that edsr was measured with", known=True)),
         (came(5.0, 90), Limit(0.1, "hidden noise", known=True)),
         (came()._replace(lossy=True), Limit(0.1, "hidden noise", known=True)),
-        (came()._replace(noise=None), Limit(1.0, "", known=True)),
+        (came()._replace(noise=None), UNTOLD),
     ],
 )
 def test_the_mildest_condition_that_covers_what_came_in_counts(model, arrival, expected):
@@ -100,16 +115,17 @@ def test_caps_are_the_least_of_what_was_measured():
     made = tool.limits(quality, [*twins, twin("clean", 0, seen=0)], KNOWN)
     assert [row["condition"] for row in made] == ["clean", "noise2", "noise5", "jpeg90", "native"]
     assert [row["cap"] for row in made] == ["1", "0", "0", "0.5", "0"]
-    assert (made[4]["noise"], made[4]["jpeg"]) == ("0", 0)
+    assert (made[4]["noise"], made[4]["rough"], made[4]["jpeg"]) == ("0", "0", 0)
+    assert (made[1]["noise"], made[1]["rough"]) == ("2", "2")
     assert made[1]["why"] == "in noise2 it gains +0.10 dB over bicubic interpolation"
     assert made[2]["why"] == "in noise5 it makes 3% of images worse than bicubic interpolation"
     assert made[3]["why"] == "nodule of 3 pixels and 4 levels in jpeg90"
-    assert [row["findings"] for row in made] == [1] * 5
+    assert [row["findings"] for row in made] == [1, 0, 0, 1, 1]
     alone = tool.limits(quality, [], KNOWN)
     assert [row["cap"] for row in alone] == ["1", "0", "0", "1", "0"]
-    assert [row["findings"] for row in alone] == [0] * 5
-    with pytest.raises(UserError, match="no twins of edsr 0123 jpeg75 2"):
-        tool.limits([measured("jpeg75")], twins, KNOWN)
+    assert [row["findings"] for row in alone] == [0, 0, 0, 0, 1]
+    (partly,) = tool.limits([measured("jpeg75")], twins, KNOWN)
+    assert (partly["cap"], partly["findings"]) == ("1", 0)
     with pytest.raises(UserError, match=r"jpeg60 is none of the conditions of params\.yaml"):
         tool.limits([measured("jpeg60")], twins, KNOWN)
 

@@ -58,6 +58,8 @@ def test_the_file_written_by_hand_is_good(tmp_path):
         ({"mapping": 10**9}, "description.mapping is 1000000000; expected one of 1, 3, 5"),
         ({"mapping": "5"}, "description.mapping is '5'"),
         ({"mapping": True}, "description.mapping is True"),
+        ({"ranges": 5}, "description.ranges is 5; expected the keys clean, blur"),
+        ({"ranges": {"noise": 6}}, "description.ranges.clean is missing"),
         ({"mapping": ...}, "description.mapping is missing"),
         ({"scales": 2}, "description.scales is 2; expected a list"),
         ({"scales": []}, r"description.scales is \[\]; expected .* at least one"),

@@ -490,8 +490,8 @@ MUTANTS = [
     Mutant(
         "a network is told the truth in training, which nobody knows in use",
         "cxr/superres/estimation/expected.py",
-        "* _fine_shares(degradation.grain)",
-        "* _fine_shares(0.0)",
+        "_within(_shares(degradation.grain), band)",
+        "_within(_shares(0.0), band)",
         "tests/superres/test_told.py::test_what_is_expected_of_noise_is_what_the_estimator_finds",
     ),
     Mutant(
@@ -504,15 +504,15 @@ MUTANTS = [
     Mutant(
         "a radiograph's own noise is told, and fine structure goes with it",
         "cxr/superres/estimation/arrival.py",
-        "self.level < OWN_NOISE and rough",
-        "self.level < 0 and rough",
+        "level < OWN_NOISE and rough",
+        "level < 0 and rough",
         "tests/superres/test_told.py::test_a_radiographs_own_noise_is_told_as_none_and_correlated_noise_is_not",
     ),
     Mutant(
         "correlated noise passes for a radiograph's own",
         "cxr/superres/estimation/arrival.py",
-        "rough < OWN_ROUGH)",
-        "rough < 99)",
+        "rough < OWN_ROUGH\n",
+        "rough < 99\n",
         "tests/superres/test_told.py::test_correlated_noise_shows_at_medium_frequencies",
     ),
     Mutant(
@@ -532,9 +532,44 @@ MUTANTS = [
     Mutant(
         "the first blocks alone tell the quality of a large image",
         "cxr/superres/estimation/compression.py",
-        "np.linspace(0, len(coefficients) - 1, MOST)",
-        "np.linspace(0, MOST - 1, MOST)",
+        "np.linspace(0, len(inside) - 1,",
+        "np.linspace(0, min(len(inside), most) - 1,",
         "tests/superres/test_estimation.py::test_of_a_large_image_blocks_all_over_it_are_looked_at",
+    ),
+    Mutant(
+        "a flat border hides the noise of a radiograph",
+        "cxr/superres/estimation/noise.py",
+        "(inside & ~even)",
+        "inside",
+        "tests/superres/test_estimation.py::test_a_flat_border_hides_no_noise",
+    ),
+    Mutant(
+        "a JPEG that was saved again is believed",
+        "cxr/superres/estimation/arrival.py",
+        "by_file is not None and (quality is None or quality >= by_file - NEAR_QUALITY)",
+        "by_file is not None",
+        "tests/superres/test_estimation.py::test_the_coarser_of_two_jpegs_counts",
+    ),
+    Mutant(
+        "noise in an image that uses little of its range counts as little",
+        "cxr/superres/estimation/arrival.py",
+        "self.level / self.contrast, self.rough / self.contrast",
+        "self.level, self.rough",
+        "tests/superres/test_told.py::test_where_little_of_the_range_is_used_noise_weighs_the_more",
+    ),
+    Mutant(
+        "coarse noise, of which an estimator finds little, passes for little noise",
+        "cxr/superres/limits.py",
+        "math.hypot(self.rough * NEAR_NOISE, ANATOMY) >= rough",
+        "rough >= 0",
+        "tests/superres/test_limits.py::test_the_mildest_condition_that_covers_what_came_in_counts",
+    ),
+    Mutant(
+        "what cannot be told of noise counts as none",
+        "cxr/superres/limits.py",
+        "    if arrival.noise is None:\n",
+        "    if arrival.level < 0:\n",
+        "tests/superres/test_limits.py::test_the_mildest_condition_that_covers_what_came_in_counts",
     ),
 ]
 

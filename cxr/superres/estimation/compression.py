@@ -1,5 +1,7 @@
 """Through what JPEG an image has gone, told from its pixels: the comb that quantisation leaves in its cosines."""
 
+from itertools import product
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -7,34 +9,67 @@ import torch
 from cxr.superres.degradation.jpeg import BLOCK, cosines, quantisation
 from cxr.superres.degradation.levels import WHITE
 
+Levels = npt.NDArray[np.float32]
+
 QUALITIES = range(5, 97)
 # Grey levels that count as near to a multiple, from and to, between them a tenth of the step. Decoded pixels are whole levels,
 # which moves a coefficient by 0.29 in the mean square, and by 8 times that where rows or columns of a block are all alike.
 NEAR = (1.0, 3.0)
 LARGE = 1.5  # times as far from 0: smaller coefficients are near a multiple of anything
 COARSE = 3  # smaller steps are no coarser than NEAR can tell
+LOW = 5  # sums of two frequencies below it are low
 ENOUGH = 50  # large coefficients
 SHARE = 0.97  # of them that must be near a multiple
 MOST = 8192  # blocks that are looked at, evenly spread: a megapixel's would tell no more than half of them
+SOME, ZERO = 512, 0.75  # blocks by which the beginning is looked for; grey levels below which a coefficient counts as 0
+LOOKED = 4  # times as many blocks are looked at, for some are black or white
 ALIKE = 4  # qualities in a row whose tables hardly differ
 
 
 def quality(image: npt.NDArray[np.floating]) -> int | None:
     """Return the quality, in the scale of the common encoders, of the last JPEG that `image` (H, W) was in; None if none shows.
 
-    The image is in [0, 1], decoded, and begins where the JPEG began. Quality 5 to 96. The coarsest table counts of whose
-    steps nearly all large coefficients are multiples: Fan and de Queiroz, "Identification of Bitmap Compression History: JPEG
+    The image is in [0, 1], decoded; it may have been cropped since. Quality 5 to 96. The coarsest table counts of whose steps
+    nearly all large coefficients are multiples: Fan and de Queiroz, "Identification of Bitmap Compression History: JPEG
     Detection and Quantizer Estimation", IEEE TIP 12(2), 2003, with the tables that encoders use.
     """
-    height, width = (length // BLOCK * BLOCK for length in image.shape)
-    if not (height and width):
+    if min(image.shape) < BLOCK:
         return None
-    levels = torch.from_numpy(np.ascontiguousarray(image[:height, :width], np.float32))[None, None] * WHITE
-    blocks = levels.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK)
-    inside = ((blocks.amin(dim=(1, 3)) > 0) & (blocks.amax(dim=(1, 3)) < WHITE)).flatten().numpy()
-    coefficients = cosines(levels - (WHITE + 1) / 2)[0].flatten(0, 1).numpy()[inside]  # clipping would move the others
-    if len(coefficients) > MOST:
-        coefficients = coefficients[np.linspace(0, len(coefficients) - 1, MOST).round().astype(int)]
+    levels = np.asarray(image, np.float32) * WHITE
+    found = _told(_coefficients(levels, MOST))
+    if found is None and (begun := _begun(levels)) != (0, 0):
+        found = _told(_coefficients(levels[begun[0] :, begun[1] :], MOST))
+    return found
+
+
+def _begun(levels: Levels) -> tuple[int, int]:
+    """Return at which of its first rows and columns a block of `levels` (H, W) most likely begins.
+
+    There most coefficients are 0, since quantisation has made them so.
+    """
+
+    def zeros(place: tuple[int, int]) -> float:
+        coefficients = _coefficients(levels[place[0] :, place[1] :], SOME)
+        return float((np.abs(coefficients) < ZERO).mean()) if len(coefficients) else 0.0
+
+    height, width = (min(BLOCK, length - BLOCK + 1) for length in levels.shape)
+    return max(product(range(height), range(width)), key=zeros)
+
+
+def _coefficients(levels: Levels, most: int) -> Levels:
+    """Return the cosines (N, 8, 8) of blocks of `levels` (H, W) that are nowhere black or white: at most so many, spread."""
+    height, width = (length // BLOCK for length in levels.shape)
+    whole = levels[: height * BLOCK, : width * BLOCK].reshape(height, BLOCK, width, BLOCK)
+    chosen = np.unique(np.linspace(0, height * width - 1, min(height * width, LOOKED * most)).round().astype(int))
+    blocks = whole[chosen // width, :, chosen % width]
+    inside = blocks[(blocks.min(axis=(1, 2)) > 0) & (blocks.max(axis=(1, 2)) < WHITE)]  # clipping would move the others
+    inside = inside[np.unique(np.linspace(0, len(inside) - 1, min(len(inside), most)).round().astype(int))]
+    turned = torch.from_numpy(np.ascontiguousarray(inside))[:, None] - (WHITE + 1) / 2
+    return cosines(turned)[:, 0, 0].numpy()
+
+
+def _told(coefficients: Levels) -> int | None:
+    """Return the quality that `coefficients` (N, 8, 8) show; None if none."""
     for candidate in QUALITIES:
         share, _ = _fit(coefficients, candidate)
         if share >= SHARE:  # the next ones have nearly the same steps
@@ -42,11 +77,12 @@ def quality(image: npt.NDArray[np.floating]) -> int | None:
     return None
 
 
-def _fit(coefficients: npt.NDArray[np.floating], candidate: int) -> tuple[float, float]:
+def _fit(coefficients: Levels, candidate: int) -> tuple[float, float]:
     """Return which share of the large `coefficients` (N, 8, 8) is near a multiple of a quality's steps, and how far all are."""
     steps = quantisation(candidate).numpy()
     near = np.clip(steps / 10, *NEAR)
     told = (np.abs(coefficients) > LARGE * near) & (steps >= COARSE)
+    told[:, 0, 0] = False  # means of few brightnesses are multiples of many steps
     found = coefficients[told]
     if len(found) < ENOUGH:
         return 0.0, np.inf
@@ -56,6 +92,14 @@ def _fit(coefficients: npt.NDArray[np.floating], candidate: int) -> tuple[float,
 
 
 def nearest(table: npt.NDArray[np.integer]) -> int:
-    """Return the quality whose steps are nearest to `table` (8, 8), since some encoders scale no common one."""
-    offs = [np.abs(quantisation(candidate).numpy() - table).sum() for candidate in range(1, 101)]
-    return 1 + int(np.argmin(offs))
+    """Return the quality whose steps at low frequencies are nearest to those of `table` (8, 8), by their ratio.
+
+    Some encoders scale no common table; what a radiograph has lost is what these hold.
+    """
+    low = np.add.outer(np.arange(BLOCK), np.arange(BLOCK)) < LOW
+
+    def off(candidate: int) -> tuple[float, float]:
+        ratios = np.abs(np.log(quantisation(candidate).numpy() / np.maximum(table, 1)))
+        return float(ratios[low].sum()), float(ratios[~low].sum())
+
+    return min(range(1, 101), key=off)

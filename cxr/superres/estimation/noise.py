@@ -16,6 +16,7 @@ SHOWN, FINE = (3, 9), (12, 14)
 QUIETEST = 0.1  # of the blocks
 FEWEST = 16  # blocks that tell
 BINS = 8  # by brightness, to see whether noise depends on it
+FLAT = 1.0  # grey level: blocks that hold less are alike in every pixel of 8 bits
 STEP = 4  # pixels from block to block: they overlap, so that small images have some that are quiet
 OWN = 0.5  # squared grey levels that quiet blocks of radiographs hold at the highest frequencies, rounding included
 DEPENDENT = 2.5  # times the variance of dark pixels that bright ones have, from which noise depends on the signal,
@@ -46,15 +47,17 @@ def estimate(image: npt.NDArray[np.floating]) -> Noise | None:
     """Return the noise of `image` (H, W), from 0, black, to 1, white; None where fewer than FEWEST of its blocks tell.
 
     Of blocks of 8x8 pixels that touch neither end of the range, those tell which hold least at medium frequencies: noise has
-    high ones of their own, so that this choice does not favour little noise. The variance is the mean of their squares at the
-    highest frequencies, less what radiographs have there themselves. The same by brightness tells whether it depends on that.
+    high ones of their own, so that this choice does not favour little noise. Blocks within one grey level are no picture but a
+    border, a letter or a detector's limit, and tell nothing; an image of these alone has no noise. The variance is the mean of
+    their squares at the highest frequencies, less what radiographs have there themselves. The same by brightness tells whether
+    it depends on that.
     Correlated noise, which has little of the highest frequencies, is told too low.
     After Pyatykh, Hesser and Zheng, "Image Noise Level Estimation by Principal Component Analysis", IEEE TIP 22(2), 2013, who
     choose blocks likewise, with cosines for components.
     """
-    blocks = _blocks(image)
+    blocks, flat = _blocks(image)
     if len(blocks) < FEWEST:
-        return None
+        return Noise(0.0, 0.0) if flat >= FEWEST else None
     _, variance = _quiet(blocks)
     rough = float(np.sqrt(np.sort(blocks[:, 1])[: _count(blocks)].mean()))
     shares = [each for each in np.array_split(blocks[np.argsort(blocks[:, 0])], BINS) if len(each) >= FEWEST]
@@ -62,7 +65,8 @@ def estimate(image: npt.NDArray[np.floating]) -> Noise | None:
         floor, slope = _line(np.array([_quiet(each) for each in shares]))
         dark, bright, middle = (floor + place * slope for place in (DARK, BRIGHT, 0.5))
         if bright > DEPENDENT * max(dark, 0.0) and middle > STRONG:
-            return Noise(max(floor - OWN, 0.0), slope, rough)
+            below = min(floor - OWN, 0.0)  # the line's value at the middle of the range stays what it is
+            return Noise(floor - OWN - below, slope + 2 * below, rough)
     return Noise(max(variance - OWN, 0.0), 0.0, rough)
 
 
@@ -76,21 +80,26 @@ def _count(blocks: Floats) -> int:
     return max(round(QUIETEST * len(blocks)), min(FEWEST, len(blocks)))
 
 
-def _blocks(image: npt.NDArray[np.floating]) -> Floats:
-    """Return of each block that is nowhere black or white: mean from 0 to 1, and mean squares of SHOWN and FINE (N, 3)."""
+def _blocks(image: npt.NDArray[np.floating]) -> tuple[Floats, int]:
+    """Return of each block that tells: mean from 0 to 1, and mean squares of SHOWN and FINE (N, 3); and how many are flat.
+
+    Neither kind is anywhere black or white.
+    """
     order = np.add.outer(np.arange(BLOCK), np.arange(BLOCK))
-    found = []
+    found, flat = [], 0
     for top in range(0, BLOCK, STEP):
         for left in range(0, BLOCK, STEP):
             height, width = ((length - first) // BLOCK * BLOCK for length, first in zip(image.shape, (top, left), strict=True))
             if height > 0 and width > 0:
                 levels = torch.from_numpy(np.ascontiguousarray(image[top : top + height, left : left + width], np.float32))
                 blocks = levels.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK).transpose(1, 2).flatten(0, 1).flatten(1)
-                inside = (blocks.amin(dim=1) > 0) & (blocks.amax(dim=1) < 1)
+                least, most = blocks.aminmax(dim=1)
+                inside, even = (least > 0) & (most < 1), (most - least) * WHITE < FLAT
+                flat += int((inside & even).sum())
                 squares = cosines(levels[None, None] * WHITE)[0].flatten(0, 1).square().numpy().astype(float)
                 means = [squares[:, (order >= low) & (order <= high)].mean(axis=1) for low, high in (SHOWN, FINE)]
-                found.append(np.stack([blocks.mean(dim=1).numpy(), *means], axis=1)[inside.numpy()])
-    return np.concatenate(found) if found else np.zeros((0, 3))
+                found.append(np.stack([blocks.mean(dim=1).numpy(), *means], axis=1)[(inside & ~even).numpy()])
+    return np.concatenate(found) if found else np.zeros((0, 3)), flat
 
 
 def _line(quiet: Floats) -> tuple[float, float]:

@@ -1,0 +1,106 @@
+"""Whatever comes in: what `cxr enhance` makes of it is no worse than bicubic interpolation, or it is refused."""
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cxr.foundation.place import ROOT
+from cxr.measures.quality import psnr
+from cxr.sources.phantom.scene import draw
+from cxr.superres.degradation.enlargement import enlarge
+from cxr.superres.degradation.passage import noise_field, observed
+from cxr.superres.degradation.reduction import reduced
+from cxr.superres.enhance import strengthened
+from cxr.superres.estimation.arrival import arrived
+from cxr.superres.limits import limit
+from cxr.superres.model import Model, load_model
+from cxr.superres.settings import Degradation
+from tests.support.phantoms import square
+
+pytestmark = pytest.mark.slow
+
+WORSE = 0.05  # dB
+SCALE = 2
+Image8 = np.ndarray
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return load_model(ROOT / "pretrained/edsr.safetensors", torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def truth() -> torch.Tensor:
+    """Return a phantom without noise of its own: (1, 1, 320, 320) in [0, 1]."""
+    pixels = draw(0, 3, 960).pixels[:960, :960]
+    fine = torch.from_numpy(pixels / 255)[None, None]
+    return (reduced(fine, 3) * 255).round().clamp(0, 255) / 255
+
+
+def noisy(low: torch.Tensor, noise: float, grain: float = 0.0) -> Image8:
+    degradation = Degradation(1, noise, grain=grain)
+    field = noise_field(degradation, tuple(low.shape), torch.Generator().manual_seed(0))
+    return observed(low, degradation, field)[0, 0].numpy()
+
+
+def jpeg(image: Image8, *qualities: int) -> Image8:
+    levels = Image.fromarray(np.round(image * 255).astype(np.uint8))
+    for quality in qualities:
+        file = io.BytesIO()
+        levels.save(file, "JPEG", quality=quality)
+        levels = Image.open(file)
+    return np.asarray(levels) / 255
+
+
+def bordered(image: Image8, level: int) -> Image8:
+    made = image.copy()
+    made[:, : image.shape[1] // 4] = level / 255
+    return made
+
+
+WAYS: dict[str, Callable[[torch.Tensor], Image8]] = {
+    "clean": lambda low: low[0, 0].numpy(),
+    **{f"noise {level}": lambda low, level=level: noisy(low, level) for level in (0.7, 1, 1.3, 1.6, 2, 3.5, 5, 8, 20)},
+    **{
+        f"noise {level}, grain {grain}": lambda low, level=level, grain=grain: noisy(low, level, grain)
+        for level, grain in ((3, 0.5), (3, 0.7), (3.3, 0.55), (5, 0.7), (5, 1), (10, 0.7), (20, 0.7), (20, 1), (20, 1.5))
+    },
+    **{f"noise {n}, border {b}": lambda low, n=n, b=b: bordered(noisy(low, n), b) for n in (2, 5, 10) for b in (3, 128, 252)},
+    **{f"JPEG {each}": lambda low, each=each: jpeg(low[0, 0].numpy(), *each) for each in ((90,), (75,), (10, 95), (30, 95))},
+    **{f"JPEG {q}, cropped": lambda low, q=q: jpeg(low[0, 0].numpy(), q)[4:, 2:] for q in (10, 50, 80)},
+    **{f"noise {n}, 1/4 of the range": lambda low, n=n: noisy(low / 4, n) for n in (0.5, 1.25, 2, 3)},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_no_radiograph_comes_out_worse(model, truth, way):
+    came = WAYS[way](reduced(truth, SCALE))
+    low = torch.from_numpy(np.ascontiguousarray(came, np.float32))[None, None]
+    arrival = arrived(low[0, 0].numpy())
+    allowed = limit(model, SCALE, arrival).cap
+    bicubic = enlarge(low, SCALE)
+    made = strengthened(model, low, SCALE, allowed, bicubic=bicubic, arrival=arrival.for_network)
+    height, width = (length * SCALE for length in came.shape)
+    compared = (truth / 4 if "1/4" in way else truth)[..., -height:, -width:]  # what cropping takes away is first
+    left = width // 4 + 8 if "border" in way else SCALE
+    inside = (..., slice(SCALE, -SCALE), slice(left, -SCALE))
+    gain = psnr(made[inside].double(), compared[inside], 0, 1) - psnr(bicubic[inside].double(), compared[inside], 0, 1)
+    assert gain.item() > -WORSE or not allowed, f"{gain.item():+.2f} dB at strength {allowed:g}; {arrival.told}"
+
+
+FAR = "noise 20", "noise 20, grain 0.7", "noise 20, grain 1", "noise 10, border 252", "JPEG (10, 95)"
+
+
+@pytest.mark.parametrize("way", FAR)
+def test_what_is_far_beyond_what_was_measured_is_refused(model, truth, way):
+    came = WAYS[way](reduced(truth, SCALE))
+    assert limit(model, SCALE, arrived(came)).cap == 0
+
+
+@pytest.mark.parametrize("side", [8, 31])
+def test_what_is_too_small_to_tell_is_refused(model, side):
+    assert limit(model, SCALE, arrived(square(0, 1, side) / 255)).cap == 0
