@@ -9,16 +9,20 @@ from cxr.compute.cuda_graph import CudaGraphed
 from cxr.compute.device import repeatable
 from cxr.compute.soap import SOAP
 from cxr.dataset.packed import Frames
+from cxr.foundation.place import ROOT
 from cxr.superres.degradation.enlargement import enlarge
+from cxr.superres.enhance import restore
 from cxr.superres.kernels.forms import AS_PUBLISHED
 from cxr.superres.kernels.srcnn import FORMS as SRCNN_FORMS
 from cxr.superres.kernels.vdsr import FORMS as VDSR_FORMS
+from cxr.superres.model import load_model
 from cxr.superres.network import is_post_upsampling
 from cxr.superres.networks import edsr, srcnn, vdsr
 from cxr.superres.networks.edsr import EDSR
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
-from cxr.superres.settings import Degradation
+from cxr.superres.settings import Degradation, Ranges
+from cxr.superres.told import Told
 from cxr.superres.training import crops
 from cxr.superres.training.crops import Crops, needed_margin
 from cxr.superres.training.run import Run
@@ -146,3 +150,25 @@ def test_two_runs_are_equal_bit_for_bit(name, precision):
             ours.train_step(*crops.observed(step, ALL))
         trained.append([*ours.network.parameters(), *ours.averaged.parameters(), ours.losses.sums])
     assert all(torch.equal(*pair) for pair in zip(*trained, strict=True))
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_a_told_network_restores_as_on_a_cpu(scale):
+    low = nn.functional.avg_pool2d(torch.rand(2, 1, 68, 76, generator=torch.Generator().manual_seed(0)), 5, 1)
+    told = Told(3.0, depends_on_signal=True, jpeg=80)
+    on_cpu, on_cuda = (load_model(ROOT / "pretrained/edsr.safetensors", device) for device in (CPU, CUDA))
+    made = restore(on_cuda, low.to(CUDA), scale, arrival=told).cpu()
+    torch.testing.assert_close(made, restore(on_cpu, low, scale, arrival=told), rtol=0, atol=1e-2)  # in bfloat16
+    assert not torch.allclose(made, restore(on_cuda, low.to(CUDA), scale, arrival=Told()).cpu(), atol=1e-3)
+
+
+def test_told_crops_are_those_of_a_cpu():
+    images = Frames.of(np.random.default_rng(0).integers(0, 256, (5, 144, 144), dtype=np.uint8))
+    augment, ranges = Augment(True, 0.7, 5.0, 0.5), Ranges(0.3, 1.2, 6.0, (1000.0, 20000.0), 1.0, (60, 95))
+    how = {"margin": needed_margin([ranges.widest(2)]), "post_upsampling": True, "ranges": ranges, "told": True}
+    degradations = [Degradation(2, condition="ranges")]
+    one, other = (Crops(images, np.arange(5), augment, 36, 6, 0, device, **how) for device in (CPU, CUDA))
+    for step in range(10):
+        for ours, theirs in zip(one.observed(step, degradations), other.observed(step, degradations), strict=True):
+            # Where a last bit decides how a cosine is rounded, JPEG makes a block of 8x8 another.
+            assert ((theirs.cpu() - ours).abs() > 1.5 / 255).float().mean() < 0.01

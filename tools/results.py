@@ -29,7 +29,7 @@ UNMEASURED = "-"
 
 WRITTEN_BY = {
     **dict.fromkeys(("gains", "over_bicubic", "findings"), "python -m tools.kept WORKSPACE {name}"),
-    **dict.fromkeys(("conditions", "opening"), "python -m benchmarks.conditions WORKSPACE NETWORK... -o {path}"),
+    **dict.fromkeys(("conditions", "given", "opening"), "python -m benchmarks.conditions WORKSPACE NETWORK... -o {path}"),
     "harm": "python -m benchmarks.twins NETWORK -o {path}",
     "estimates": "python -m benchmarks.estimation WORKSPACE -o {path}",
     **dict.fromkeys(("diagnosis", "diagnosis_differences"), "python -m tools.kept WORKSPACE {name} --diagnosis"),
@@ -94,16 +94,36 @@ def conditions(rows: Rows, network: str) -> Lines:
     return table(("condition", *NAMES, "worst image"), lines)
 
 
+def given(rows: Rows, network: str) -> Lines:
+    """Return what `cxr enhance` gives by `network` in each condition by scale: gain, mean strength, and what it refuses."""
+    of_network = _of(rows, network)
+    at = {(row["condition"], row["scale"]): row for row in of_network}
+    lines = []
+    for condition in dict.fromkeys(row["condition"] for row in of_network):
+        found = [at.get((condition, str(scale))) for scale in SCALES]
+        worst = [float(row["given_worst"]) for row in found if row and row["given_worst"]]
+        lines.append([condition, *map(_given, found), f"{min(worst):+.2f}" if worst else UNMEASURED])
+    return table(("condition", *NAMES, "worst image"), lines)
+
+
 def opening(rows: Rows, history: Iterable[Row]) -> Lines:
-    """Return what each network gains at x2 in each condition, in parentheses where its sign is open, and s/MP."""
+    """Return what each network gains at x2 in each condition, in parentheses where its sign is open, and s/MP.
+
+    A network that has limits is there twice: as `cxr enhance` gives it, and at full strength.
+    """
     names = list(dict.fromkeys(row["condition"] for row in rows))
     networks = list(dict.fromkeys(row["network"] for row in rows))
     processor, seconds = _seconds(history)
     lines = []
     for network in networks:
         at = {row["condition"]: row for row in _of(rows, network) if row["scale"] == str(SCALES[0])}
+        limited = any(row.get("given") for row in at.values())
+        if limited:
+            cells = [_marked(_as_given(at.get(name))) for name in names]
+            lines.append([f"{_title(network)}, as given", *cells, seconds.get(network, UNMEASURED)])
         cells = [_marked(at.get(name)) for name in names]
-        lines.append([_title(network), *cells, seconds.get(network, UNMEASURED)])
+        full = ", at full strength" if limited else ""
+        lines.append([f"{_title(network)}{full}", *cells, seconds.get(network, UNMEASURED)])
     where = [f"\ns/MP: seconds that a megapixel of the result takes, on {processor}."] if processor else []
     return [*table(("gain, dB", *names, "s/MP"), lines), *where]
 
@@ -189,7 +209,7 @@ def matlab(rows: Rows) -> Lines:
 def tables(history: Iterable[Row], folder: Path = RESULTS) -> Tables:
     """Return all tables of results, from the CSVs in `folder`, and from the `history` of speeds."""
     makers: Tables = {
-        **{each.__name__: each for each in (gains, over_bicubic, findings, conditions, harm, estimates)},
+        **{each.__name__: each for each in (gains, over_bicubic, findings, conditions, given, harm, estimates)},
         **{each.__name__: each for each in (diagnosis, diagnosis_differences, natural, matlab)},
         "opening": partial(opening, history=list(history)),
     }
@@ -209,6 +229,19 @@ def interval(row: Cells | None, value: str = "mean", decimals: int = 2) -> str:
 def gain(row: Cells | None) -> str:
     """Return the gain in `row`, of a condition, with its interval, and the share of images that are worse."""
     return f"{interval(row, 'gain')}, {float(row['worse']):.0%}" if row else UNMEASURED
+
+
+def _as_given(row: Cells | None) -> Cells | None:
+    """Return of `row`, of a condition, what is given as if it were all that the network can."""
+    return row and {**row, "gain": row["given"], "low": row["given_low"], "high": row["given_high"]}
+
+
+def _given(row: Cells | None) -> str:
+    """Return the gain that is given in `row`, of a condition, with its interval, how strong that is, and what is refused."""
+    if row is None or not row.get("given"):
+        return UNMEASURED
+    refused = f", {float(row['refused']):.0%} refused" if float(row["refused"]) else ""
+    return f"{interval(_as_given(row), 'gain')}, {float(row['strength']):.2f}{refused}"
 
 
 class _Kept:

@@ -98,9 +98,17 @@ def arrival_of(image: npt.NDArray[Levels], bits: int | None = None) -> Told:
 
     Raises UserError when integers exceed white; ValueError for arrays of another kind or of no pixels.
     """
+    return found(torch.from_numpy(as_seen(image, bits))[None])
+
+
+def as_seen(image: npt.NDArray[Levels], bits: int | None = None) -> npt.NDArray[np.float32]:
+    """Return `image` (H, W), of the kinds and range that `enhance` takes, from 0, black, to 1, white.
+
+    Raises UserError when integers exceed white; ValueError for arrays of another kind or of no pixels.
+    """
     white = _white(image, bits)
     _refuse_beyond(white, image, bits)
-    return found(torch.from_numpy(image.astype(np.float32) / white)[None].clamp_(0, 1))
+    return (image.astype(np.float32) / white).clip(0, 1)
 
 
 def found(image: Tensor) -> Told:

@@ -5,8 +5,11 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+import numpy.typing as npt
+
 from cxr.foundation.errors import UserError
-from cxr.superres.estimation.arrival import NEAR_QUALITY, Arrival
+from cxr.superres.enhance import Levels, as_seen
+from cxr.superres.estimation.arrival import NEAR_QUALITY, Arrival, arrived
 from cxr.superres.model import Model
 
 FILE = "limits.csv"
@@ -97,6 +100,16 @@ def limit(model: Model, scale: int, arrival: Arrival) -> Limit:
         counted += _mildest([row for row in rows if row.jpeg], lambda row: -row.jpeg)
     strictest = min(counted, key=lambda row: row.cap, default=Row("", 0, 0, 0, 1.0, ""))
     return Limit(strictest.cap, strictest.why, known=True, findings=all(row.findings for row in counted))
+
+
+def limit_of(model: Model, image: npt.NDArray[Levels], scale: int = 2, bits: int | None = None) -> Limit:
+    """Return how strongly `model` may be used at `scale` on `image` (H, W), of the kinds and range that `enhance` takes.
+
+    `enhance` itself minds no limits: give it `strength=limit_of(...).cap`. Files are `enhance_file`'s, which minds them, and
+    the tables of a JPEG as well.
+    Raises what `enhance` raises for such images, and UserError when the file of limits is damaged.
+    """
+    return limit(model, scale, arrived(as_seen(image, bits)))
 
 
 def _mildest(rows: Sequence[Row], severity: Callable[[Row], float]) -> list[Row]:

@@ -86,12 +86,12 @@ def test_gains_are_told_by_finding():
 
 MEASURED = rows(
     CONDITIONS,
-    "edsr,abc,clean,2,57,43,42.031,1.846,1.667,2.044,0.000,0.453",
-    "vdsr,def,clean,2,57,43,42.031,1.2,,,0,0.4",
-    "edsr,abc,clean,3,57,43,39.021,1.891,1.724,2.076,0.018,-0.061",
-    "edsr,abc,noise5,2,57,43,34.9,-0.51,-0.62,-0.4,0.97,-2.124",
-    "edsr,abc,blur1,2,57,43,34.9,0.01,-0.02,0.04,0.5,-0.3",
-    "edsr,abc,native,3,9,9,41,0.4,,,0.222,-0.2",
+    "edsr,abc,clean,2,57,43,42.031,1.846,1.667,2.044,0.000,0.453,1.5,1.4,1.6,0,0.3,0.75,0",
+    "vdsr,def,clean,2,57,43,42.031,1.2,,,0,0.4,,,,,,,",
+    "edsr,abc,clean,3,57,43,39.021,1.891,1.724,2.076,0.018,-0.061,1.891,1.724,2.076,0.018,-0.061,1,0",
+    "edsr,abc,noise5,2,57,43,34.9,-0.51,-0.62,-0.4,0.97,-2.124,0,,,0,0,0,1",
+    "edsr,abc,blur1,2,57,43,34.9,0.01,-0.02,0.04,0.5,-0.3,0.01,-0.02,0.04,0.5,-0.3,0.99,0.01",
+    "edsr,abc,native,3,9,9,41,0.4,,,0.222,-0.2,0.3,,,0.1,-0.1,0.5,0",
 )
 
 
@@ -106,6 +106,17 @@ def test_conditions_are_rows_with_the_worst_image_of_all_scales():
     ]
 
 
+def test_what_is_given_is_told_with_its_strength_and_what_is_refused():
+    assert results.given(MEASURED, "edsr") == [
+        "| condition | x2 | x3 | x4 | worst image |",
+        "| --- | --- | --- | --- | --- |",
+        "| clean | +1.50 [+1.40, +1.60], 0.75 | +1.89 [+1.72, +2.08], 1.00 | - | -0.06 |",
+        "| noise5 | +0.00, 0.00, 100% refused | - | - | +0.00 |",
+        "| blur1 | +0.01 [-0.02, +0.04], 0.99, 1% refused | - | - | -0.30 |",
+        "| native | - | +0.30, 0.50 | - | -0.10 |",
+    ]
+
+
 def timed(network: str, value: str, processor: str = "A", scale: int = 2) -> Row:
     return Row("2026-01-01", processor, "torch 2", f"{network} x{scale} median", value, "megapixels/s", "test")
 
@@ -115,7 +126,8 @@ def test_the_opening_marks_what_is_certain_and_tells_what_it_costs_on_the_proces
     assert results.opening(MEASURED, history) == [
         "| gain, dB | clean | noise5 | blur1 | native | s/MP |",
         "| --- | --- | --- | --- | --- | --- |",
-        "| EDSR | +1.85 | -0.51 | (+0.01) | - | 1.1 |",
+        "| EDSR, as given | +1.50 | (+0.00) | (+0.01) | - | 1.1 |",
+        "| EDSR, at full strength | +1.85 | -0.51 | (+0.01) | - | 1.1 |",
         "| VDSR | (+1.20) | - | - | - | - |",
         "\ns/MP: seconds that a megapixel of the result takes, on A.",
     ]
