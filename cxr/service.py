@@ -105,7 +105,7 @@ class _Job:
         if found.cap >= self.strength:
             return self.strength, arrival.told + unknown
         if found.cap:
-            return found.cap, f"{arrival.told}; strength {found.cap:g}, since more harms: {found.why}{unknown}"
+            return found.cap, f"{arrival.told}; strength {found.cap:g}, for at more {found.why}{unknown}"
         if self.or_bicubic:
             return 0.0, f"{arrival.told}; {found.why}; interpolated, not enhanced"
         older = f"; {self.target} is of an earlier run" if self.target.is_file() and not self.deidentify else ""

@@ -94,8 +94,9 @@ def _cap(row: Mapping[str, str], cells: Iterable[Mapping[str, str]]) -> tuple[fl
     worst = min((cell for cell in cells if int(cell["seen"])), key=lambda cell: float(cell["cap"]), default=None)
     if worst is None or float(worst["cap"]) == 1:
         return 1.0, ""
-    finding = f"{worst['kind']} of {worst['size']} pixels and {worst['contrast']} levels"
-    return float(worst["cap"]), f"{finding} in {row['condition']}"
+    pixels = "1 pixel" if worst["size"] == "1" else f"{worst['size']} pixels"
+    finding = f"{worst['kind']} of {pixels} and {worst['contrast']} grey levels"
+    return float(worst["cap"]), f"it harms small findings, most of all {finding} ({row['condition']})"
 
 
 def main() -> None:

@@ -46,9 +46,9 @@ def model(tmp_path, monkeypatch, findings):
     with (tmp_path / "limits.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        writer.writerow(["srcnn", found.digest, 2, "clean", 0, 0, 1, "", findings])
+        writer.writerow(["srcnn", found.digest, 2, "clean", 0, 0, 0, 1, "", findings])
         writer.writerow(
-            ["srcnn", found.digest, 2, "noise5", 5, 0, 0, "in noise5 it gains -0.50 dB over bicubic interpolation", findings]
+            ["srcnn", found.digest, 2, "noise5", 5, 5, 0, 0, "in noise5 it gains -0.50 dB over bicubic interpolation", findings]
         )
     monkeypatch.setattr(cards, "CONDITIONS", tmp_path / "conditions.csv")
     monkeypatch.setattr(cards, "LIMITS", tmp_path / "limits.csv")

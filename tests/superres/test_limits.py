@@ -119,7 +119,7 @@ def test_caps_are_the_least_of_what_was_measured():
     assert (made[1]["noise"], made[1]["rough"]) == ("2", "2")
     assert made[1]["why"] == "in noise2 it gains +0.10 dB over bicubic interpolation"
     assert made[2]["why"] == "in noise5 it makes 3% of images worse than bicubic interpolation"
-    assert made[3]["why"] == "nodule of 3 pixels and 4 levels in jpeg90"
+    assert made[3]["why"] == "it harms small findings, most of all nodule of 3 pixels and 4 grey levels (jpeg90)"
     assert [row["findings"] for row in made] == [1, 0, 0, 1, 1]
     alone = tool.limits(quality, [], KNOWN)
     assert [row["cap"] for row in alone] == ["1", "0", "0", "1", "0"]

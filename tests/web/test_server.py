@@ -458,8 +458,8 @@ def test_what_a_network_would_harm_is_refused(tmp_path, deep):
     network.write_bytes((ROOT / "pretrained/srcnn.safetensors").read_bytes())
     digest = load_model(network).digest
     (tmp_path / "limits.csv").write_text(
-        "network,digest,scale,condition,noise,jpeg,cap,why\n"
-        f"srcnn,{digest},2,clean,0,0,0,it harms\nsrcnn,{digest},3,clean,0,0,0.5,a nodule\n"
+        "network,digest,scale,condition,noise,rough,jpeg,cap,why,findings\n"
+        f"srcnn,{digest},2,clean,0,0,0,0,it harms,1\nsrcnn,{digest},3,clean,0,0,0,0.5,a nodule,1\n"
     )
     with serving(tmp_path, "--model", str(network)) as server:
         browser = server.browser()

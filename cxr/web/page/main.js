@@ -192,7 +192,7 @@ export function tell() {
   else if (image && !page.enhanced) hint = "Shows where the screen magnifies: above 1:1. The original stays as it is.";
   else if (tiles && tiles.beyond) hint = "The graphics hold no more tiles; dotted parts are the original. Zoom in.";
   else if (tiles && tiles.missing) hint = `${tiles.missing} of ${tiles.wanted.length} tiles to come; dotted parts are the original.`;
-  else if (tiles && image.scales[tiles.scale].cap < 1) hint = `Strength at most ${percent(image.scales[tiles.scale].cap)}%: more harms ${image.scales[tiles.scale].why}.`;
+  else if (tiles && image.scales[tiles.scale].cap < 1) hint = `Strength at most ${percent(image.scales[tiles.scale].cap)}%: at more, ${image.scales[tiles.scale].why}.`;
   element("hint").textContent = hint;
   const scale = image && (tiles ? tiles.scale : usable(image)[0]);
   element("saveResult").textContent = scale ? `Save enhanced x${scale}, ${page.strength}%` : "Save enhanced";
