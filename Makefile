@@ -46,7 +46,7 @@ chaos: $(VENV)/ready-dev  ## kill training at random moments and see it come bac
 soak: $(VENV)/ready-dev  ## use the page's server hard: many browsers, kills, load
 	@$(BIN)/python -m tests.support.soak
 
-fuzz: $(VENV)/ready-dev  ## try 10,000 parameter files and 20,800 damaged images, zips and DICOM files
+fuzz: $(VENV)/ready-dev  ## try 10,000 parameter files and 27,800 damaged images, zips, DICOM files and requests
 	@FUZZ_TIMES=100 $(BIN)/python -m pytest -n 3 --dist worksteal tests/pipeline/test_fuzz.py tests/web/test_fuzz.py
 
 mutants: $(VENV)/ready-dev  ## break the code on purpose and see the tests notice

@@ -20,6 +20,7 @@ from cxr.formats.dicom.radiograph import read as read_dicom
 from cxr.formats.note import note_in
 from cxr.foundation.errors import UserError
 from cxr.result import shown
+from cxr.superres.degradation.enlargement import enlarge
 from cxr.superres.degradation.reduction import reduced
 from cxr.superres.enhance import enhance_part, enhance_stored_part, seen_by
 from cxr.superres.estimation.arrival import Arrival, arrived
@@ -144,24 +145,30 @@ def make(model: Model, piece: Piece) -> Made:
     Where there is padding, it is what is shown as black.
     """
     viewed, scale = piece.of, piece.scale
+    most = viewed.limits[scale][0]
     if viewed.display is None or viewed.storing is None or viewed.padding is None:
         white = (1 << viewed.bits) - 1
         result = enhance_part(model, viewed.values, scale, *piece.made, bits=viewed.bits, arrival=viewed.arrival)
-        return Made(result, _off(shown(result, white), shown(viewed.values[piece.part], white), scale))
+        return Made(result, _off(shown(result, white), shown(viewed.values[piece.part], white), scale, most))
     display, storing = viewed.display, viewed.storing
     stored = viewed.values.astype(np.int32) + viewed.least
     image = storing.image(stored, viewed.padding)
     exact = enhance_stored_part(model, image, scale, display, *piece.made, viewed.arrival)
     of_part = stored[piece.part], viewed.padding[piece.part]
     values = storing.values(exact, *of_part)
-    off = _off(display.shown(values), display.shown(of_part[0]), scale)
+    off = _off(display.shown(values), display.shown(of_part[0]), scale, most)
     made = (values - viewed.least).astype(np.uint16)
     made[of_part[1].repeat(scale, 0).repeat(scale, 1)] = viewed.black
     return Made(made, off)
 
 
-def _off(result: npt.NDArray[Any], low: npt.NDArray[Any], scale: int) -> float:
-    """Return the mean square by which `result`, reduced again, differs from `low`, both in [0, 1], in grey levels of 255."""
-    again = reduced(torch.from_numpy(np.ascontiguousarray(result, np.float32))[None, None], scale)[0, 0].numpy()
-    inner = tuple(slice(EDGE, -EDGE) if length > 2 * EDGE else slice(None) for length in low.shape)
-    return float(np.square((again - low)[inner] * 255).mean())
+def _off(result: npt.NDArray[Any], low: npt.NDArray[Any], scale: int, strength: float) -> float:
+    """Return the mean square by which `low`, enlarged at `strength`, differs from itself when it is reduced again.
+
+    `result` is what it is enlarged to at full strength. Both are in [0, 1]; of grey levels of 255.
+    """
+    image = torch.from_numpy(np.ascontiguousarray(low, np.float32))[None, None]
+    full = torch.from_numpy(np.ascontiguousarray(result, np.float32))[None, None]
+    again = reduced(enlarge(image, scale).lerp(full, strength), scale) - image
+    inner = (..., *(slice(EDGE, -EDGE) if length > 2 * EDGE else slice(None) for length in low.shape))
+    return float((again[inner] * 255).square().mean())

@@ -124,7 +124,10 @@ class Made(NamedTuple):
     values: Values
     """Counted as the radiograph's are."""
     off: float
-    """How far it is, reduced again, from what it was made of: the mean square in grey levels of 255."""
+    """How far it is, at the greatest strength that is allowed, and reduced again, from what it was made of.
+
+    The mean square in grey levels of 255.
+    """
 
 
 def presentation(curve: npt.NDArray[np.float64]) -> Presentation:

@@ -21,6 +21,8 @@ from cxr.superres.model import load_model
 from cxr.superres.networks.vdsr import VDSR
 from tests.support.dicom_files import dataset, save, values
 
+pytestmark = pytest.mark.usefixtures("unlimited")
+
 
 def run(*arguments):
     enhance.main([str(argument) for argument in arguments])

@@ -18,6 +18,8 @@ from tests.support.dicom_files import dataset, save, values
 
 NAME = "GEHEIM"
 
+pytestmark = pytest.mark.usefixtures("unlimited")
+
 
 def run(*arguments):
     enhance.main([str(argument) for argument in (*arguments, "--model", "srcnn")])

@@ -24,6 +24,8 @@ from tests.support.dicom_files import dataset, save, values
 
 SOURCES = {"png": "a.png", "jpeg": "a.jpg", "tiff": "a.tif", "dicom": "a.dcm"}
 
+pytestmark = pytest.mark.usefixtures("unlimited")
+
 
 def run(*arguments):
     enhance.main([str(argument) for argument in arguments])

@@ -113,4 +113,4 @@ def arrived(image: npt.NDArray[np.floating], tables: npt.NDArray[np.integer] | N
     found = by_file if file_counts else quality
     dark, bright = np.quantile(image[::THIN, ::THIN], (0.01, 0.99))
     contrast = float(np.clip((bright - dark) / CONTRAST, LEAST, 1))
-    return Arrival(None if small else noise.estimate(image), found, file_counts, lossy, contrast)
+    return Arrival(None if small else noise.estimate(image, contrast), found, file_counts, lossy, contrast)

@@ -18,7 +18,8 @@ FEWEST = 16  # blocks that tell
 BINS = 8  # by brightness, to see whether noise depends on it
 FLAT = 1.0  # grey level: blocks that hold less are alike in every pixel of 8 bits
 STEP = 4  # pixels from block to block: they overlap, so that small images have some that are quiet
-OWN = 0.5  # squared grey levels that quiet blocks of radiographs hold at the highest frequencies, rounding included
+OWN = 0.5  # squared grey levels that quiet blocks of radiographs hold at the highest frequencies, rounding included,
+ROUNDING = 1 / 12  # which is this much of it
 DEPENDENT = 2.5  # times the variance of dark pixels that bright ones have, from which noise depends on the signal,
 STRONG = 2.0  # if its variance at the middle of the range, in squared grey levels, is as large: less may be texture
 DARK, BRIGHT = 0.1, 0.8
@@ -43,7 +44,7 @@ class Noise(NamedTuple):
         return self.slope > 0
 
 
-def estimate(image: npt.NDArray[np.floating]) -> Noise | None:
+def estimate(image: npt.NDArray[np.floating], contrast: float = 1.0) -> Noise | None:
     """Return the noise of `image` (H, W), from 0, black, to 1, white; None where fewer than FEWEST of its blocks tell.
 
     Of blocks of 8x8 pixels that touch neither end of the range, those tell which hold least at medium frequencies: noise has
@@ -52,12 +53,14 @@ def estimate(image: npt.NDArray[np.floating]) -> Noise | None:
     their squares at the highest frequencies, less what radiographs have there themselves. The same by brightness tells whether
     it depends on that.
     Correlated noise, which has little of the highest frequencies, is told too low.
+    `contrast` is the share of a radiograph's contrast that the image has, of 1: what it has itself is as much less.
     After Pyatykh, Hesser and Zheng, "Image Noise Level Estimation by Principal Component Analysis", IEEE TIP 22(2), 2013, who
     choose blocks likewise, with cosines for components.
     """
     blocks, flat = _blocks(image)
     if len(blocks) < FEWEST:
         return Noise(0.0, 0.0) if flat >= FEWEST else None
+    own = ROUNDING + (OWN - ROUNDING) * contrast**2
     _, variance = _quiet(blocks)
     rough = float(np.sqrt(np.sort(blocks[:, 1])[: _count(blocks)].mean()))
     shares = [each for each in np.array_split(blocks[np.argsort(blocks[:, 0])], BINS) if len(each) >= FEWEST]
@@ -65,9 +68,9 @@ def estimate(image: npt.NDArray[np.floating]) -> Noise | None:
         floor, slope = _line(np.array([_quiet(each) for each in shares]))
         dark, bright, middle = (floor + place * slope for place in (DARK, BRIGHT, 0.5))
         if bright > DEPENDENT * max(dark, 0.0) and middle > STRONG:
-            below = min(floor - OWN, 0.0)  # the line's value at the middle of the range stays what it is
-            return Noise(floor - OWN - below, slope + 2 * below, rough)
-    return Noise(max(variance - OWN, 0.0), 0.0, rough)
+            below = min(floor - own, 0.0)  # the line's value at the middle of the range stays what it is
+            return Noise(floor - own - below, slope + 2 * below, rough)
+    return Noise(max(variance - own, 0.0), 0.0, rough)
 
 
 def _quiet(blocks: Floats) -> tuple[float, float]:

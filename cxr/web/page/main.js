@@ -9,7 +9,7 @@ import { bounded, clamped, fine, fitted, geometry, scaleFor, sides, toImage, toS
 const element = (name) => document.getElementById(name);
 const LENS = 260; // screen pixels a side
 const LONGEST = 32700; // rows or columns, enhanced, whose places are still 32 bits
-const KNOWN = 600000; // milliseconds, after which the server is told that the page is still open
+const KNOWN = 240000; // milliseconds, after which the server is told that the page is still open
 const where = document.documentElement.dataset.where; // demo, local or remote: who serves the page
 
 export const page = {
@@ -196,7 +196,7 @@ export function tell() {
   element("hint").textContent = hint;
   const scale = image && (tiles ? tiles.scale : usable(image)[0]);
   element("saveResult").textContent = scale ? `Save enhanced x${scale}, ${page.strength}%` : "Save enhanced";
-  const off = tiles && strength(image, tiles) === 100 ? tiles.rms : null; // which is of the full strength
+  const off = tiles && strength(image, tiles) === percent(image.scales[tiles.scale].cap) ? tiles.rms : null; // which is of the greatest
   element("consistency").textContent = off === null || !tiles ? "" :
     `Consistent with the input: made small again, what is on screen differs from it by ${off.toFixed(2)} of 255 grey levels. This does not say that added detail is real.`;
 }
