@@ -10,7 +10,7 @@ from cxr.sources.phantom.scene import draw
 from cxr.superres.degradation.jpeg import quantisation
 from cxr.superres.estimation.arrival import QUIET, SMALLEST, Arrival, arrived
 from cxr.superres.estimation.compression import MOST, nearest, quality
-from cxr.superres.estimation.noise import Noise, estimate
+from cxr.superres.estimation.noise import ENOUGH, Noise, estimate
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,16 @@ def test_counted_quanta_are_told_from_white_noise(clean, quanta):
     found = estimate(noisy)
     assert found.level == pytest.approx(255 * np.sqrt(0.5 / quanta), rel=0.2)
     assert found.depends_on_signal
+
+
+def test_of_a_large_image_as_much_is_found(clean):
+    noisy = seen(
+        np.tile(clean, (5, 5)) + np.random.default_rng(0).normal(size=[5 * length for length in clean.shape]) * 3 / 255
+    )
+    assert noisy.size > ENOUGH
+    part = estimate(noisy[: 2 * len(clean)])
+    assert estimate(noisy).level == pytest.approx(part.level, rel=0.03)
+    assert estimate(noisy).rough == pytest.approx(part.rough, rel=0.05)
 
 
 @pytest.mark.parametrize("level", [252, 128, 3])

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cxr.superres.degradation.jpeg import BLOCK, cosines, quantisation
+from cxr.superres.degradation.jpeg import BLOCK, basis, quantisation
 from cxr.superres.degradation.levels import WHITE
 
 Levels = npt.NDArray[np.float32]
@@ -64,8 +64,9 @@ def _coefficients(levels: Levels, most: int) -> Levels:
     blocks = whole[chosen // width, :, chosen % width]
     inside = blocks[(blocks.min(axis=(1, 2)) > 0) & (blocks.max(axis=(1, 2)) < WHITE)]  # clipping would move the others
     inside = inside[np.unique(np.linspace(0, len(inside) - 1, min(len(inside), most)).round().astype(int))]
-    turned = torch.from_numpy(np.ascontiguousarray(inside))[:, None] - (WHITE + 1) / 2
-    return cosines(turned)[:, 0, 0].numpy()
+    rows = basis(torch.device("cpu"), torch.float32).numpy()
+    flat: Levels = (inside - np.float32((WHITE + 1) / 2)).reshape(-1, BLOCK**2) @ np.kron(rows, rows).T
+    return flat.reshape(-1, BLOCK, BLOCK)
 
 
 def _told(coefficients: Levels) -> int | None:

@@ -17,7 +17,8 @@ QUIETEST = 0.1  # of the blocks
 FEWEST = 16  # blocks that tell
 BINS = 8  # by brightness, to see whether noise depends on it
 FLAT = 1.0  # grey level: blocks that hold less are alike in every pixel of 8 bits
-STEP = 4  # pixels from block to block: they overlap, so that small images have some that are quiet
+STEP = 4  # pixels from block to block: they overlap, so that small images have some that are quiet;
+ENOUGH = 1 << 20  # pixels of an image whose blocks need not overlap
 OWN = 0.5  # squared grey levels that quiet blocks of radiographs hold at the highest frequencies, rounding included,
 ROUNDING = 1 / 12  # which is this much of it
 DEPENDENT = 2.5  # times the variance of dark pixels that bright ones have, from which noise depends on the signal,
@@ -90,8 +91,9 @@ def _blocks(image: npt.NDArray[np.floating]) -> tuple[Floats, int]:
     """
     order = np.add.outer(np.arange(BLOCK), np.arange(BLOCK))
     found, flat = [], 0
-    for top in range(0, BLOCK, STEP):
-        for left in range(0, BLOCK, STEP):
+    step = BLOCK if image.size > ENOUGH else STEP
+    for top in range(0, BLOCK, step):
+        for left in range(0, BLOCK, step):
             height, width = ((length - first) // BLOCK * BLOCK for length, first in zip(image.shape, (top, left), strict=True))
             if height > 0 and width > 0:
                 levels = torch.from_numpy(np.ascontiguousarray(image[top : top + height, left : left + width], np.float32))
