@@ -70,10 +70,10 @@ class Limit(NamedTuple):
 def limit(model: Model, scale: int, arrival: Arrival) -> Limit:
     """Return how strongly `model` may be used at `scale` on what came in as `arrival` tells.
 
-    Unless it is quiet, of conditions with noise the mildest counts that is as noisy, within NEAR_NOISE; of those with JPEG,
-    with noise and without, the mildest of at least as low a quality, within NEAR_QUALITY; where a header says that there was
-    loss, and the pixels tell no quality, the mildest; and always those with neither, since blur is not told. The least of their
-    caps is returned; 0 beyond all, and where noise cannot be told.
+    Unless it is quiet, of conditions with noise the mildest counts that is as noisy, within NEAR_NOISE, and any other that is no
+    noisier than that; of those with JPEG, with noise and without, the mildest of at least as low a quality, within
+    NEAR_QUALITY; where a header says that there was loss, and the pixels tell no quality, the mildest; and always those with
+    neither, since blur is not told. The least of their caps is returned; 0 beyond all, and where noise cannot be told.
     Raises UserError when the file of limits is damaged.
     """
     rows = measured(model, scale)
@@ -88,6 +88,7 @@ def limit(model: Model, scale: int, arrival: Arrival) -> Limit:
         if not covering:
             return Limit(0.0, _beyond(noisy, arrival, model.name), known=True)
         counted += _mildest(covering, lambda row: math.hypot(row.noise, row.rough))
+        counted += [row for row in covering if row.noise <= arrival.weighed[0] * NEAR_NOISE]
     if arrival.quality is not None:
         enough = [row for row in rows if row.jpeg and row.jpeg <= arrival.quality + NEAR_QUALITY]
         compressed, both = ([row for row in enough if row.noisy == noisy] for noisy in (False, True))

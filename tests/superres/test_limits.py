@@ -22,6 +22,7 @@ KNOWN = {
     "jpeg90": Condition(jpeg=90),
     "jpeg75": Condition(jpeg=75),
     "mixed": Condition(noise=2.0, jpeg=90),
+    "blur1": Condition(blur=1.0),
 }
 LINE = Limit(0.7, "a line", known=True)
 BEYOND = Limit(0.0, "its noise is beyond the 5.0 grey levels that edsr was measured with", known=True)
@@ -38,7 +39,7 @@ CAPS = {
 @pytest.fixture
 def model(tmp_path):
     rows = [
-        ["edsr", "0123", 2, name, *tool.found_of(each.at(2, name)), each.jpeg, *CAPS.get(name, (1.0, "")), int(name != "blur1")]
+        ["edsr", "0123", 2, name, *tool.found_of(each.at(2, name)), each.jpeg, *CAPS.get(name, (1.0, "")), 1]
         for name, each in KNOWN.items()
     ]
     rows.append(["edsr", "other", 2, "clean", "0", "0", 0, 0.0, "another network's", 1])
@@ -75,6 +76,20 @@ def came(level: float = 0.0, quality: int | None = None, rough: float | None = N
 )
 def test_the_mildest_condition_that_covers_what_came_in_counts(model, arrival, expected):
     assert limit(model, 2, arrival) == expected
+
+
+def test_what_may_be_as_noisy_counts_too(model):
+    assert limit(model, 2, came(4.3)).cap == 0.5  # quanta2000 covers it, and noise5 is as near
+    assert limit(model, 2, came(3.9)).cap == 1.0
+
+
+def test_where_small_findings_were_not_looked_for_it_is_said(model):
+    path = model.path.with_name("limits.csv")
+    path.write_text(path.read_text().replace("jpeg90,0,0,90,1.0,,1", "jpeg90,0,0,90,1.0,,0"))
+    found = limit(model, 2, came(0, 90))
+    assert found.findings is False
+    assert found.unknown(came(0, 90), "edsr") == "; what edsr does to small findings there was not measured"
+    assert limit(model, 2, came(0)).unknown(came(0), "edsr") == ""
 
 
 def test_what_was_not_measured_has_no_limits(model, tmp_path):

@@ -62,6 +62,13 @@ def bordered(image: Image8, level: int) -> Image8:
     return made
 
 
+def labelled(image: Image8) -> Image8:
+    """Return `image` beside a black border, with a white label in it."""
+    made = bordered(image, 0)
+    made[10:40, 4:30] = 1
+    return made
+
+
 WAYS: dict[str, Callable[[torch.Tensor], Image8]] = {
     "clean": lambda low: low[0, 0].numpy(),
     **{f"noise {level}": lambda low, level=level: noisy(low, level) for level in (0.7, 1, 1.3, 1.6, 2, 3.5, 5, 8, 20)},
@@ -73,6 +80,7 @@ WAYS: dict[str, Callable[[torch.Tensor], Image8]] = {
     **{f"JPEG {each}": lambda low, each=each: jpeg(low[0, 0].numpy(), *each) for each in ((90,), (75,), (10, 95), (30, 95))},
     **{f"JPEG {q}, cropped": lambda low, q=q: jpeg(low[0, 0].numpy(), q)[4:, 2:] for q in (10, 50, 80)},
     **{f"noise {n}, 1/4 of the range": lambda low, n=n: noisy(low / 4, n) for n in (0.5, 1.25, 2, 3)},
+    **{f"noise {n}, 1/4 of the range, border": lambda low, n=n: labelled(noisy(low / 4, n)) for n in (0.9, 1.25, 3)},
 }
 
 
@@ -90,6 +98,15 @@ def test_no_radiograph_comes_out_worse(model, truth, way):
     inside = (..., slice(SCALE, -SCALE), slice(left, -SCALE))
     gain = psnr(made[inside].double(), compared[inside], 0, 1) - psnr(bicubic[inside].double(), compared[inside], 0, 1)
     assert gain.item() > -WORSE or not allowed, f"{gain.item():+.2f} dB at strength {allowed:g}; {arrival.told}"
+
+
+NEAR = "clean", "noise 1", "noise 2", "noise 5", "noise 5, grain 0.7", "noise 5, border 252", "JPEG (90,)", "JPEG (75,)"
+
+
+@pytest.mark.parametrize("way", NEAR)
+def test_what_was_measured_is_enhanced(model, truth, way):
+    came = WAYS[way](reduced(truth, SCALE))
+    assert limit(model, SCALE, arrived(came)).cap > 0
 
 
 FAR = "noise 20", "noise 20, grain 0.7", "noise 20, grain 1", "noise 10, border 252", "JPEG (10, 95)"

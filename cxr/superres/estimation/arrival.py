@@ -111,6 +111,8 @@ def arrived(image: npt.NDArray[np.floating], tables: npt.NDArray[np.integer] | N
     by_file = None if tables is None else compression.nearest(tables)
     file_counts = by_file is not None and (quality is None or quality >= by_file - NEAR_QUALITY)
     found = by_file if file_counts else quality
-    dark, bright = np.quantile(image[::THIN, ::THIN], (0.01, 0.99))
+    some = image[::THIN, ::THIN]
+    inside = some[(some > 0) & (some < 1)]  # borders and letters are no contrast of the radiograph
+    dark, bright = np.quantile(inside, (0.01, 0.99)) if inside.size else (0.0, 1.0)
     contrast = float(np.clip((bright - dark) / CONTRAST, LEAST, 1))
     return Arrival(None if small else noise.estimate(image, contrast), found, file_counts, lossy, contrast)
