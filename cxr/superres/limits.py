@@ -70,8 +70,8 @@ class Limit(NamedTuple):
 def limit(model: Model, scale: int, arrival: Arrival) -> Limit:
     """Return how strongly `model` may be used at `scale` on what came in as `arrival` tells.
 
-    Unless it is quiet, of conditions with noise the mildest counts that is as noisy, within NEAR_NOISE, and any other that is no
-    noisier than that; of those with JPEG, with noise and without, the mildest of at least as low a quality, within
+    Unless it is quiet, of conditions with noise the mildest counts that is as noisy, within NEAR_NOISE, and any other within
+    that; of those with JPEG, with noise and without, the mildest of at least as low a quality, within
     NEAR_QUALITY; where a header says that there was loss, and the pixels tell no quality, the mildest; and always those with
     neither, since blur is not told. The least of their caps is returned; 0 beyond all, and where noise cannot be told.
     Raises UserError when the file of limits is damaged.
