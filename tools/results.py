@@ -84,25 +84,23 @@ def findings(rows: Rows, model: str, *others: str) -> Lines:
 
 def conditions(rows: Rows, network: str) -> Lines:
     """Return what `network` gains in each condition by scale, and its worst gain on a single image of any scale."""
-    of_network = _of(rows, network)
-    at = {(row["condition"], row["scale"]): row for row in of_network}
-    lines = []
-    for condition in dict.fromkeys(row["condition"] for row in of_network):
-        found = [at.get((condition, str(scale))) for scale in SCALES]
-        worst = min(float(row["worst"]) for row in found if row)
-        lines.append([condition, *map(gain, found), f"{worst:+.2f}"])
-    return table(("condition", *NAMES, "worst image"), lines)
+    return _by_condition(rows, network, gain, "worst")
 
 
 def given(rows: Rows, network: str) -> Lines:
     """Return what `cxr enhance` gives by `network` in each condition by scale: gain, mean strength, and what it refuses."""
+    return _by_condition(rows, network, _given, "given_worst")
+
+
+def _by_condition(rows: Rows, network: str, cell: Callable[[Cells | None], str], worst: str) -> Lines:
+    """Return a line for each condition of `network`: a `cell` for each scale, and the least of the column `worst`."""
     of_network = _of(rows, network)
     at = {(row["condition"], row["scale"]): row for row in of_network}
     lines = []
     for condition in dict.fromkeys(row["condition"] for row in of_network):
         found = [at.get((condition, str(scale))) for scale in SCALES]
-        worst = [float(row["given_worst"]) for row in found if row and row["given_worst"]]
-        lines.append([condition, *map(_given, found), f"{min(worst):+.2f}" if worst else UNMEASURED])
+        least = min((float(row[worst]) for row in found if row and row[worst]), default=None)
+        lines.append([condition, *map(cell, found), UNMEASURED if least is None else f"{least:+.2f}"])
     return table(("condition", *NAMES, "worst image"), lines)
 
 
