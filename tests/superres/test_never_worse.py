@@ -62,6 +62,16 @@ def bordered(image: Image8, level: int) -> Image8:
     return made
 
 
+def ramped(image: Image8, noise: float) -> Image8:
+    """Return `image` beside a border that goes from level 2 to 250, with little noise."""
+    height, width = image.shape
+    ramp = np.broadcast_to(np.linspace(2, 250, height)[:, None], (height, width // 4))
+    levels = ramp + np.random.default_rng(0).normal(0, noise, ramp.shape)
+    made = image.copy()
+    made[:, : width // 4] = levels / 255
+    return made
+
+
 def labelled(image: Image8) -> Image8:
     """Return `image` beside a black border, with a white label in it."""
     made = bordered(image, 0)
@@ -77,6 +87,11 @@ WAYS: dict[str, Callable[[torch.Tensor], Image8]] = {
         for level, grain in ((3, 0.5), (3, 0.7), (3.3, 0.55), (5, 0.7), (5, 1), (10, 0.7), (20, 0.7), (20, 1), (20, 1.5))
     },
     **{f"noise {n}, border {b}": lambda low, n=n, b=b: bordered(noisy(low, n), b) for n in (2, 5, 10) for b in (3, 128, 252)},
+    **{
+        f"noise {n}, grain {g}, border with a ramp and noise {b}": lambda low, n=n, g=g, b=b: ramped(noisy(low, n, g), b)
+        for n, g in ((2, 0), (3.5, 0), (5, 0), (10, 0), (5, 0.7), (20, 0.7))
+        for b in (0, 0.3, 0.7)
+    },
     **{f"JPEG {each}": lambda low, each=each: jpeg(low[0, 0].numpy(), *each) for each in ((90,), (75,), (10, 95), (30, 95))},
     **{f"JPEG {q}, cropped": lambda low, q=q: jpeg(low[0, 0].numpy(), q)[4:, 2:] for q in (10, 50, 80)},
     **{f"noise {n}, 1/4 of the range": lambda low, n=n: noisy(low / 4, n) for n in (0.5, 1.25, 2, 3)},
@@ -100,7 +115,18 @@ def test_no_radiograph_comes_out_worse(model, truth, way):
     assert gain.item() > -WORSE or not allowed, f"{gain.item():+.2f} dB at strength {allowed:g}; {arrival.told}"
 
 
-NEAR = "clean", "noise 1", "noise 2", "noise 5", "noise 5, grain 0.7", "noise 5, border 252", "JPEG (90,)", "JPEG (75,)"
+RAMP = "border with a ramp and noise 0.3"
+NEAR = (
+    "clean",
+    "noise 1",
+    "noise 2",
+    "noise 5",
+    "noise 5, grain 0.7",
+    "noise 5, border 252",
+    f"noise 5, grain 0, {RAMP}",
+    "JPEG (90,)",
+    "JPEG (75,)",
+)
 
 
 @pytest.mark.parametrize("way", NEAR)
@@ -109,7 +135,14 @@ def test_what_was_measured_is_enhanced(model, truth, way):
     assert limit(model, SCALE, arrived(came)).cap > 0
 
 
-FAR = "noise 20", "noise 20, grain 0.7", "noise 20, grain 1", "noise 10, border 252", "JPEG (10, 95)"
+FAR = (
+    "noise 20",
+    "noise 20, grain 0.7",
+    "noise 20, grain 1",
+    "noise 10, border 252",
+    f"noise 10, grain 0, {RAMP}",
+    "JPEG (10, 95)",
+)
 
 
 @pytest.mark.parametrize("way", FAR)
