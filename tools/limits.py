@@ -23,6 +23,14 @@ from cxr.superres.limits import COLUMNS, FILE
 from cxr.superres.settings import NATIVE, Condition, Degradation, conditions
 
 MOST_WORSE = 0.02
+MANY = {
+    "nodule": "nodules",
+    "pleural edge": "pleural edges",
+    "catheter": "catheters",
+    "miliary": "miliary dots",
+    "reticular": "nets",
+}
+"""What several findings of a kind are called, where that is not its name."""
 Key = tuple[str, str, str, int]
 """Network, digest, condition and scale."""
 
@@ -61,11 +69,12 @@ def limits(
         if not native and row["condition"] not in known:
             raise UserError(f"{row['condition']} is none of the conditions of params.yaml; run benchmarks.conditions anew")
         condition = Condition() if native else known[row["condition"]]
+        degradation = condition.at(int(row["scale"]), row["condition"])
+        where = "in native radiographs" if native else _where(degradation)
         named = {name: row[name] for name in ("network", "digest", "scale", "condition")}
         cells = harms[key(row)]
-        why = _no_gain(row)
-        cap, why = (0.0, why) if why else _cap(row, cells)
-        degradation = condition.at(int(row["scale"]), row["condition"])
+        why = _no_gain(row, where)
+        cap, why = (0.0, why) if why else _cap(cells, where)
         made.append(
             {
                 **named,
@@ -79,24 +88,32 @@ def limits(
     return made
 
 
-def _no_gain(row: Mapping[str, str]) -> str:
-    """Return why no gain was measured in `row`; nothing where one was."""
+def _where(degradation: Degradation) -> str:
+    return f"with {degradation.spoilt_by}" if degradation.spoilt_by else "in clean copies"
+
+
+def _no_gain(row: Mapping[str, str], where: str) -> str:
+    """Return why no gain was measured in `row`, which is of images as `where` says; nothing where one was."""
     if not row["low"]:
-        return f"in {row['condition']} it was measured on too few patients to tell"
+        return f"it was measured on too few patients to tell, {where}"
     if float(row["low"]) <= 0:
-        return f"in {row['condition']} it gains {float(row['gain']):+.2f} dB over bicubic interpolation"
+        gain = float(row["gain"])
+        if gain < 0:
+            return f"it is {-gain:.2f} dB worse than bicubic interpolation {where}"
+        return f"what it gains over bicubic interpolation may be nothing {where}"
     if float(row["worse"]) > MOST_WORSE:
-        return f"in {row['condition']} it makes {float(row['worse']):.0%} of images worse than bicubic interpolation"
+        return f"it makes {float(row['worse']):.0%} of images worse than bicubic interpolation {where}"
     return ""
 
 
-def _cap(row: Mapping[str, str], cells: Iterable[Mapping[str, str]]) -> tuple[float, str]:
+def _cap(cells: Iterable[Mapping[str, str]], where: str) -> tuple[float, str]:
+    """Return the least cap of `cells` that show a finding, and why it is less than 1."""
     worst = min((cell for cell in cells if int(cell["seen"])), key=lambda cell: float(cell["cap"]), default=None)
     if worst is None or float(worst["cap"]) == 1:
         return 1.0, ""
-    pixels = "1 pixel" if worst["size"] == "1" else f"{worst['size']} pixels"
-    finding = f"{worst['kind']} of {pixels} and {worst['contrast']} grey levels"
-    return float(worst["cap"]), f"it harms small findings, most of all {finding} ({row['condition']})"
+    kind, pixels = MANY.get(worst["kind"], worst["kind"]), "1 pixel" if worst["size"] == "1" else f"{worst['size']} pixels"
+    finding = f"{kind} of {pixels} and {worst['contrast']} grey levels"
+    return float(worst["cap"]), f"it harms small findings, most of all {finding}, {where}"
 
 
 def main() -> None:

@@ -53,8 +53,8 @@ def enhance(
     and what lies beyond black or white counts as that.
     `done` is told the pixels of each finished tile. A network that is told how a radiograph arrived is told `arrival`, or else
     what is found of `image`.
-    Raises UserError when `model` was not trained for `scale`, or integers exceed white; ValueError for arrays of another kind
-    or of no pixels.
+    Raises UserError when `model` was not trained for `scale`, integers exceed white or floats are NaN; ValueError for arrays of
+    another kind or of no pixels.
     """
     white = _white(image, bits)
     _refuse_beyond(white, image, bits)
@@ -96,7 +96,7 @@ def enhance_part(
 def arrival_of(image: npt.NDArray[Levels], bits: int | None = None) -> Told:
     """Return what `image` (H, W), of the kinds and range that `enhance` takes, tells of how it arrived.
 
-    Raises UserError when integers exceed white; ValueError for arrays of another kind or of no pixels.
+    Raises UserError when integers exceed white or floats are NaN; ValueError for arrays of another kind or of no pixels.
     """
     return found(torch.from_numpy(as_seen(image, bits))[None])
 
@@ -104,7 +104,7 @@ def arrival_of(image: npt.NDArray[Levels], bits: int | None = None) -> Told:
 def as_seen(image: npt.NDArray[Levels], bits: int | None = None) -> npt.NDArray[np.float32]:
     """Return `image` (H, W), of the kinds and range that `enhance` takes, from 0, black, to 1, white.
 
-    Raises UserError when integers exceed white; ValueError for arrays of another kind or of no pixels.
+    Raises UserError when integers exceed white or floats are NaN; ValueError for arrays of another kind or of no pixels.
     """
     white = _white(image, bits)
     _refuse_beyond(white, image, bits)
@@ -181,7 +181,9 @@ def _white(image: npt.NDArray[Any], bits: int | None) -> int:
 
 
 def _refuse_beyond(white: int, image: npt.NDArray[Any], bits: int | None) -> None:
-    """Raise UserError when integers of `image` exceed `white`, the most of `bits`."""
+    """Raise UserError when integers of `image` exceed `white`, the most of `bits`, or floats are no numbers."""
+    if image.dtype == np.float32 and np.isnan(image).any():
+        raise UserError(f"{np.isnan(image).sum():,} values are no numbers (NaN); give each a value, such as 0 for black")
     if image.dtype != np.float32 and image.max() > white:
         raise UserError(f"values up to {image.max():,} exceed {white:,}, the most that {bits} bits hold; give more bits")
 

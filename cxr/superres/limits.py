@@ -121,9 +121,10 @@ def _mildest(rows: Sequence[Row], severity: Callable[[Row], float]) -> list[Row]
 
 def _beyond(noisy: Sequence[Row], arrival: Arrival, name: str) -> str:
     most = max((row.noise for row in noisy), default=0.0)
+    weighed = ", as it uses little of its range" if arrival.contrast < 1 else ""
     if arrival.weighed[0] > most * NEAR_NOISE:
-        return f"its noise is beyond the {most:.1f} grey levels that {name} was measured with"
-    return f"its noise is coarser than any that {name} was measured with"
+        return f"its noise is beyond the {most:.1f} grey levels that {name} was measured with{weighed}"
+    return f"its noise is coarser than any that {name} was measured with{weighed}"
 
 
 def measured(model: Model, scale: int) -> list[Row]:

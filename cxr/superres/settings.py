@@ -52,17 +52,21 @@ class Degradation(NamedTuple):
         return f"x{self.scale}" + ("" if condition == CLEAN else f"_{condition}")
 
     @property
-    def title(self) -> str:
-        """Return what pictures call it."""
+    def spoilt_by(self) -> str:
+        """Return in words what befalls it besides its reduction; nothing where nothing does."""
         told = {
-            "a blur of {:g} pixels": self.blur,
-            "a blur by a disc of {:g} pixels": self.disc,
-            "detector noise of {:g} grey levels": self.noise,
-            "noise of {:g} quanta at white": self.quanta,
+            "a blur of {:g} pixel{}": self.blur,
+            "a blur by a disc of {:g} pixel{}": self.disc,
+            f"{'coarse ' if self.grain else ''}detector noise of {{:g}} grey level{{}}": self.noise,
+            f"{'coarse ' if self.grain else ''}noise of {{:g}} quanta at white": self.quanta,
             "JPEG of quality {:g}": self.jpeg,
         }
-        said = [text.format(value) for text, value in told.items() if value]
-        return f"x{self.scale} super-resolution" + (f" of images with {', '.join(said)}" if said else "")
+        return ", ".join(text.format(value, "" if value == 1 else "s") for text, value in told.items() if value)
+
+    @property
+    def title(self) -> str:
+        """Return what pictures call it."""
+        return f"x{self.scale} super-resolution" + (f" of images with {self.spoilt_by}" if self.spoilt_by else "")
 
 
 @dataclass(frozen=True)

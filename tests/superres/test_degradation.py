@@ -232,6 +232,7 @@ NOISY = Degrade((2, 3), (0.0, 5.0), seed=7)
 def test_degradations_are_every_scale_with_every_noise():
     assert [each.name for each in NOISY.degradations] == ["x2", "x2_noise5", "x3", "x3_noise5"]
     assert [each.name for each in NOISY.at(3)] == ["x3", "x3_noise5"]
+    assert Degradation(2, 5.0, grain=0.7).spoilt_by == "coarse detector noise of 5 grey levels"
     assert Degradation(4, 2.5).title == "x4 super-resolution of images with detector noise of 2.5 grey levels"
     assert Degradation(4).title == "x4 super-resolution"
 

@@ -147,4 +147,6 @@ def test_what_came_in_is_told_in_words(clean):
     assert dependent.told == "noise of about 3.9 grey levels of 255, more where it is bright; no sign of JPEG"
     small = arrived(np.zeros((SMALLEST - 1, 200)))
     assert small.told == "too small, or too much of it black or white, to tell its noise; no sign of JPEG"
+    coarse = Arrival(Noise(0.0, 0.0, 3.5), None, by_file=False)
+    assert coarse.told == "coarse noise or texture of about 3.5 grey levels of 255; no sign of JPEG"
     assert Arrival(Noise(0.0, 0.0), None, False, lossy=True).told == "hardly any noise; compressed with loss, as its file says"

@@ -83,6 +83,11 @@ def test_what_may_be_as_noisy_counts_too(model):
     assert limit(model, 2, came(3.9)).cap == 1.0
 
 
+def test_noise_that_weighs_more_in_little_contrast_says_so(model):
+    found = limit(model, 2, came(4.0)._replace(contrast=0.5))
+    assert found == BEYOND._replace(why=f"{BEYOND.why}, as it uses little of its range")
+
+
 def test_where_small_findings_were_not_looked_for_it_is_said(model):
     path = model.path.with_name("limits.csv")
     rows = tool.read(path)
@@ -125,7 +130,7 @@ def test_caps_are_the_least_of_what_was_measured():
         measured("noise2", 0.1, -0.01),
         measured("noise5", worse=0.03),
         measured("jpeg90"),
-        measured("native", low=-0.1),
+        measured("native", -1.5, -1.8),
     ]
     twins = [twin("clean", 1), *(twin("jpeg90", cap) for cap in (1, 0.5, 0.75))]
     made = tool.limits(quality, [*twins, twin("clean", 0, seen=0)], KNOWN)
@@ -133,9 +138,12 @@ def test_caps_are_the_least_of_what_was_measured():
     assert [row["cap"] for row in made] == ["1", "0", "0", "0.5", "0"]
     assert (made[4]["noise"], made[4]["rough"], made[4]["jpeg"]) == ("0", "0", 0)
     assert (made[1]["noise"], made[1]["rough"]) == ("2", "2")
-    assert made[1]["why"] == "in noise2 it gains +0.10 dB over bicubic interpolation"
-    assert made[2]["why"] == "in noise5 it makes 3% of images worse than bicubic interpolation"
-    assert made[3]["why"] == "it harms small findings, most of all nodule of 3 pixels and 4 grey levels (jpeg90)"
+    assert made[1]["why"] == "what it gains over bicubic interpolation may be nothing with detector noise of 2 grey levels"
+    assert made[2]["why"] == "it makes 3% of images worse than bicubic interpolation with detector noise of 5 grey levels"
+    assert (
+        made[3]["why"] == "it harms small findings, most of all nodules of 3 pixels and 4 grey levels, with JPEG of quality 90"
+    )
+    assert made[4]["why"] == "it is 1.50 dB worse than bicubic interpolation in native radiographs"
     assert [row["findings"] for row in made] == [1, 0, 0, 1, 1]
     alone = tool.limits(quality, [], KNOWN)
     assert [row["cap"] for row in alone] == ["1", "0", "0", "1", "0"]

@@ -13,7 +13,8 @@ from cxr.foundation.place import ROOT
 from cxr.superres import model as model_module
 from cxr.superres.degradation.enlargement import enlarge
 from cxr.superres.degradation.reduction import low_resolution
-from cxr.superres.enhance import enhance, enhance_stored, restore
+from cxr.superres.enhance import arrival_of, enhance, enhance_stored, restore
+from cxr.superres.limits import limit_of
 from cxr.superres.model import load_model
 from cxr.superres.networks.srcnn import SRCNN
 from cxr.superres.networks.vdsr import VDSR
@@ -135,6 +136,14 @@ def test_bits_say_what_is_white(dtype, bits):
 def test_bits_that_cannot_be_are_refused(bits, reason):
     with pytest.raises(UserError, match=reason):
         enhance(load_model("vdsr"), np.full((4, 4), 1000, np.uint16), bits=bits)
+
+
+@pytest.mark.parametrize("make", [enhance, limit_of, lambda _, image: arrival_of(image)])
+def test_what_is_no_number_is_refused(make):
+    image = np.full((40, 40), 0.5, np.float32)
+    image[3, 4:6] = np.nan
+    with pytest.raises(UserError, match=r"^2 values are no numbers \(NaN\); give each a value"):
+        make(load_model("vdsr"), image)
 
 
 def test_what_lies_beyond_black_and_white_is_kept():

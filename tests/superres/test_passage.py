@@ -173,7 +173,7 @@ def test_conditions_are_read_and_named(tmp_path):
     assert [each.name for each in made] == ["x2", "x2_mixed", "x4", "x4_mixed"]
     assert made[0] == Degradation(2)
     assert made[1] == Degradation(2, noise=2.0, blur=1.0, jpeg=90, condition="mixed")
-    told = "x2 super-resolution of images with a blur of 1 pixels, detector noise of 2 grey levels, JPEG of quality 90"
+    told = "x2 super-resolution of images with a blur of 1 pixel, detector noise of 2 grey levels, JPEG of quality 90"
     assert made[1].title == told
     with pytest.raises(UserError, match=r"evaluate\.conditions has 'noise2', none of clean, noise5, mixed"):
         chosen(found, ["noise2"], (2,), tmp_path)

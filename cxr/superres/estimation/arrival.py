@@ -88,7 +88,7 @@ class Arrival(NamedTuple):
         if self.noise is None:
             return "too small, or too much of it black or white, to tell its noise"
         if self.level < QUIET:
-            return "hardly any noise"
+            return "hardly any noise" if self.quiet else f"coarse noise or texture of about {self.rough:.1f} grey levels of 255"
         where = "more where it is bright" if self.noise.depends_on_signal else "alike everywhere"
         whose = ", taken for its detector's own" if self.own else ""
         return f"noise of about {self.level:.1f} grey levels of 255, {where}{whose}"
