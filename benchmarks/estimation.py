@@ -26,7 +26,7 @@ from cxr.foundation.errors import one_line_errors
 from cxr.sources.phantom.cohort import subject_of
 from cxr.sources.phantom.scene import draw
 from cxr.superres.degradation.levels import WHITE
-from cxr.superres.estimation.compression import quality
+from cxr.superres.estimation.compression import compression
 from cxr.superres.estimation.noise import estimate
 from cxr.superres.evaluation.observed import degraded
 from cxr.superres.settings import Degradation, Degrade
@@ -79,8 +79,8 @@ def of_radiographs(cases: Sequence[Case], seed: int) -> Iterator[Found]:
             yield Found(what, scale, level, [level_of(each) for each in made])
         for truth in QUALITIES:
             made = (low(case, Degradation(scale, jpeg=truth), seed) for case in cases)
-            yield Found("quality", scale, truth, [quality(each) or 0 for each in made])
-        yield Found("no quality", scale, 0, [quality(low(case, Degradation(scale), seed)) or 0 for case in cases])
+            yield Found("quality", scale, truth, [compression(each).quality or 0 for each in made])
+        yield Found("no quality", scale, 0, [compression(low(case, Degradation(scale), seed)).quality or 0 for case in cases])
 
 
 def of_textures(seed: int) -> Iterator[Found]:

@@ -19,7 +19,7 @@ from cxr.foundation.errors import UserError, one_line_errors
 from cxr.foundation.files import write_table
 from cxr.foundation.place import ROOT
 from cxr.superres.estimation.expected import expected, expected_rough
-from cxr.superres.limits import COLUMNS, FILE
+from cxr.superres.limits import FILE
 from cxr.superres.settings import NATIVE, Condition, Degradation, conditions
 
 MOST_WORSE = 0.02
@@ -82,7 +82,7 @@ def limits(
                 "jpeg": condition.jpeg,
                 "cap": f"{cap:g}",
                 "why": why,
-                "findings": int(native or bool(cells)),
+                "findings": int(native or any(int(cell["seen"]) for cell in cells)),
             }
         )
     return made
@@ -122,7 +122,7 @@ def main() -> None:
         raise UserError("name CONDITIONS.csv, and TWINS.csv where there are some")
     quality, *twins = (read(Path(name)) for name in sys.argv[1:])
     made = limits(quality, [row for rows in twins for row in rows], conditions(ROOT / "params.yaml"))
-    write_table(ROOT / "pretrained" / FILE, [{name: row[name] for name in COLUMNS} for row in made])
+    write_table(ROOT / "pretrained" / FILE, made)
     for row in made:
         if float(row["cap"]) < 1:
             print(f"{row['network']} x{row['scale']} {row['condition']}: cap {row['cap']}, {row['why']}")

@@ -70,19 +70,22 @@ class Limit(NamedTuple):
 def limit(model: Model, scale: int, arrival: Arrival) -> Limit:
     """Return how strongly `model` may be used at `scale` on what came in as `arrival` tells.
 
-    Unless it is quiet, of conditions with noise the mildest counts that is as noisy, within NEAR_NOISE, and any other within
+    If it is noisy, of conditions with noise the mildest counts that is as noisy, within NEAR_NOISE, and any other within
     that; of those with JPEG, with noise and without, the mildest of at least as low a quality, within
-    NEAR_QUALITY; where a header says that there was loss, and the pixels tell no quality, the mildest; and always those with
-    neither, since blur is not told. The least of their caps is returned; 0 beyond all, and where noise cannot be told.
+    NEAR_QUALITY; where pixels show JPEG of a quality that cannot be told, those of the lowest; where a header alone says that
+    there was loss, the mildest; and always those with neither, since blur is not told.
+    The least of their caps is returned; 0 beyond all, with a flaw, and where noise cannot be told.
     Raises UserError when the file of limits is damaged.
     """
     rows = measured(model, scale)
     if not rows:
         return Limit(1.0, "", known=False)
+    if arrival.flaw:
+        return Limit(0.0, f"{model.name} was not measured with {arrival.flaw}", known=True)
     if arrival.noise is None:
         return Limit(0.0, f"whether {model.name} may be used cannot be told", known=True)
     counted = [row for row in rows if not row.noisy and not row.jpeg]
-    if not arrival.quiet:
+    if arrival.noisy:
         noisy = [row for row in rows if row.noisy and not row.jpeg]
         covering = [row for row in noisy if row.covers(arrival)]
         if not covering:
@@ -97,6 +100,9 @@ def limit(model: Model, scale: int, arrival: Arrival) -> Limit:
             return Limit(0.0, f"its JPEG quality is below the {least} that {model.name} was measured with", known=True)
         # JPEG hides noise, so that conditions with both count, whatever is found of it.
         counted += [*_mildest(compressed, lambda row: -row.jpeg), *_mildest(both, lambda row: -row.jpeg)]
+    elif arrival.shows:
+        least = min((row.jpeg for row in rows if row.jpeg), default=0)
+        counted += [row for row in rows if row.jpeg and row.jpeg == least]
     elif arrival.lossy:
         counted += _mildest([row for row in rows if row.jpeg], lambda row: -row.jpeg)
     strictest = min(counted, key=lambda row: row.cap, default=Row("", 0, 0, 0, 1.0, ""))
@@ -121,7 +127,8 @@ def _mildest(rows: Sequence[Row], severity: Callable[[Row], float]) -> list[Row]
 
 def _beyond(noisy: Sequence[Row], arrival: Arrival, name: str) -> str:
     most = max((row.noise for row in noisy), default=0.0)
-    weighed = ", as it uses little of its range" if arrival.contrast < 1 else ""
+    enough = any(row.covers(arrival._replace(contrast=1.0)) for row in noisy)
+    weighed = ", as it uses little of its range" if enough else ""
     if arrival.weighed[0] > most * NEAR_NOISE:
         return f"its noise is beyond the {most:.1f} grey levels that {name} was measured with{weighed}"
     return f"its noise is coarser than any that {name} was measured with{weighed}"

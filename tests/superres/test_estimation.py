@@ -9,7 +9,7 @@ from PIL import Image
 from cxr.sources.phantom.scene import draw
 from cxr.superres.degradation.jpeg import quantisation
 from cxr.superres.estimation.arrival import QUIET, SMALLEST, Arrival, arrived
-from cxr.superres.estimation.compression import MOST, nearest, quality
+from cxr.superres.estimation.compression import MOST, compression, nearest
 from cxr.superres.estimation.noise import ENOUGH, Noise, estimate
 
 
@@ -95,24 +95,24 @@ def decoded(image: np.ndarray, at: int) -> np.ndarray:
 @pytest.mark.parametrize("level", [0.0, 3.0])
 def test_the_quality_of_a_jpeg_is_found_in_its_pixels(clean, at, level):
     noisy = (clean + np.random.default_rng(0).normal(size=clean.shape) * level / 255).clip(0, 1)
-    assert quality(decoded(noisy, at)) == pytest.approx(at, abs=5)
+    assert compression(decoded(noisy, at)).quality == pytest.approx(at, abs=5)
 
 
 @pytest.mark.parametrize("at", [10, 50, 75, 90])
 @pytest.mark.parametrize("first", [(3, 5), (0, 1), (7, 0)])
 def test_the_quality_is_found_after_cropping(clean, at, first):
-    assert quality(decoded(clean, at)[first[0] :, first[1] :]) == pytest.approx(at, abs=5)
+    assert compression(decoded(clean, at)[first[0] :, first[1] :]).quality == pytest.approx(at, abs=5)
 
 
 @pytest.mark.parametrize("level", [0.0, 3.0])
 def test_where_there_was_no_jpeg_none_is_found(clean, level):
-    assert quality(seen(clean + np.random.default_rng(0).normal(size=clean.shape) * level / 255)) is None
+    assert compression(seen(clean + np.random.default_rng(0).normal(size=clean.shape) * level / 255)).quality is None
 
 
 def test_what_is_of_few_levels_was_in_no_jpeg(clean):
     small = seen(clean)[:60, :60]
     for image in (np.full((100, 100), 0.5), small.repeat(8, axis=0).repeat(8, axis=1), np.full((7, 300), 0.5)):
-        assert quality(image) is None
+        assert compression(image).quality is None
 
 
 def test_the_coarser_of_two_jpegs_counts(clean):
@@ -127,7 +127,7 @@ def test_of_a_large_image_blocks_all_over_it_are_looked_at(clean):
     tall = np.tile(clean, (12, 1))
     tall[: -len(clean)] = 0.5  # which tells nothing
     assert len(tall) * len(tall[0]) // 64 > MOST
-    assert quality(decoded(tall, 80)) == pytest.approx(80, abs=5)
+    assert compression(decoded(tall, 80)).quality == pytest.approx(80, abs=5)
 
 
 def test_the_nearest_quality_of_a_table():

@@ -72,11 +72,53 @@ def ramped(image: Image8, noise: float) -> Image8:
     return made
 
 
+def framed(image: Image8, share: float, noise: float) -> Image8:
+    """Return `image` in a frame, as wide as `share` of its shorter side, that goes from level 20 to 60, with little noise."""
+    height, width = image.shape
+    wide = round(share * min(height, width))
+    ramp = np.broadcast_to(np.linspace(20, 60, width), image.shape) + np.random.default_rng(0).normal(0, noise, image.shape)
+    made = ramp / 255
+    inside = slice(wide, -wide), slice(wide, -wide)
+    made[inside] = image[inside]
+    return made
+
+
+def beside(left: Image8, right: Image8) -> Image8:
+    """Return the left half of `left` beside the right half of `right`."""
+    middle = left.shape[1] // 2
+    return np.concatenate([left[:, :middle], right[:, middle:]], axis=1)
+
+
+def regraded(image: Image8, power: float) -> Image8:
+    return np.round(image**power * 255) / 255
+
+
+def dotted(image: Image8, share: float) -> Image8:
+    """Return `image`, of whose pixels a `share` is black or white."""
+    chance = np.random.default_rng(0).random(image.shape)
+    return np.where(chance < share / 2, 0, np.where(chance < share, 1, image))
+
+
+def striped(image: Image8, noise: float) -> Image8:
+    """Return `image` with noise that all pixels of a column share."""
+    return np.round((image + np.random.default_rng(0).normal(0, noise / 255, image.shape[1])).clip(0, 1) * 255) / 255
+
+
+def gridded(image: Image8, period: float) -> Image8:
+    """Return `image` behind a grid that has lines of 6 levels, `period` pixels apart."""
+    lines = 6 / 255 * np.sin(2 * np.pi * np.arange(image.shape[0]) / period)
+    return np.round((image + lines[:, None]).clip(0, 1) * 255) / 255
+
+
 def labelled(image: Image8) -> Image8:
     """Return `image` beside a black border, with a white label in it."""
     made = bordered(image, 0)
     made[10:40, 4:30] = 1
     return made
+
+
+def plain(low: torch.Tensor) -> Image8:
+    return low[0, 0].numpy()
 
 
 WAYS: dict[str, Callable[[torch.Tensor], Image8]] = {
@@ -95,6 +137,15 @@ WAYS: dict[str, Callable[[torch.Tensor], Image8]] = {
     **{f"JPEG {each}": lambda low, each=each: jpeg(low[0, 0].numpy(), *each) for each in ((90,), (75,), (10, 95), (30, 95))},
     **{f"JPEG {q}, cropped": lambda low, q=q: jpeg(low[0, 0].numpy(), q)[4:, 2:] for q in (10, 50, 80)},
     **{f"noise {n}, 1/4 of the range": lambda low, n=n: noisy(low / 4, n) for n in (0.5, 1.25, 2, 3)},
+    **{f"noise {n} in a frame": lambda low, n=n: framed(noisy(low, n), 0.1, 0.4) for n in (2, 5, 10)},
+    **{f"noise {n} in the right half": lambda low, n=n: beside(plain(low), noisy(low, n)) for n in (2, 5, 10)},
+    **{f"JPEG {q}, other gamma": lambda low, q=q: regraded(jpeg(plain(low), q), 0.8) for q in (30, 50, 75)},
+    **{f"JPEG {q}, turned": lambda low, q=q: np.rot90(jpeg(np.rot90(plain(low)), q), -1) for q in (30, 50, 75)},
+    **{f"dots, {share:.1%}": lambda low, share=share: dotted(plain(low), share) for share in (0.001, 0.01)},
+    **{f"stripes of {n}": lambda low, n=n: striped(plain(low), n) for n in (3, 5)},
+    **{f"grid of {period}": lambda low, period=period: gridded(plain(low), period) for period in (2.5, 3.3)},
+    "repeated": lambda low: np.repeat(np.repeat(plain(low)[::2, ::2], 2, 0), 2, 1),
+    **{f"noise {n}, 1/4 of the range, grey border": lambda low, n=n: bordered(noisy(low / 4, n), 250) for n in (0.9, 1.25)},
     **{f"noise {n}, 1/4 of the range, border": lambda low, n=n: labelled(noisy(low / 4, n)) for n in (0.9, 1.25, 3)},
 }
 
@@ -108,9 +159,11 @@ def test_no_radiograph_comes_out_worse(model, truth, way):
     bicubic = enlarge(low, SCALE)
     made = strengthened(model, low, SCALE, allowed, bicubic=bicubic, arrival=arrival.for_network)
     height, width = (length * SCALE for length in came.shape)
-    compared = (truth / 4 if "1/4" in way else truth)[..., -height:, -width:]  # what cropping takes away is first
-    left = width // 4 + 8 if "border" in way else SCALE
-    inside = (..., slice(SCALE, -SCALE), slice(left, -SCALE))
+    shown = truth / 4 if "1/4" in way else truth**0.8 if "gamma" in way else truth
+    compared = shown[..., -height:, -width:]  # what cropping takes away is first
+    frame = width // 10 * SCALE + 8 if "frame" in way else SCALE
+    left = width // 4 + 8 if "border" in way else width // 2 + 8 if "half" in way else frame
+    inside = (..., slice(frame, -frame), slice(left, -frame))
     gain = psnr(made[inside].double(), compared[inside], 0, 1) - psnr(bicubic[inside].double(), compared[inside], 0, 1)
     assert gain.item() > -WORSE or not allowed, f"{gain.item():+.2f} dB at strength {allowed:g}; {arrival.told}"
 

@@ -5,16 +5,20 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cxr.superres.estimation import compression, noise
-from cxr.superres.estimation.noise import Noise
+from cxr.superres.degradation.jpeg import BLOCK
+from cxr.superres.degradation.levels import WHITE
+from cxr.superres.estimation import noise
+from cxr.superres.estimation.compression import compression, nearest
+from cxr.superres.estimation.flaws import flaw
+from cxr.superres.estimation.noise import FLAT, Noise
 from cxr.superres.told import Told
 
 QUIET = 0.7  # grey levels: what is found of noise in radiographs that have been reduced, and have none
 OWN_NOISE, OWN_ROUGH = 1.1, 2.9  # grey levels of noise, and at medium frequencies, that a detector's own has at most; or
 OWN_MOST, OWN_ROUGHEST = 1.7, 3.5  # at most so much of both, and
 OWN_SHARES = 1.6, 4.0  # at medium frequencies so many times the noise: white noise seldom has more than 1.5, see docs/log.md
-CONTRAST = 0.55  # of the range, that all but one of 244 training radiographs have between their darkest and brightest hundredth
-LEAST, THIN = 0.01, 4  # contrast that an image counts as having, and pixels from one that is looked at to the next
+CONTRAST, SPREAD = 0.5, (0.02, 0.98)  # of the range, that radiographs have between such shares of their blocks, at least
+LEAST = 0.01  # contrast that an image counts as having
 NEAR_QUALITY = 5  # how far off what pixels tell of a quality may be
 SMALLEST = 32  # rows and columns, at least, by which anything can be told
 
@@ -32,6 +36,10 @@ class Arrival(NamedTuple):
     """Whether it was compressed with loss, as its file says."""
     contrast: float = 1.0
     """Of what radiographs have at least, at most 1: in one that uses little of its range, noise weighs the more."""
+    shows: bool = False
+    """Whether its pixels show a JPEG, whatever its quality."""
+    flaw: str = ""
+    """What it has that no network was measured with, in words; nothing where it has none."""
 
     @property
     def level(self) -> float:
@@ -56,10 +64,10 @@ class Arrival(NamedTuple):
         return Told(self.level, self.noise.depends_on_signal, self.quality or 0)
 
     @property
-    def quiet(self) -> bool:
-        """Tell whether it has hardly any noise, or surely its own: little, and of few medium frequencies."""
+    def noisy(self) -> bool:
+        """Tell whether it has more noise than radiographs that have been reduced, and have none."""
         level, rough = self.weighed
-        return level < OWN_NOISE and rough < OWN_ROUGH
+        return level >= QUIET or rough >= OWN_ROUGH
 
     @property
     def own(self) -> bool:
@@ -71,24 +79,28 @@ class Arrival(NamedTuple):
         """
         level, rough = self.weighed
         least, most = (share * level for share in OWN_SHARES)
-        return self.quiet or (level < OWN_MOST and rough < OWN_ROUGHEST and least < rough < most)
+        if level < OWN_NOISE and rough < OWN_ROUGH:
+            return True
+        return level < OWN_MOST and rough < OWN_ROUGHEST and least < rough < most
 
     @property
     def spoilt(self) -> bool:
         """Tell whether it may have more to it than a clean radiograph."""
-        return self.noise is None or self.level >= QUIET or self.quality is not None or self.lossy
+        return self.noise is None or self.noisy or self.quality is not None or self.lossy or self.shows or bool(self.flaw)
 
     @property
     def told(self) -> str:
         """Return it in words."""
-        return f"{self._grain}; {self._compression}"
+        return "; ".join(each for each in (self._grain, self._compression, self.flaw) if each)
 
     @property
     def _grain(self) -> str:
         if self.noise is None:
             return "too small, or too much of it black or white, to tell its noise"
+        if self.level < QUIET and self.rough >= OWN_ROUGH:
+            return f"coarse noise or texture of about {self.rough:.1f} grey levels of 255"
         if self.level < QUIET:
-            return "hardly any noise" if self.quiet else f"coarse noise or texture of about {self.rough:.1f} grey levels of 255"
+            return "little noise, but in little of the range" if self.noisy else "hardly any noise"
         where = "more where it is bright" if self.noise.depends_on_signal else "alike everywhere"
         whose = ", taken for its detector's own" if self.own else ""
         return f"noise of about {self.level:.1f} grey levels of 255, {where}{whose}"
@@ -97,6 +109,8 @@ class Arrival(NamedTuple):
     def _compression(self) -> str:
         if self.quality is not None:
             return f"JPEG of quality {self.quality}, {'by its file' if self.by_file else 'by its pixels'}"
+        if self.shows:
+            return "JPEG of a quality that cannot be told"
         return "compressed with loss, as its file says" if self.lossy else "no sign of JPEG"
 
 
@@ -106,13 +120,21 @@ def arrived(image: npt.NDArray[np.floating], tables: npt.NDArray[np.integer] | N
     `tables` (8, 8) is how its file says that it was quantised, if it is a JPEG, which its pixels may belie: it was in a coarser
     one before. `lossy` tells whether it lost anything.
     """
-    small = min(image.shape) < SMALLEST
-    quality = None if small else compression.quality(image)
-    by_file = None if tables is None else compression.nearest(tables)
-    file_counts = by_file is not None and (quality is None or quality >= by_file - NEAR_QUALITY)
-    found = by_file if file_counts else quality
-    some = image[::THIN, ::THIN]
-    inside = some[(some > 0) & (some < 1)]  # borders and letters are no contrast of the radiograph
-    dark, bright = np.quantile(inside, (0.01, 0.99)) if inside.size else (0.0, 1.0)
-    contrast = float(np.clip((bright - dark) / CONTRAST, LEAST, 1))
-    return Arrival(None if small else noise.estimate(image, contrast), found, file_counts, lossy, contrast)
+    if min(image.shape) < SMALLEST:
+        return Arrival(None, None if tables is None else nearest(tables), tables is not None, lossy, _contrast(image))
+    shown = compression(image)
+    by_file = None if tables is None else nearest(tables)
+    file_counts = by_file is not None and (shown.quality is None or shown.quality >= by_file - NEAR_QUALITY)
+    quality = by_file if file_counts else shown.quality
+    contrast, wrong = _contrast(image), flaw(image, compressed=shown.shows)
+    return Arrival(noise.estimate(image, contrast), quality, file_counts, lossy, contrast, shown.shows, wrong)
+
+
+def _contrast(image: npt.NDArray[np.floating]) -> float:
+    """Return how much of CONTRAST `image` has, from LEAST to 1, by means of blocks: letters and borders are no radiograph."""
+    height, width = (length // BLOCK * BLOCK for length in image.shape)
+    blocks = image[:height, :width].reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK)
+    least, most = blocks.min(axis=(1, 3)), blocks.max(axis=(1, 3))
+    means = blocks.mean(axis=(1, 3))[(least > 0) & (most < 1) & (most - least > FLAT / WHITE)]
+    dark, bright = np.quantile(means, SPREAD) if means.size else (0.0, 1.0)
+    return float(np.clip((bright - dark) / CONTRAST, LEAST, 1))

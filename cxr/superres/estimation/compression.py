@@ -1,6 +1,7 @@
 """Through what JPEG an image has gone, told from its pixels: the comb that quantisation leaves in its cosines."""
 
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,28 +23,43 @@ ENOUGH = 50  # large coefficients
 SHARE = 0.97  # of them that must be near a multiple
 MOST = 8192  # blocks that are looked at, evenly spread: a megapixel's would tell no more than half of them
 SOME, ZERO = 512, 0.75  # blocks by which the beginning is looked for; grey levels below which a coefficient counts as 0
+STANDS_OUT = 0.1  # more coefficients that are 0 than elsewhere: radiographs without JPEG have up to .03, with it from .27
 LOOKED = 4  # times as many blocks are looked at, for some are black or white
 ALIKE = 4  # qualities in a row whose tables hardly differ
 
 
-def quality(image: npt.NDArray[np.floating]) -> int | None:
-    """Return the quality, in the scale of the common encoders, of the last JPEG that `image` (H, W) was in; None if none shows.
+class Compression(NamedTuple):
+    """What pixels tell of JPEG."""
 
-    The image is in [0, 1], decoded; it may have been cropped since. Quality 5 to 96. The coarsest table counts of whose steps
-    nearly all large coefficients are multiples: Fan and de Queiroz, "Identification of Bitmap Compression History: JPEG
-    Detection and Quantizer Estimation", IEEE TIP 12(2), 2003, with the tables that encoders use.
+    quality: int | None
+    """In the scale of the common encoders, of the last one, 5 to 96; None where none is told."""
+    shows: bool
+    """Whether there was one at all."""
+
+
+def compression(image: npt.NDArray[np.floating]) -> Compression:
+    """Return through what JPEG `image` (H, W), in [0, 1], decoded, has gone; it may have been cropped and turned since.
+
+    The coarsest table counts of whose steps nearly all large coefficients are multiples: Fan and de Queiroz, "Identification of
+    Bitmap Compression History: JPEG Detection and Quantizer Estimation", IEEE TIP 12(2), 2003, with the tables that encoders
+    use. Another table, or levels that were changed since, leave no such multiples, but most coefficients 0.
     """
     if min(image.shape) < BLOCK:
-        return None
+        return Compression(None, shows=False)
     levels = np.asarray(image, np.float32) * WHITE
     found = _told(_coefficients(levels, MOST))
-    if found is None and (begun := _begun(levels)) != (0, 0):
-        found = _told(_coefficients(levels[begun[0] :, begun[1] :], MOST))
-    return found
+    if found is not None:
+        return Compression(found, shows=True)
+    (top, left), shows = _begun(levels)
+    coefficients = _coefficients(levels[top:, left:], MOST)
+    found = _told(coefficients) if (top, left) != (0, 0) else None
+    if found is None:
+        found = _told(coefficients.transpose(0, 2, 1))
+    return Compression(found, shows or found is not None)
 
 
-def _begun(levels: Levels) -> tuple[int, int]:
-    """Return at which of its first rows and columns a block of `levels` (H, W) most likely begins.
+def _begun(levels: Levels) -> tuple[tuple[int, int], bool]:
+    """Return at which of its first rows and columns a block of `levels` (H, W) most likely begins, and whether that shows.
 
     There most coefficients are 0, since quantisation has made them so.
     """
@@ -53,7 +69,9 @@ def _begun(levels: Levels) -> tuple[int, int]:
         return float((np.abs(coefficients) < ZERO).mean()) if len(coefficients) else 0.0
 
     height, width = (min(BLOCK, length - BLOCK + 1) for length in levels.shape)
-    return max(product(range(height), range(width)), key=zeros)
+    shares = {place: zeros(place) for place in product(range(height), range(width))}
+    place = max(shares, key=shares.__getitem__)
+    return place, shares[place] - float(np.median(list(shares.values()))) > STANDS_OUT
 
 
 def _coefficients(levels: Levels, most: int) -> Levels:

@@ -25,8 +25,9 @@ DEPENDENT = 2.5  # times the variance of dark pixels that bright ones have, from
 STRONG = 2.0  # if its variance at the middle of the range, in squared grey levels, is as large: less may be texture
 DARK, BRIGHT = 0.1, 0.8
 REGIONS, REGION = 4, 48  # regions along each side, and pixels that one has along it at least
-UNEVEN = 2.0  # times what the whole has at medium frequencies where there is least: 60 radiographs, reduced, had up to 1.8
-SOME, MOST = 0.4, 0.75  # shares of the regions that have at most the medium frequencies, and the noise, that count then
+SOME, ROUGHER = 0.4, 2.0  # of the regions, and times the whole's medium frequencies: radiographs have up to 1.8 times there
+MOST = 0.75  # of the regions, and how much more noise these have in the middle of their blocks, in grey levels, and times:
+NOISIER, TIMES = 1.4, 1.25  # less may be texture, or quanta
 
 
 class Noise(NamedTuple):
@@ -57,8 +58,9 @@ def estimate(image: npt.NDArray[np.floating], contrast: float = 1.0) -> Noise | 
     their squares at the highest frequencies, less what radiographs have there themselves. The same by brightness tells whether
     it depends on that.
     Correlated noise, which has little of the highest frequencies, is told too low.
-    A border that is nearly flat would tell its own noise: where all regions but SOME have UNEVEN times the medium frequencies,
-    what MOST of them have at the highest is returned.
+    A border that is nearly flat would tell its own noise, and a picture may have its noise in a part alone. So blocks of the
+    middle of regions count where MOST of these have more noise by NOISIER and TIMES, or where all but SOME have ROUGHER times
+    the medium frequencies.
     `contrast` is the share of a radiograph's contrast that the image has, of 1: what it has itself is as much less.
     After Pyatykh, Hesser and Zheng, "Image Noise Level Estimation by Principal Component Analysis", IEEE TIP 22(2), 2013, who
     choose blocks likewise, with cosines for components.
@@ -69,13 +71,15 @@ def estimate(image: npt.NDArray[np.floating], contrast: float = 1.0) -> Noise | 
     own = ROUNDING + (OWN - ROUNDING) * contrast**2
     found = _of_whole(blocks, own)
     regions = [each for each in (blocks[blocks[:, 3] == which] for which in range(REGIONS**2)) if len(each) >= FEWEST]
-    if found.depends_on_signal or not regions:
+    if not regions:
         return found
-    _, shown, fine = np.array([_quiet(each) for each in regions]).T
-    rough = float(np.sqrt(np.quantile(shown, SOME)))
-    if rough < UNEVEN * found.rough:
-        return found
-    return Noise(max(float(np.quantile(fine, MOST)) - own, 0.0), 0.0, rough)
+    most = float(np.quantile([np.median(each[:, 2]) for each in regions], MOST)) - own
+    rough = float(np.sqrt(np.quantile([_quiet(each)[1] for each in regions], SOME)))
+    rougher = rough > ROUGHER * found.rough
+    there = float(np.sqrt(max(found.floor + found.slope, 0)))  # where it is brightest
+    if rougher or max(most, 0) ** 0.5 > max(there + NOISIER, there * TIMES):
+        return Noise(max(most, found.level**2), 0.0, rough if rougher else found.rough)
+    return found
 
 
 def _of_whole(blocks: Floats, own: float) -> Noise:

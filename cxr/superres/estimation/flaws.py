@@ -1,0 +1,61 @@
+"""What no network was trained or measured with, and what shows in a radiograph all the same."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from cxr.superres.degradation.jpeg import BLOCK, cosines
+from cxr.superres.degradation.levels import WHITE
+
+Levels = npt.NDArray[np.uint8]
+
+REPEATED = 0.2  # of the rows, or columns: radiographs have up to .02 that equal the one before
+FAR, APART = 60, 5  # grey levels from what lies around a pixel that is a dot, and pixels of a square that holds no other
+DOTS = 0.0005  # of the pixels: radiographs have up to .0003, of letters and wires
+FINE = 4  # frequency from which stripes are told, of 8 pixels' 0 to 7
+BESIDE = slice(1, 3)  # frequencies the other way, of which a radiograph has as much
+STRIPES, LEAST = 4.0, 2.0  # times that, in squares, and squared grey levels that it counts as having
+
+
+def flaw(image: npt.NDArray[np.floating], compressed: bool = False) -> str:
+    """Return in words what is wrong with `image` (H, W), from 0, black, to 1, white; nothing where nothing is.
+
+    Stripes are not told of one that was `compressed` as JPEG: that leaves waves of its own.
+    """
+    levels = np.round(np.asarray(image, np.float32) * WHITE).astype(np.uint8)
+    if max(_repeated(levels), _repeated(levels.T)) > REPEATED:
+        return "pixels that are repeated, as when it was enlarged before"
+    if _dots(levels) > DOTS:
+        return "single pixels that stand out, such as dead ones"
+    return "stripes or a grid" if not compressed and _striped(levels) else ""
+
+
+def _repeated(levels: Levels) -> float:
+    """Return the share of rows of `levels` that equal the one before, of those that are not of one level."""
+    varied = np.ptp(levels, axis=1) > 0
+    both = varied[1:] & varied[:-1]
+    return float((levels[1:] == levels[:-1]).all(axis=1)[both].mean()) if both.any() else 0.0
+
+
+def _dots(levels: Levels) -> float:
+    """Return the share of pixels of `levels` that are far from the median around them, and alone in that."""
+    far = (cv2.absdiff(levels, cv2.medianBlur(levels, 3)) >= FAR).astype(np.uint8)
+    there = cv2.boxFilter(far, -1, (APART, APART), normalize=False)
+    return float(((far == 1) & (there == 1)).mean())
+
+
+def _striped(levels: Levels) -> bool:
+    """Tell whether fine waves go straight across or down `levels`, and are many times those that go a little aslant."""
+    height, width = (length // BLOCK * BLOCK for length in levels.shape)
+    found = torch.from_numpy(np.ascontiguousarray(levels[:height, :width], np.float32))
+    blocks = found.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK).transpose(1, 2).flatten(0, 1).flatten(1)
+    least, most = blocks.aminmax(dim=1)
+    squares = cosines(found[None, None])[0].flatten(0, 1).square()[(least > 0) & (most < WHITE) & (most - least > 1)]
+    if not len(squares):
+        return False
+    for each in (squares, squares.transpose(1, 2)):
+        straight, aslant = (each[:, FINE:, columns].flatten(1).mean(dim=1).median() for columns in (slice(1), BESIDE))
+        if straight > STRIPES * max(float(aslant), LEAST):
+            return True
+    return False
