@@ -413,5 +413,5 @@ def test_a_blind_network_learns_from_ranges_and_is_measured_in_conditions(worksp
 def test_a_condition_that_is_none_stops_check_and_evaluate(workspace):
     write_params(workspace, TINY, {"evaluate": {"conditions": ["clean", "fog"]}})
     for stage in (check, evaluate):
-        with pytest.raises(UserError, match=r"evaluate\.conditions has 'fog', none of clean, noise2"):
+        with pytest.raises(UserError, match=r"evaluate\.conditions has 'fog', none of clean, noise1"):
             stage.run(workspace)
