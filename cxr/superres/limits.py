@@ -47,6 +47,11 @@ class Row(NamedTuple):
         level, rough = arrival.weighed
         return self.noise * NEAR_NOISE >= level and math.hypot(self.rough * NEAR_NOISE, ANATOMY) >= rough
 
+    def near(self, arrival: Arrival) -> bool:
+        """Tell whether it has no more noise than `arrival` may have."""
+        level, rough = arrival.weighed
+        return self.noise <= level * NEAR_NOISE and self.rough <= math.hypot(rough * NEAR_NOISE, ANATOMY)
+
 
 class Limit(NamedTuple):
     """How strongly a network may be used on a radiograph."""
@@ -91,7 +96,7 @@ def limit(model: Model, scale: int, arrival: Arrival) -> Limit:
         if not covering:
             return Limit(0.0, _beyond(noisy, arrival, model.name), known=True)
         counted += _mildest(covering, lambda row: math.hypot(row.noise, row.rough))
-        counted += [row for row in covering if row.noise <= arrival.weighed[0] * NEAR_NOISE]
+        counted += [row for row in covering if row.near(arrival)]
     if arrival.quality is not None:
         enough = [row for row in rows if row.jpeg and row.jpeg <= arrival.quality + NEAR_QUALITY]
         compressed, both = ([row for row in enough if row.noisy == noisy] for noisy in (False, True))

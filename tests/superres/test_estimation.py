@@ -130,6 +130,33 @@ def test_of_a_large_image_blocks_all_over_it_are_looked_at(clean):
     assert compression(decoded(tall, 80)).quality == pytest.approx(80, abs=5)
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [lambda image: np.round(image**0.8 * 255) / 255, lambda image: np.round(image * 0.8 * 255) / 255],
+    ids=["gamma", "contrast"],
+)
+def test_a_jpeg_whose_levels_were_changed_shows(clean, changed):
+    assert not compression(seen(clean)).shows
+    assert compression(changed(decoded(clean, 50))) == (None, True)
+
+
+def test_a_jpeg_that_was_turned_is_told(clean):
+    assert compression(np.rot90(decoded(clean, 50))).quality == pytest.approx(50, abs=5)
+
+
+def test_noise_in_a_half_is_told(clean):
+    noisy = seen(clean + np.random.default_rng(0).normal(size=clean.shape) * 5 / 255)
+    half = np.where(np.arange(clean.shape[1]) < clean.shape[1] // 2, seen(clean), noisy)
+    assert estimate(half).level == pytest.approx(5, rel=0.2)
+
+
+def test_a_grey_border_is_no_contrast(clean):
+    dark = clean / 4
+    dark[:, :30] = 250 / 255
+    dark[:20, 40:70] = 240 / 255
+    assert arrived(seen(dark)).contrast < 0.5
+
+
 def test_the_nearest_quality_of_a_table():
     assert [nearest(quantisation(each).numpy()) for each in (10, 50, 75, 95)] == [10, 50, 75, 95]
     assert nearest(np.full((8, 8), 255)) == 1

@@ -15,6 +15,7 @@ from tools import limits as tool
 
 KNOWN = {
     "clean": Condition(),
+    "noise1": Condition(noise=1.0),
     "noise2": Condition(noise=2.0),
     "noise5": Condition(noise=5.0),
     "grain5": Condition(noise=5.0, grain=0.7),
@@ -29,6 +30,7 @@ BEYOND = Limit(0.0, "its noise is beyond the 5.0 grey levels that edsr was measu
 COARSE = Limit(0.0, "its noise is coarser than any that edsr was measured with", known=True)
 UNTOLD = Limit(0.0, "whether edsr may be used cannot be told", known=True)
 CAPS = {
+    "noise1": (0.9, "little noise"),
     "noise5": (0.5, "a nodule"),
     "grain5": (0.7, "a line"),
     "jpeg75": (0.0, "it is worse"),
@@ -71,7 +73,11 @@ def came(level: float = 0.0, quality: int | None = None, rough: float | None = N
         (came(0, 69), Limit(0.0, "its JPEG quality is below the 75 that edsr was measured with", known=True)),
         (came(5.0, 90), Limit(0.1, "hidden noise", known=True)),
         (came()._replace(lossy=True), Limit(0.1, "hidden noise", known=True)),
+        (came()._replace(shows=True), Limit(0.0, "it is worse", known=True)),
         (came()._replace(noise=None), UNTOLD),
+        (came()._replace(flaw="stripes"), Limit(0.0, "edsr was not measured with stripes", known=True)),
+        (came(0.8), Limit(0.9, "little noise", known=True)),
+        (came(1.3), Limit(1.0, "", known=True)),
     ],
 )
 def test_the_mildest_condition_that_covers_what_came_in_counts(model, arrival, expected):
@@ -86,6 +92,7 @@ def test_what_may_be_as_noisy_counts_too(model):
 def test_noise_that_weighs_more_in_little_contrast_says_so(model):
     found = limit(model, 2, came(4.0)._replace(contrast=0.5))
     assert found == BEYOND._replace(why=f"{BEYOND.why}, as it uses little of its range")
+    assert limit(model, 2, came(20.0)._replace(contrast=0.9)) == BEYOND  # so it would be in any range
 
 
 def test_where_small_findings_were_not_looked_for_it_is_said(model):

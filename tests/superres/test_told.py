@@ -157,7 +157,7 @@ def test_a_radiographs_own_noise_is_told_as_none_and_correlated_noise_is_not():
     ]
     arrivals = [Arrival(noise, 80, by_file=True) for noise in (*own, None)]
     assert [each.for_network for each in arrivals] == [Told(jpeg=80)] * 4
-    assert [each.quiet for each in arrivals] == [True, False, False, True]  # above 1.1 levels it is not sure
+    assert [each.noisy for each in arrivals] == [True, True, True, False]  # limits count it all the same
     assert "alike everywhere, taken for its detector's own;" in arrivals[0].told
     told = [Arrival(noise, 80, by_file=True).for_network for noise in others]
     assert told == [Told(pytest.approx(level), jpeg=80) for level in (0.9**0.5, 1.5, 1.8, 0.7**0.5)]
@@ -169,7 +169,8 @@ def test_where_little_of_the_range_is_used_noise_weighs_the_more():
     dim = Arrival(noise, None, by_file=False, contrast=0.25)
     assert dim.for_network == Told(1.0)
     assert dim.weighed == (4.0, 4.4)
-    assert not dim.quiet
+    assert not dim.own
+    assert dim.noisy
 
 
 @pytest.mark.parametrize("grain", [0.0, 0.7])

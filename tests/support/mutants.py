@@ -511,8 +511,8 @@ MUTANTS = [
     Mutant(
         "correlated noise passes for a radiograph's own",
         "cxr/superres/estimation/arrival.py",
-        "rough < OWN_ROUGH\n",
-        "rough < 99\n",
+        "rough < OWN_ROUGH:\n            return True",
+        "rough < 99:\n            return True",
         "tests/superres/test_told.py::test_correlated_noise_shows_at_medium_frequencies",
     ),
     Mutant(
@@ -546,7 +546,7 @@ MUTANTS = [
     Mutant(
         "a JPEG that was saved again is believed",
         "cxr/superres/estimation/arrival.py",
-        "by_file is not None and (quality is None or quality >= by_file - NEAR_QUALITY)",
+        "by_file is not None and (shown.quality is None or shown.quality >= by_file - NEAR_QUALITY)",
         "by_file is not None",
         "tests/superres/test_estimation.py::test_the_coarser_of_two_jpegs_counts",
     ),
@@ -569,6 +569,34 @@ MUTANTS = [
         "cxr/superres/limits.py",
         "    if arrival.noise is None:\n",
         "    if arrival.level < 0:\n",
+        "tests/superres/test_limits.py::test_the_mildest_condition_that_covers_what_came_in_counts",
+    ),
+    Mutant(
+        "noise in a part of a picture is not looked for",
+        "cxr/superres/estimation/noise.py",
+        "    if rougher or max(most, 0)",
+        "    if rougher or 0 * max(most, 0)",
+        "tests/superres/test_estimation.py::test_noise_in_a_half_is_told",
+    ),
+    Mutant(
+        "a JPEG whose levels were changed counts as none",
+        "cxr/superres/estimation/compression.py",
+        "return Compression(found, shows or found is not None)",
+        "return Compression(found, found is not None)",
+        "tests/superres/test_estimation.py::test_a_jpeg_whose_levels_were_changed_shows",
+    ),
+    Mutant(
+        "a flaw is enhanced",
+        "cxr/superres/limits.py",
+        "    if arrival.flaw:\n",
+        "    if arrival.flaw == 0:\n",
+        "tests/superres/test_limits.py::test_the_mildest_condition_that_covers_what_came_in_counts",
+    ),
+    Mutant(
+        "a JPEG of unknown quality counts as a good one",
+        "cxr/superres/limits.py",
+        "row.jpeg == least]",
+        "row.jpeg == 90]",
         "tests/superres/test_limits.py::test_the_mildest_condition_that_covers_what_came_in_counts",
     ),
 ]
