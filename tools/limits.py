@@ -1,6 +1,6 @@
-"""Write where a bundled network may be used: `python -m tools.limits CONDITIONS.csv [TWINS.csv...]`.
+"""Write where a bundled network may be used: `python -m tools.limits`, from CSVs in benchmarks/results/.
 
-CONDITIONS.csv is of `python -m benchmarks.conditions`, each TWINS.csv of `python -m benchmarks.twins` of one of its networks. A
+CONDITIONS are of `python -m benchmarks.conditions`, TWINS of `python -m benchmarks.twins` of some of their networks. A
 network's cap in a condition at a scale is 0 where its gain over bicubic interpolation, with its interval, is not above zero, or
 more than 2% of the images are worse by 0.05 dB; else the least cap of any finding there that bicubic interpolation shows. So
 twins are needed only of conditions in which the network gains. Where there are none it is limited by its gain alone: then
@@ -9,7 +9,6 @@ twins are needed only of conditions in which the network gains. Where there are 
 """
 
 import csv
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,6 +21,8 @@ from cxr.superres.estimation.expected import expected, expected_rough
 from cxr.superres.limits import FILE
 from cxr.superres.settings import NATIVE, Condition, Degradation, conditions
 
+RESULTS = ROOT / "benchmarks/results"
+CONDITIONS, TWINS = ("conditions.csv", "clean_networks.csv"), ("twins.csv",)
 MOST_WORSE = 0.02
 MANY = {
     "nodule": "nodules",
@@ -63,7 +64,7 @@ def limits(
     harms: dict[Key, list[Mapping[str, str]]] = defaultdict(list)
     for row in twins:
         harms[key(row)].append(row)
-    made = []
+    rows = []
     for row in quality:
         native = row["condition"] == NATIVE
         if not native and row["condition"] not in known:
@@ -75,7 +76,7 @@ def limits(
         cells = harms[key(row)]
         why = _no_gain(row, where)
         cap, why = (0.0, why) if why else _cap(cells, where)
-        made.append(
+        rows.append(
             {
                 **named,
                 **dict(zip(("noise", "rough"), found_of(degradation), strict=True)),
@@ -85,7 +86,7 @@ def limits(
                 "findings": int(native or any(int(cell["seen"]) for cell in cells)),
             }
         )
-    return made
+    return rows
 
 
 def _where(degradation: Degradation) -> str:
@@ -116,14 +117,17 @@ def _cap(cells: Iterable[Mapping[str, str]], where: str) -> tuple[float, str]:
     return float(worst["cap"]), f"it harms small findings, most of all {finding}, {where}"
 
 
+def made() -> list[dict[str, Any]]:
+    """Return the rows of `limits.csv`. Raises UserError when a CSV is missing."""
+    quality, twins = ([row for name in names for row in read(RESULTS / name)] for names in (CONDITIONS, TWINS))
+    return limits(quality, twins, conditions(ROOT / "params.yaml"))
+
+
 def main() -> None:
     """Write `limits.csv` beside the bundled networks."""
-    if len(sys.argv) < 2:
-        raise UserError("name CONDITIONS.csv, and TWINS.csv where there are some")
-    quality, *twins = (read(Path(name)) for name in sys.argv[1:])
-    made = limits(quality, [row for rows in twins for row in rows], conditions(ROOT / "params.yaml"))
-    write_table(ROOT / "pretrained" / FILE, made)
-    for row in made:
+    rows = made()
+    write_table(ROOT / "pretrained" / FILE, rows)
+    for row in rows:
         if float(row["cap"]) < 1:
             print(f"{row['network']} x{row['scale']} {row['condition']}: cap {row['cap']}, {row['why']}")
 

@@ -120,7 +120,7 @@ def opening(rows: Rows, history: Iterable[Row]) -> Lines:
             cells = [_marked(_as_given(at.get(name))) for name in names]
             lines.append([f"{_title(network)}, as given", *cells, seconds.get(network, UNMEASURED)])
         cells = [_marked(at.get(name)) for name in names]
-        full = ", at full strength" if limited else ""
+        full = ", in full" if limited else ""
         lines.append([f"{_title(network)}{full}", *cells, seconds.get(network, UNMEASURED)])
     where = [f"\ns/MP: seconds that a megapixel of the result takes, on {processor}."] if processor else []
     return [*table(("gain, dB", *names, "s/MP"), lines), *where]

@@ -127,7 +127,7 @@ def test_the_opening_marks_what_is_certain_and_tells_what_it_costs_on_the_proces
         "| gain, dB | clean | noise5 | blur1 | native | s/MP |",
         "| --- | --- | --- | --- | --- | --- |",
         "| EDSR, as given | +1.50 | (+0.00) | (+0.01) | - | 1.1 |",
-        "| EDSR, at full strength | +1.85 | -0.51 | (+0.01) | - | 1.1 |",
+        "| EDSR, in full | +1.85 | -0.51 | (+0.01) | - | 1.1 |",
         "| VDSR | (+1.20) | - | - | - | - |",
         "\ns/MP: seconds that a megapixel of the result takes, on A.",
     ]

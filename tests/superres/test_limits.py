@@ -7,6 +7,7 @@ import pytest
 
 from cxr.foundation.errors import UserError
 from cxr.foundation.files import write_table
+from cxr.foundation.place import ROOT
 from cxr.superres.estimation.arrival import Arrival
 from cxr.superres.estimation.noise import Noise
 from cxr.superres.limits import COLUMNS, Limit, limit
@@ -159,6 +160,11 @@ def test_caps_are_the_least_of_what_was_measured():
     assert (partly["cap"], partly["findings"]) == ("1", 0)
     with pytest.raises(UserError, match=r"jpeg60 is none of the conditions of params\.yaml"):
         tool.limits([measured("jpeg60")], twins, KNOWN)
+
+
+def test_the_limits_of_bundled_networks_are_those_of_what_was_measured():
+    committed = tool.read(ROOT / "pretrained/limits.csv")
+    assert [{name: str(value) for name, value in row.items()} for row in tool.made()] == committed
 
 
 def test_a_file_that_is_missing_is_named():

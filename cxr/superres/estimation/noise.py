@@ -27,6 +27,7 @@ DARK, BRIGHT = 0.1, 0.8
 REGIONS, REGION = 4, 48  # regions along each side, and pixels that one has along it at least
 SOME, ROUGHER = 0.4, 2.0  # of the regions, and times the whole's medium frequencies: radiographs have up to 1.8 times there
 BAND = 0.3, 0.4  # of a region's blocks, by their medium frequencies: behind those of a border, before those that show most
+BEHIND, GROWS = (0.6, 0.7), 2.0  # blocks that would have as much noise, and times the variance from which it is texture
 MOST = 0.75  # of the regions, and how much more noise these have in their BAND, in grey levels, and times:
 NOISIER, TIMES = (
     1.6,
@@ -107,10 +108,12 @@ def _quiet(blocks: Floats) -> tuple[float, float, float]:
 
 
 def _banded(blocks: Floats) -> float:
-    """Return the mean square of FINE of the BAND of `blocks` (N, 4)."""
-    first, behind = (round(share * len(blocks)) for share in BAND)
-    band = np.argsort(blocks[:, 1])[first : max(behind, first + FEWEST // 2)]
-    return float(blocks[band, 2].mean())
+    """Return the mean square of FINE of the BAND of `blocks` (N, 4), or 0 where that GROWS with what they show, as texture does."""
+    fine = blocks[np.argsort(blocks[:, 1]), 2]
+    found, behind = (
+        fine[round(low * len(fine)) :][: max(round((high - low) * len(fine)), FEWEST // 2)] for low, high in (BAND, BEHIND)
+    )
+    return float(found.mean()) if behind.mean() < GROWS * found.mean() else 0.0
 
 
 def _count(blocks: Floats) -> int:
