@@ -104,12 +104,12 @@ def _by_condition(rows: Rows, network: str, cell: Callable[[Cells | None], str],
     return table(("condition", *NAMES, "worst image"), lines)
 
 
-def opening(rows: Rows, history: Iterable[Row]) -> Lines:
-    """Return what each network gains at x2 in each condition, in parentheses where its sign is open, and s/MP.
+def opening(rows: Rows, *others: str, history: Iterable[Row]) -> Lines:
+    """Return what each network gains at x2 in each condition but `others`, in parentheses where its sign is open, and s/MP.
 
     A network that has limits is there twice: as `cxr enhance` gives it, and at full strength.
     """
-    names = list(dict.fromkeys(row["condition"] for row in rows))
+    names = [name for name in dict.fromkeys(row["condition"] for row in rows) if name not in others]
     networks = list(dict.fromkeys(row["network"] for row in rows))
     processor, seconds = _seconds(history)
     lines = []

@@ -13,6 +13,8 @@ from cxr.figures import panels
 from cxr.foundation.errors import UserError
 from tests.support.dicom_files import dataset, save, values
 
+pytestmark = pytest.mark.usefixtures("unlimited")
+
 NAME = "GEHEIM"
 
 

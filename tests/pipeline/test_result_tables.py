@@ -123,7 +123,7 @@ def timed(network: str, value: str, processor: str = "A", scale: int = 2) -> Row
 
 def test_the_opening_marks_what_is_certain_and_tells_what_it_costs_on_the_processor_measured_last():
     history = [timed("vdsr", "9", "B"), timed("edsr", "9"), timed("edsr", "0.9215"), timed("edsr", "7", "B", scale=3)]
-    assert results.opening(MEASURED, history) == [
+    assert results.opening(MEASURED, history=history) == [
         "| gain, dB | clean | noise5 | blur1 | native | s/MP |",
         "| --- | --- | --- | --- | --- | --- |",
         "| EDSR, as given | +1.50 | (+0.00) | (+0.01) | - | 1.1 |",
@@ -131,8 +131,9 @@ def test_the_opening_marks_what_is_certain_and_tells_what_it_costs_on_the_proces
         "| VDSR | (+1.20) | - | - | - | - |",
         "\ns/MP: seconds that a megapixel of the result takes, on A.",
     ]
-    assert results.opening(MEASURED, [])[-1] == "| VDSR | (+1.20) | - | - | - | - |"
-    assert results.opening(MEASURED, [timed("vdsr", "0.008")])[-2].endswith(" | 120 |")
+    assert results.opening(MEASURED, "noise5", history=[])[0] == "| gain, dB | clean | blur1 | native | s/MP |"
+    assert results.opening(MEASURED, history=[])[-1] == "| VDSR | (+1.20) | - | - | - | - |"
+    assert results.opening(MEASURED, history=[timed("vdsr", "0.008")])[-2].endswith(" | 120 |")
 
 
 TWINS = rows(

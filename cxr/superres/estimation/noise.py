@@ -108,7 +108,7 @@ def _quiet(blocks: Floats) -> tuple[float, float, float]:
 
 
 def _banded(blocks: Floats) -> float:
-    """Return the mean square of FINE of the BAND of `blocks` (N, 4), or 0 where that GROWS with what they show, as texture does."""
+    """Return the mean square of FINE of the BAND of `blocks` (N, 4); 0 where that GROWS with what they show, as of texture."""
     fine = blocks[np.argsort(blocks[:, 1]), 2]
     found, behind = (
         fine[round(low * len(fine)) :][: max(round((high - low) * len(fine)), FEWEST // 2)] for low, high in (BAND, BEHIND)
