@@ -14,6 +14,8 @@ from cxr.service import enhance_file
 from cxr.superres.estimation.compression import nearest
 from cxr.superres.model import load_model
 
+pytestmark = pytest.mark.usefixtures("unlimited")
+
 GREY = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (20, 30), np.uint8), (0, 0), 2)
 
 
