@@ -148,7 +148,12 @@ def test_a_dicom_file_with_padding_is_told_what_was_found_of_it_once(model, tmp_
 
 
 def test_a_radiographs_own_noise_is_told_as_none_and_correlated_noise_is_not():
-    own = [Noise(0.9, 0.0, rough=2.4), Noise(1.55**2 - 2, 4.0, rough=2.6), Noise(1.31**2, 0.0, rough=3.1)]
+    own = [
+        Noise(0.9, 0.0, rough=1.2),
+        Noise(0.9, 0.0, rough=2.4),
+        Noise(1.55**2 - 2, 4.0, rough=2.6),
+        Noise(1.31**2, 0.0, rough=3.1),
+    ]
     others = [
         Noise(0.9, 0.0, rough=3.9),
         Noise(1.5**2, 0.0, rough=2.1),
@@ -156,8 +161,8 @@ def test_a_radiographs_own_noise_is_told_as_none_and_correlated_noise_is_not():
         Noise(0.7, 0.0, rough=3.4),
     ]
     arrivals = [Arrival(noise, 80, by_file=True) for noise in (*own, None)]
-    assert [each.for_network for each in arrivals] == [Told(jpeg=80)] * 4
-    assert [each.noisy for each in arrivals] == [True, True, True, False]  # limits count it all the same
+    assert [each.for_network for each in arrivals] == [Told(jpeg=80)] * 5
+    assert [each.noisy for each in arrivals] == [True, True, True, True, False]  # limits count it all the same
     assert "alike everywhere, taken for its detector's own;" in arrivals[0].told
     told = [Arrival(noise, 80, by_file=True).for_network for noise in others]
     assert told == [Told(pytest.approx(level), jpeg=80) for level in (0.9**0.5, 1.5, 1.8, 0.7**0.5)]
