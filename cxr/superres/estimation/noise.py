@@ -28,11 +28,8 @@ REGIONS, REGION = 4, 48  # regions along each side, and pixels that one has alon
 SOME, ROUGHER = 0.4, 2.0  # of the regions, and times the whole's medium frequencies: radiographs have up to 1.8 times there
 BAND = 0.3, 0.4  # of a region's blocks, by their medium frequencies: behind those of a border, before those that show most
 BEHIND, GROWS = (0.6, 0.7), 2.0  # blocks that would have as much noise, and times the variance from which it is texture
-MOST = 0.75  # of the regions, and how much more noise these have in their BAND, in grey levels, and times:
-NOISIER, TIMES = (
-    1.6,
-    1.25,
-)  # 45 radiographs, reduced, had up to 1.53 more, of texture; quanta have as many times where it is bright
+MOST = 0.75  # of the regions; those have so many grey levels more noise in their BAND, and so many times as much:
+NOISIER, TIMES = 1.6, 1.25  # 45 radiographs, reduced, had up to 1.53 more, of texture; quanta vary as much with brightness
 
 
 class Noise(NamedTuple):
