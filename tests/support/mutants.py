@@ -133,8 +133,8 @@ MUTANTS = [
     Mutant(
         "a rank's crops get the noise of the first crops of the batch",
         "cxr/superres/training/crops.py",
-        "source)[before : before + len(window)]",
-        "source)[: len(window)]",
+        "field[before : before + len(window)]",
+        "field[: len(window)]",
         "tests/compute/test_ranks.py::test_two_ranks_learn_what_one_process_learns",
     ),
     Mutant(
@@ -224,15 +224,15 @@ MUTANTS = [
     Mutant(
         "crops are degraded before they are augmented",
         "cxr/superres/training/crops.py",
-        "truth = squares(crops, corners, patch).float()",
-        "truth = squares(enlarged_window(low_resolution(crops, 2), 2), corners, patch).float()",
+        "original = squares(crops, corners, patch).float()",
+        "original = squares(enlarged_window(low_resolution(crops, 2), 2), corners, patch).float()",
         "tests/superres/test_crops.py::test_crops_are_augmented_first_and_degraded_after",
     ),
     Mutant(
         "crops are degraded without their margin",
         "cxr/superres/training/crops.py",
-        "2 * REACH * scale\n        begin = (corners[:, dealt] - REACH * scale)",
-        "0\n        begin = corners[:, dealt]",
+        "around = math.ceil(reach(degradation) / scale) * scale",
+        "around = 0",
         "tests/superres/test_crops.py::test_any_patch_with_the_least_margin_is_still_the_window_of_the_degraded_image",
     ),
     Mutant(
