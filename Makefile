@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-web quick bench lint coverage chaos soak fuzz mutants clean
+.PHONY: help setup demo verify serve test test-web quick bench lint coverage chaos soak fuzz mutants clean
 
 help:      ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -18,6 +18,9 @@ setup: $(VENV)/ready  ## make .venv; with TORCH_INDEX=URL torch comes from there
 
 demo: setup  ## run the whole pipeline on phantoms, in the folder demo/
 	@$(BIN)/python -m tools.demo
+
+verify: demo  ## run the demo, and tell whether it gave what it should
+	@$(BIN)/python -m tools.verify
 
 serve: setup  ## open the page for doctors, on this computer alone
 	@$(BIN)/python -c 'from cxr.cli.main import run; run()' serve
