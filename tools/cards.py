@@ -137,7 +137,8 @@ def _harm(rows: Iterable[Mapping[str, str]]) -> list[str]:
         return [f"{told}, no harm was found in any condition and scale that was measured.", *unknown]
     lines = [f"{told}, harm was found; there `cxr enhance` uses it less strongly, or not at all:", ""]
     told_each = (f"- x{row['scale']}, {row['condition']}: strength {row['cap']} at most; {row['why']}" for row in harmed)
-    return [*lines, *told_each, *unknown]
+    least = ["", "Of several that may apply the least counts. Blur is never told, so that `blur1` always may."]
+    return [*lines, *told_each, *least, *unknown]
 
 
 def entry(workspace: Path) -> str:

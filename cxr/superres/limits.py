@@ -78,7 +78,7 @@ def limit(model: Model, scale: int, arrival: Arrival) -> Limit:
     If it is noisy, of conditions with noise the mildest counts that is as noisy, within NEAR_NOISE, and any other within
     that; of those with JPEG, with noise and without, the mildest of at least as low a quality, within
     NEAR_QUALITY; where pixels show JPEG of a quality that cannot be told, those of the lowest; where a header alone says that
-    there was loss, the mildest; and always those with neither, since blur is not told.
+    there was loss, the mildest; and always those with neither, since blur is not told. All count where edges have steps.
     The least of their caps is returned; 0 beyond all, with a flaw, and where noise cannot be told.
     Raises UserError when the file of limits is damaged.
     """
@@ -110,6 +110,7 @@ def limit(model: Model, scale: int, arrival: Arrival) -> Limit:
         counted += [row for row in rows if row.jpeg and row.jpeg == least]
     elif arrival.lossy:
         counted += _mildest([row for row in rows if row.jpeg], lambda row: -row.jpeg)
+    counted += rows if arrival.jagged else []
     strictest = min(counted, key=lambda row: row.cap, default=Row("", 0, 0, 0, 1.0, ""))
     return Limit(strictest.cap, strictest.why, known=True, findings=all(row.findings for row in counted))
 
@@ -132,11 +133,11 @@ def _mildest(rows: Sequence[Row], severity: Callable[[Row], float]) -> list[Row]
 
 def _beyond(noisy: Sequence[Row], arrival: Arrival, name: str) -> str:
     most = max((row.noise for row in noisy), default=0.0)
-    enough = any(row.covers(arrival._replace(contrast=1.0)) for row in noisy)
-    weighed = ", as it uses little of its range" if enough else ""
+    if any(row.covers(arrival._replace(contrast=1.0)) for row in noisy):
+        return f"it uses so little of its range that it may have more noise than {name} was measured with"
     if arrival.weighed[0] > most * NEAR_NOISE:
-        return f"its noise is beyond the {most:.1f} grey levels that {name} was measured with{weighed}"
-    return f"its noise is coarser than any that {name} was measured with{weighed}"
+        return f"its noise is beyond the {most:.1f} grey levels that {name} was measured with"
+    return f"its noise is coarser than any that {name} was measured with"
 
 
 def measured(model: Model, scale: int) -> list[Row]:

@@ -1,20 +1,33 @@
 """What shows in a radiograph that no network was measured with."""
 
+from collections.abc import Callable
+
+import cv2
 import numpy as np
 import pytest
+import torch
 
 from cxr.sources.phantom.scene import draw
-from cxr.superres.estimation.arrival import arrived
+from cxr.superres.degradation.reduction import reduced
+from cxr.superres.estimation.arrival import STEPS, arrived
 from cxr.superres.estimation.flaws import flaw
 
 DOTS = "single pixels that stand out, such as dead ones"
 REPEATED = "pixels that are repeated, as when it was enlarged before"
-STRIPES = "stripes or a grid"
+STRIPES = "stripes, a grid, or less detail across than down"
 
 
 @pytest.fixture(scope="module")
 def clean() -> np.ndarray:
-    return draw(0, 3, 512).pixels[::2, ::2] / 255
+    return smaller(reduced)
+
+
+def smaller(how: Callable[[torch.Tensor, int], torch.Tensor]) -> np.ndarray:
+    """Return a phantom without noise, made half as large `how`, in whole grey levels."""
+    fine = reduced(torch.from_numpy(draw(0, 3, 1536).pixels / 255)[None, None], 3)
+    fine = fine[..., : fine.shape[-2] // 2 * 2, : fine.shape[-1] // 2 * 2]
+    levels: np.ndarray = np.round(how(fine, 2)[0, 0].numpy().clip(0, 1) * 255)
+    return levels / 255
 
 
 def waves(shape: tuple[int, int], period: float, slope: float = 0.0) -> np.ndarray:
@@ -49,6 +62,26 @@ def test_dots_show_and_letters_do_not(clean):
 @pytest.mark.parametrize("axis", [0, 1])
 def test_repeated_pixels_show(clean, axis):
     assert flaw(np.repeat(clean, 2, axis)) == REPEATED
+    more = np.arange(round(1.1 * clean.shape[axis])) / 1.1
+    assert flaw(clean.take(more.astype(int), axis)) == REPEATED
+
+
+def test_what_was_made_smaller_without_smoothing_shows(clean):
+    def subsampled(fine: torch.Tensor, scale: int) -> torch.Tensor:
+        return fine[..., ::scale, ::scale]
+
+    def of_opencv(fine: torch.Tensor, scale: int) -> torch.Tensor:
+        size = tuple(length // scale for length in fine.shape[:1:-1])
+        return torch.from_numpy(cv2.resize(fine[0, 0].numpy(), size, interpolation=cv2.INTER_CUBIC))[None, None]
+
+    assert not arrived(clean).jagged
+    for how in (subsampled, of_opencv):
+        found = arrived(smaller(how))
+        assert found.jagged
+        assert found.spoilt
+        assert found.told.endswith(f"; {STEPS}")
+    noisy = (clean + np.random.default_rng(0).normal(0, 2 / 255, clean.shape)).clip(0, 1)
+    assert not arrived(noisy).jagged
 
 
 def test_a_flaw_is_told(clean):

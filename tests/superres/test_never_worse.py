@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -35,8 +36,12 @@ def model() -> Model:
 
 @pytest.fixture(scope="module")
 def truth() -> torch.Tensor:
-    """Return a phantom without noise of its own: (1, 1, 320, 320) in [0, 1]."""
-    pixels = draw(0, 3, 960).pixels[:960, :960]
+    return phantom(3, 320)
+
+
+def phantom(index: int, side: int) -> torch.Tensor:
+    """Return a phantom without noise of its own: (1, 1, side, side) in [0, 1]."""
+    pixels = draw(0, index, 3 * side).pixels[: 3 * side, : 3 * side]
     fine = torch.from_numpy(pixels / 255)[None, None]
     return (reduced(fine, 3) * 255).round().clamp(0, 255) / 255
 
@@ -110,6 +115,25 @@ def gridded(image: Image8, period: float) -> Image8:
     return np.round((image + lines[:, None]).clip(0, 1) * 255) / 255
 
 
+def shaded(image: Image8, noise: float, power: int) -> Image8:
+    """Return `image` with noise that is `noise` where it is black, and none where it is white."""
+    field = np.random.default_rng(0).normal(0, noise / 255, image.shape) * (1 - image) ** power
+    return np.round((image + field).clip(0, 1) * 255) / 255
+
+
+def within(image: Image8, noise: float, low: float, high: float) -> Image8:
+    """Return `image` with noise where it is as bright as the pixels from the share `low` to `high`."""
+    least, most = np.quantile(image, (low, high))
+    field = np.random.default_rng(0).normal(0, noise / 255, image.shape) * ((image >= least) & (image <= most))
+    return np.round((image + field).clip(0, 1) * 255) / 255
+
+
+def nearest(image: Image8, factor: float) -> Image8:
+    """Return `image` enlarged by repeating pixels, then cut to its size."""
+    rows, columns = (np.round(np.arange(length) / factor).astype(int) for length in image.shape)
+    return image[rows][:, columns]
+
+
 def labelled(image: Image8) -> Image8:
     """Return `image` beside a black border, with a white label in it."""
     made = bordered(image, 0)
@@ -146,26 +170,90 @@ WAYS: dict[str, Callable[[torch.Tensor], Image8]] = {
     **{f"grid of {period}": lambda low, period=period: gridded(plain(low), period) for period in (2.5, 3.3)},
     "repeated": lambda low: np.repeat(np.repeat(plain(low)[::2, ::2], 2, 0), 2, 1),
     **{f"noise {n}, 1/4 of the range, grey border": lambda low, n=n: bordered(noisy(low / 4, n), 250) for n in (0.9, 1.25)},
+    **{f"noise of {n} in the dark, by {p}": lambda low, n=n, p=p: shaded(plain(low), n, p) for n, p in ((10, 2), (20, 3))},
+    **{
+        f"noise {n} where it is {name}": lambda low, n=n, shares=shares: within(plain(low), n, *shares)
+        for n in (5, 10)
+        for name, shares in {"dark": (0, 0.33), "bright": (0.67, 1)}.items()
+    },
     **{f"noise {n}, 1/4 of the range, border": lambda low, n=n: labelled(noisy(low / 4, n)) for n in (0.9, 1.25, 3)},
 }
 
 
+OF_ANOTHER = (
+    "clean",
+    "noise 1",
+    "noise 5",
+    "noise 5, grain 0.7",
+    "noise 10 in the right half",
+    "noise of 10 in the dark, by 2",
+    "noise 10 where it is dark",
+    "noise 10 where it is bright",
+    "JPEG (75,)",
+    "dots, 0.1%",
+    "repeated",
+)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_no_radiograph_comes_out_worse(model, truth, way):
-    came = WAYS[way](reduced(truth, SCALE))
+    check(model, truth, way, SCALE)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("way", OF_ANOTHER)
+def test_no_other_radiograph_comes_out_worse_at_any_scale(model, way, scale):
+    check(model, phantom(7, 384), way, scale)
+
+
+def check(model: Model, truth: torch.Tensor, way: str, scale: int) -> None:
+    """Assert that `model` does no worse than bicubic interpolation on `truth` as it came by `way`."""
+    came = WAYS[way](reduced(truth, scale))
+    gain, allowed, told = gained(
+        model, came, truth / 4 if "1/4" in way else truth**0.8 if "gamma" in way else truth, way, scale
+    )
+    assert gain > -WORSE or not allowed, f"{gain:+.2f} dB at strength {allowed:g}; {told}"
+
+
+def gained(model: Model, came: Image8, shown: torch.Tensor, way: str, scale: int) -> tuple[float, float, str]:
+    """Return how many dB `model` gains over bicubic interpolation, how strongly `cxr enhance` uses it, and what it says."""
     low = torch.from_numpy(np.ascontiguousarray(came, np.float32))[None, None]
     arrival = arrived(low[0, 0].numpy())
-    allowed = limit(model, SCALE, arrival).cap
-    bicubic = enlarge(low, SCALE)
-    made = strengthened(model, low, SCALE, allowed, bicubic=bicubic, arrival=arrival.for_network)
-    height, width = (length * SCALE for length in came.shape)
-    shown = truth / 4 if "1/4" in way else truth**0.8 if "gamma" in way else truth
+    allowed = limit(model, scale, arrival).cap
+    bicubic = enlarge(low, scale)
+    made = strengthened(model, low, scale, allowed, bicubic=bicubic, arrival=arrival.for_network)
+    height, width = (length * scale for length in came.shape)
     compared = shown[..., -height:, -width:]  # what cropping takes away is first
-    frame = width // 10 * SCALE + 8 if "frame" in way else SCALE
+    frame = width // 10 * scale + 8 if "frame" in way else scale
     left = width // 4 + 8 if "border" in way else width // 2 + 8 if "half" in way else frame
     inside = (..., slice(frame, -frame), slice(left, -frame))
     gain = psnr(made[inside].double(), compared[inside], 0, 1) - psnr(bicubic[inside].double(), compared[inside], 0, 1)
-    assert gain.item() > -WORSE or not allowed, f"{gain.item():+.2f} dB at strength {allowed:g}; {arrival.told}"
+    return gain.item(), allowed, arrival.told
+
+
+def made_smaller(truth: torch.Tensor, times: int, how: int) -> Image8:
+    """Return `truth` as OpenCV makes it smaller, which smooths by INTER_AREA alone."""
+    levels = np.round(truth[0, 0].numpy() * 255).astype(np.uint8)
+    height, width = levels.shape
+    return cv2.resize(levels, (width // times, height // times), interpolation=how) / 255
+
+
+@pytest.mark.parametrize(
+    ("times", "how"), [(2, cv2.INTER_CUBIC), (2, cv2.INTER_NEAREST), (2, cv2.INTER_AREA), (4, cv2.INTER_LINEAR)]
+)
+@pytest.mark.parametrize("index", [3, 7])
+def test_what_was_made_smaller_otherwise_comes_out_no_worse(model, index, times, how):
+    truth = phantom(index, 640)
+    came = made_smaller(truth, times, how)
+    shown = truth if times == 2 else reduced(truth, times // 2)
+    gain, allowed, told = gained(model, came, shown, "", SCALE)
+    assert gain > -WORSE or not allowed, f"{gain:+.2f} dB at strength {allowed:g}; {told}"
+    assert (allowed < 0.3) == (how != cv2.INTER_AREA), told
+
+
+@pytest.mark.parametrize("factor", [1.05, 1.1, 1.2])
+def test_what_was_enlarged_a_little_by_repeating_pixels_is_refused(model, truth, factor):
+    assert limit(model, SCALE, arrived(nearest(plain(reduced(truth, SCALE)), factor))).cap == 0
 
 
 RAMP = "border with a ramp and noise 0.3"

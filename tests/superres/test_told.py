@@ -173,7 +173,7 @@ def test_where_little_of_the_range_is_used_noise_weighs_the_more():
     assert Arrival(noise, None, by_file=False).for_network == Told()
     dim = Arrival(noise, None, by_file=False, contrast=0.25)
     assert dim.for_network == Told(1.0)
-    assert dim.weighed == (4.0, 4.4)
+    assert dim.weighed == pytest.approx(((17 + 1 / 3 - 1 / 12) ** 0.5, 4.4))  # 16 times noise and rounding, less what all have
     assert not dim.own
     assert dim.noisy
 

@@ -1,5 +1,6 @@
 """What came in: what is known of a radiograph before it is enhanced, in one line."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -10,16 +11,18 @@ from cxr.superres.degradation.levels import WHITE
 from cxr.superres.estimation import noise
 from cxr.superres.estimation.compression import compression, nearest
 from cxr.superres.estimation.flaws import flaw
-from cxr.superres.estimation.noise import FLAT, Noise
+from cxr.superres.estimation.noise import FLAT, ROUNDING, Noise
 from cxr.superres.told import Told
 
-QUIET = 0.7  # grey levels: what is found of noise in radiographs that have been reduced, and have none
+QUIET = 0.7  # grey levels of noise that nearly all radiographs have less of once they have been reduced
 OWN_NOISE, OWN_ROUGH = 1.1, 2.9  # grey levels of noise, and at medium frequencies, that a detector's own has at most; or
 OWN_MOST, OWN_ROUGHEST = 1.7, 3.5  # at most so much of both, and
 OWN_SHARES = 1.6, 4.0  # at medium frequencies so many times the noise: white noise seldom has more than 1.5, see docs/log.md
 CONTRAST, SPREAD = 0.4, (0.05, 0.95)  # of the range, that all but 2 of 226 radiographs have between such shares of their blocks
 LEAST = 0.01  # contrast that an image counts as having
 NEAR_QUALITY = 5  # how far off what pixels tell of a quality may be
+JAGGED, TELLING = 0.025, 3.0  # 60 radiographs, reduced to 1/3, have up to .023; and noise that leaves that to be told
+STEPS = "steps in its edges, as when it was made smaller without smoothing"
 SMALLEST = 32  # rows and columns, at least, by which anything can be told
 
 
@@ -40,6 +43,8 @@ class Arrival(NamedTuple):
     """Whether its pixels show a JPEG, whatever its quality."""
     flaw: str = ""
     """What it has that no network was measured with, in words; nothing where it has none."""
+    jagged: bool = False
+    """Whether its edges have steps, as of what was made smaller without smoothing."""
 
     @property
     def level(self) -> float:
@@ -53,8 +58,12 @@ class Arrival(NamedTuple):
 
     @property
     def weighed(self) -> tuple[float, float]:
-        """Return noise and roughness as they would be if it used the range as radiographs do."""
-        return self.level / self.contrast, self.rough / self.contrast
+        """Return noise and roughness as they would be if it used the range as radiographs do.
+
+        Rounding to grey levels of 255 is noise as well, where few of them are used.
+        """
+        rounding = ROUNDING * (1 - self.contrast**2)
+        return math.sqrt(self.level**2 + rounding) / self.contrast, self.rough / self.contrast
 
     @property
     def for_network(self) -> Told:
@@ -86,12 +95,20 @@ class Arrival(NamedTuple):
     @property
     def spoilt(self) -> bool:
         """Tell whether it may have more to it than a clean radiograph."""
-        return self.noise is None or self.noisy or self.quality is not None or self.lossy or self.shows or bool(self.flaw)
+        return (
+            self.noise is None
+            or self.noisy
+            or self.quality is not None
+            or self.lossy
+            or self.shows
+            or self.jagged
+            or bool(self.flaw)
+        )
 
     @property
     def told(self) -> str:
         """Return it in words."""
-        return "; ".join(each for each in (self._grain, self._compression, self.flaw) if each)
+        return "; ".join(each for each in (self._grain, self._compression, self.flaw, STEPS if self.jagged else "") if each)
 
     @property
     def _grain(self) -> str:
@@ -126,8 +143,10 @@ def arrived(image: npt.NDArray[np.floating], tables: npt.NDArray[np.integer] | N
     by_file = None if tables is None else nearest(tables)
     file_counts = by_file is not None and (shown.quality is None or shown.quality >= by_file - NEAR_QUALITY)
     quality = by_file if file_counts else shown.quality
-    contrast, wrong = _contrast(image), flaw(image, compressed=shown.shows)
-    return Arrival(noise.estimate(image, contrast), quality, file_counts, lossy, contrast, shown.shows, wrong)
+    contrast = _contrast(image)
+    found = noise.estimate(image, contrast)
+    jagged = found is not None and found.jagged > JAGGED and found.level / contrast < TELLING
+    return Arrival(found, quality, file_counts, lossy, contrast, shown.shows, flaw(image, compressed=shown.shows), jagged)
 
 
 def _contrast(image: npt.NDArray[np.floating]) -> float:

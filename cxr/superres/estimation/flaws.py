@@ -9,7 +9,7 @@ from cxr.superres.degradation.levels import WHITE
 
 Levels = npt.NDArray[np.uint8]
 
-REPEATED = 0.2  # of the rows, or columns: radiographs have up to .02 that equal the one before
+REPEATED = 0.03  # of the rows, or columns: radiographs have up to .02 that equal the one before
 FAR = 40  # grey levels that a dot is brighter, or darker, than all around it
 DOTS = 0.0003  # of the pixels: 113 radiographs, reduced, have up to .00016
 FINE = 4  # frequency from which stripes are told, of 8 pixels' 0 to 7
@@ -27,7 +27,7 @@ def flaw(image: npt.NDArray[np.floating], compressed: bool = False) -> str:
         return "pixels that are repeated, as when it was enlarged before"
     if _dots(levels) > DOTS:
         return "single pixels that stand out, such as dead ones"
-    return "stripes or a grid" if not compressed and _striped(levels) else ""
+    return "stripes, a grid, or less detail across than down" if not compressed and _striped(levels) else ""
 
 
 def _repeated(levels: Levels) -> float:
