@@ -93,8 +93,8 @@ def main(arguments: Sequence[str], prog: str = "cxr enhance") -> None:
             files.update()
     if skipped:
         say(f"{_files(skipped.total())} skipped: {', '.join(f'{count} {why}' for why, count in skipped.items())}")
-    what = description(model, given.scale, given.strength)
-    say(f"{len(made)} of {len(found)} {what}{_weaker(weaker)}: {_rate(pixels, time.monotonic() - begun)}. {DISCLAIMER}")
+    done = f"{len(made) - weaker[0]} of {len(found)} {description(model, given.scale, given.strength)}{_weaker(weaker)}"
+    say(f"{done}: {_rate(pixels, time.monotonic() - begun)}. {DISCLAIMER}")
     if deidentify and made:
         say(_told(actions, kept=bool(given.key)))
     if failed:
@@ -213,9 +213,10 @@ def _told(actions: Counter[str], kept: bool) -> str:
 
 
 def _weaker(counts: Counter[float]) -> str:
-    """Return how many results are weaker than asked for, of `counts` by strength."""
-    weak = {strength: f"at strength {strength:g} only" if strength else "interpolated, not enhanced" for strength in counts}
-    return "".join(f", of these {counts[strength]} {weak[strength]}" for strength in sorted(counts) if counts[strength])
+    """Return how many results are weaker than asked for, of `counts` by strength; at 0 they are not enhanced at all."""
+    weak = [strength for strength in sorted(counts) if strength and counts[strength]]
+    enhanced = "".join(f", of these {counts[strength]} at strength {strength:g} only" for strength in weak)
+    return f"{enhanced}; {counts[0]} interpolated, not enhanced" if counts[0] else enhanced
 
 
 def _rate(pixels: int, seconds: float) -> str:

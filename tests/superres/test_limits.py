@@ -93,7 +93,9 @@ def test_what_may_be_as_noisy_counts_too(model):
 
 def test_noise_that_weighs_more_in_little_contrast_says_so(model):
     found = limit(model, 2, came(4.0)._replace(contrast=0.5))
-    assert found == BEYOND._replace(why="it uses so little of its range that it may have more noise than edsr was measured with")
+    assert found == BEYOND._replace(
+        why="it uses so little of its range that it may have more noise than edsr was measured with"
+    )
     assert limit(model, 2, came(20.0)._replace(contrast=0.9)) == BEYOND  # so it would be in any range
 
 
