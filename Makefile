@@ -22,7 +22,7 @@ demo: setup  ## run the whole pipeline on phantoms, in the folder demo/
 verify: demo  ## run the demo, and tell whether it gave what it should
 	@$(BIN)/python -m tools.verify
 
-serve: setup  ## open the page for doctors, on this computer alone
+serve: setup  ## serve the page for doctors, to this computer alone
 	@$(BIN)/python -c 'from cxr.cli.main import run; run()' serve
 
 test: $(VENV)/ready-dev  ## run the tests, about 15 minutes on two cores

@@ -1,7 +1,7 @@
 """Write a card for each bundled network: `python -m tools.cards`.
 
 A card is docs/cards/NETWORK.md, in the form that Hugging Face uses: a head of YAML, then prose. Its figures are from the file
-of the network, benchmarks/results/conditions.csv, pretrained/limits.csv, and pretrained/training_data.yaml, which says by the
+of the network, benchmarks/results/conditions.csv or clean_networks.csv, pretrained/limits.csv, and pretrained/training_data.yaml, which says by the
 SHA-256 of the training pixels whose radiographs they are. `python -m tools.cards WORKSPACE` prints an entry for that file.
 """
 
@@ -21,12 +21,15 @@ from cxr.foundation.place import ROOT
 from cxr.superres.limits import FILE
 from cxr.superres.methods import NETWORKS, TITLES
 from cxr.superres.model import BUILDERS, Model, load_model
-from cxr.superres.settings import CLEAN
+from cxr.superres.settings import CLEAN, NATIVE
 from stages.evaluate import PIXELS, SPLIT, TABLE
+from tools.limits import CONDITIONS as MEASURED
 from tools.results import gain
 
 CARDS, DATA = ROOT / "docs/cards", ROOT / "pretrained/training_data.yaml"
-CONDITIONS, LIMITS = ROOT / "benchmarks/results/conditions.csv", ROOT / "pretrained" / FILE
+CONDITIONS = [ROOT / "benchmarks/results" / name for name in MEASURED]
+LIMITS = ROOT / "pretrained" / FILE
+BLURRED = "blur1"
 OLD = 16  # years from which a patient counts as grown up
 
 PAPERS = {
@@ -72,7 +75,7 @@ def card(model: Model) -> str:
         f"- {settings['optimizer'].upper()} at {settings['learning_rate']:g}, {settings['schedule']}, seed {settings['seed']}",
         f"- {_learnt(described)}",
         f"- in {described['precision']} on {described['device']}, with torch {described['made_with']['torch']}",
-        *("", "## How good it is", "", *_figures(rows_of(CONDITIONS, model)), ""),
+        *("", "## How good it is", "", *_figures([row for path in CONDITIONS for row in rows_of(path, model)]), ""),
         *("## Where it does harm", "", *_harm(rows_of(LIMITS, model))),
     ]
     return "\n".join(lines) + "\n"
@@ -98,7 +101,7 @@ def _learnt(described: Mapping[str, Any]) -> str:
             else "from clean copies"
         )
     quanta, jpeg = ("{:,.0f} to {:,.0f}".format(*ranges[name]) for name in ("quanta", "jpeg"))
-    way = "told the noise and the JPEG quality of each copy" if described.get("told") else "blind"
+    way = "told what the estimator would find of noise and JPEG in each copy" if described.get("told") else "blind"
     return (
         f"{way}: {ranges['clean']:.0%} of the copies are clean; others have, by chance, blur up to {ranges['blur']:g} pixels, "
         f"noise of up to {ranges['noise']:g} grey levels or of {quanta} quanta at white, and JPEG of quality {jpeg}"
@@ -114,7 +117,7 @@ def _figures(rows: Iterable[Mapping[str, str]]) -> list[str]:
     clean = next(row for row in rows if row["condition"] == CLEAN)
     head = [
         f"PSNR in dB over bicubic interpolation on {clean['images']} test images of {clean['patients']} patients, by condition "
-        "(`params.yaml`; `native`: pixels that were not reduced beforehand).",
+        f"(`params.yaml`){_of_native(rows)}.",
         "It is at full strength, which `cxr enhance` cuts where it does harm (below).",
         "In brackets: 95% intervals, by patient; then the share of images that are worse by more than 0.05 dB.",
         "",
@@ -125,20 +128,31 @@ def _figures(rows: Iterable[Mapping[str, str]]) -> list[str]:
     return [*head, *(f"| {name} | {' | '.join(gain(by.get((name, scale))) for scale in scales)} |" for name in names)]
 
 
+def _of_native(rows: Iterable[Mapping[str, str]]) -> str:
+    native = next((row for row in rows if row["condition"] == NATIVE), None)
+    if native is None:
+        return ""
+    return (
+        f"; `native` are windows of 1,024 pixels from {native['images']} test images of {native['patients']} patients, "
+        "not reduced before"
+    )
+
+
 def _harm(rows: Iterable[Mapping[str, str]]) -> list[str]:
     rows = list(rows)
     if not rows:
         return ["What it does to small findings was not measured."]
     harmed = [row for row in rows if float(row["cap"]) < 1]
-    told, unknown = "On phantom twins, with and without findings of 2 to 12 pixels and 1 to 10 grey levels, and by PSNR", []
-    if not any(int(row["findings"]) for row in rows):
+    told, unknown = "On phantom twins, with and without findings of 1 to 12 pixels and 1 to 10 grey levels, and by PSNR", []
+    if not any(int(row["findings"]) for row in rows if row["condition"] != NATIVE):
         told, unknown = "By PSNR", ["", "What it does to small findings was not measured."]
     if not harmed:
         return [f"{told}, no harm was found in any condition and scale that was measured.", *unknown]
     lines = [f"{told}, harm was found; there `cxr enhance` uses it less strongly, or not at all:", ""]
     told_each = (f"- x{row['scale']}, {row['condition']}: strength {row['cap']} at most; {row['why']}" for row in harmed)
-    least = ["", "Of several that may apply the least counts. Blur is never told, so that `blur1` always may."]
-    return [*lines, *told_each, *least, *unknown]
+    blurred = any(row["condition"] == BLURRED for row in rows)
+    blur = f"so that `{BLURRED}` always may" if blurred else "and what it does with this network was not measured"
+    return [*lines, *told_each, "", f"Of several that may apply the least counts. Blur is never told, {blur}.", *unknown]
 
 
 def entry(workspace: Path) -> str:

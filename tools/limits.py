@@ -98,9 +98,8 @@ def _no_gain(row: Mapping[str, str], where: str) -> str:
     if not row["low"]:
         return f"it was measured on too few patients to tell, {where}"
     if float(row["low"]) <= 0:
-        gain = float(row["gain"])
-        if gain < 0:
-            return f"it is {-gain:.2f} dB worse than bicubic interpolation {where}"
+        if float(row["high"]) < 0:
+            return f"it is {-float(row['gain']):.2f} dB worse than bicubic interpolation {where}"
         return f"what it gains over bicubic interpolation may be nothing {where}"
     if float(row["worse"]) > MOST_WORSE:
         return f"it makes {float(row['worse']):.0%} of images worse than bicubic interpolation {where}"

@@ -127,7 +127,7 @@ def test_a_damaged_file_of_limits_is_refused(model):
 
 def measured(condition: str, gain: float = 1.0, low: float = 0.8, worse: float = 0.0) -> dict[str, str]:
     named = {"network": "edsr", "digest": "0123", "condition": condition, "scale": "2"}
-    return {**named, "gain": str(gain), "low": str(low), "worse": str(worse)}
+    return {**named, "gain": str(gain), "low": str(low), "high": str(2 * gain - low), "worse": str(worse)}
 
 
 def twin(condition: str, cap: float, seen: int = 1) -> dict[str, str]:

@@ -69,7 +69,7 @@ def refuse_other_modalities(data: Dataset) -> None:
     if modality in MODALITIES or kind in RADIOGRAPHS or (kind in CAPTURES and modality in UNSAID):
         return
     found = f"of modality {modality[:16]}" if modality else "of no modality"
-    raise Unusable("no radiograph", f"{found}, not {', '.join(MODALITIES)}; enhance.py --any-modality takes it", quotes=True)
+    raise Unusable("no radiograph", f"{found}, not {', '.join(MODALITIES)}; enhance.py --any-modality may take it", quotes=True)
 
 
 def check(data: Dataset) -> None:
