@@ -1,8 +1,9 @@
 """Write a card for each bundled network: `python -m tools.cards`.
 
 A card is docs/cards/NETWORK.md, in the form that Hugging Face uses: a head of YAML, then prose. Its figures are from the file
-of the network, benchmarks/results/conditions.csv or clean_networks.csv, pretrained/limits.csv, and pretrained/training_data.yaml, which says by the
-SHA-256 of the training pixels whose radiographs they are. `python -m tools.cards WORKSPACE` prints an entry for that file.
+of the network, from benchmarks/results/conditions.csv or clean_networks.csv, from pretrained/limits.csv, and from
+pretrained/training_data.yaml, which says by the SHA-256 of the training pixels whose radiographs they are.
+`python -m tools.cards WORKSPACE` prints an entry for that file.
 """
 
 import csv

@@ -122,8 +122,8 @@ def opening(rows: Rows, *others: str, history: Iterable[Row]) -> Lines:
         cells = [_marked(at.get(name)) for name in names]
         full = ", in full" if limited else ""
         lines.append([f"{_title(network)}{full}", *cells, seconds.get(network, UNMEASURED)])
-    where = [f"\ns/MP: seconds that the network alone takes for a megapixel of the result, on {processor}."] if processor else []
-    return [*table(("gain, dB", *names, "s/MP"), lines), *where]
+    told = f"\ns/MP: seconds that the network alone takes for a megapixel of the result, on {processor}."
+    return [*table(("gain, dB", *names, "s/MP"), lines), *([told] if processor else [])]
 
 
 def harm(rows: Rows, *networks: str) -> Lines:
