@@ -574,9 +574,30 @@ MUTANTS = [
     Mutant(
         "noise in a part of a picture is not looked for",
         "cxr/superres/estimation/noise.py",
-        "    if rougher or max(most, 0)",
-        "    if rougher or 0 * max(most, 0)",
+        "MOST), NOISIER)] if regions",
+        "MOST), 99.0)] if regions",
         "tests/superres/test_estimation.py::test_noise_in_a_half_is_told",
+    ),
+    Mutant(
+        "noise of a third of the brightnesses is not looked for",
+        "cxr/superres/estimation/noise.py",
+        "for each in shares)[-2:-1]",
+        "for each in shares)[:0]",
+        "tests/superres/test_never_worse.py::test_no_radiograph_comes_out_worse[noise 10 where it is dark]",
+    ),
+    Mutant(
+        "steps in edges are not looked for",
+        "cxr/superres/estimation/arrival.py",
+        "found.jagged > JAGGED and",
+        "found.jagged > 99 and",
+        "tests/superres/test_flaws.py::test_what_was_made_smaller_without_smoothing_shows",
+    ),
+    Mutant(
+        "a network is as strong where edges have steps as where they have none",
+        "cxr/superres/limits.py",
+        "rows if arrival.jagged else []",
+        "[]",
+        "tests/superres/test_limits.py::test_the_mildest_condition_that_covers_what_came_in_counts",
     ),
     Mutant(
         "a JPEG whose levels were changed counts as none",
