@@ -553,7 +553,7 @@ MUTANTS = [
     Mutant(
         "noise in an image that uses little of its range counts as little",
         "cxr/superres/estimation/arrival.py",
-        "self.level / self.contrast, self.rough / self.contrast",
+        "math.sqrt(self.level**2 + rounding) / self.contrast, self.rough / self.contrast",
         "self.level, self.rough",
         "tests/superres/test_told.py::test_where_little_of_the_range_is_used_noise_weighs_the_more",
     ),
@@ -570,6 +570,13 @@ MUTANTS = [
         "    if arrival.noise is None:\n",
         "    if arrival.level < 0:\n",
         "tests/superres/test_limits.py::test_the_mildest_condition_that_covers_what_came_in_counts",
+    ),
+    Mutant(
+        "rounding counts as no noise where little of the range is used",
+        "cxr/superres/estimation/arrival.py",
+        "rounding = ROUNDING * (1 - self.contrast**2)",
+        "rounding = 0.0",
+        "tests/superres/test_told.py::test_where_little_of_the_range_is_used_noise_weighs_the_more",
     ),
     Mutant(
         "noise in a part of a picture is not looked for",
