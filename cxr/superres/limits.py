@@ -110,7 +110,9 @@ def limit(model: Model, scale: int, arrival: Arrival) -> Limit:
         counted += [row for row in rows if row.jpeg and row.jpeg == least]
     elif arrival.lossy:
         counted += _mildest([row for row in rows if row.jpeg], lambda row: -row.jpeg)
-    counted += rows if arrival.jagged else []
+    if arrival.jagged:
+        why = f"it may do harm: {model.name} was not measured with steps in edges"
+        counted += [row._replace(why=why, findings=False) for row in rows]
     strictest = min(counted, key=lambda row: row.cap, default=Row("", 0, 0, 0, 1.0, ""))
     return Limit(strictest.cap, strictest.why, known=True, findings=all(row.findings for row in counted))
 

@@ -75,7 +75,10 @@ def came(level: float = 0.0, quality: int | None = None, rough: float | None = N
         (came(5.0, 90), Limit(0.1, "hidden noise", known=True)),
         (came()._replace(lossy=True), Limit(0.1, "hidden noise", known=True)),
         (came()._replace(shows=True), Limit(0.0, "it is worse", known=True)),
-        (came()._replace(jagged=True), Limit(0.0, "it is worse", known=True)),
+        (
+            came()._replace(jagged=True),
+            Limit(0.0, "it may do harm: edsr was not measured with steps in edges", known=True, findings=False),
+        ),
         (came()._replace(noise=None), UNTOLD),
         (came()._replace(flaw="stripes"), Limit(0.0, "edsr was not measured with stripes", known=True)),
         (came(0.8), Limit(0.9, "little noise", known=True)),

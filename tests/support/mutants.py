@@ -602,8 +602,8 @@ MUTANTS = [
     Mutant(
         "a network is as strong where edges have steps as where they have none",
         "cxr/superres/limits.py",
-        "rows if arrival.jagged else []",
-        "[]",
+        "    if arrival.jagged:\n",
+        "    if arrival.level < 0:\n",
         "tests/superres/test_limits.py::test_the_mildest_condition_that_covers_what_came_in_counts",
     ),
     Mutant(
