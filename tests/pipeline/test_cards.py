@@ -50,7 +50,7 @@ def model(tmp_path, monkeypatch, findings):
         writer.writerow(
             ["srcnn", found.digest, 2, "noise5", 5, 5, 0, 0, "in noise5 it gains -0.50 dB over bicubic interpolation", findings]
         )
-    monkeypatch.setattr(cards, "CONDITIONS", tmp_path / "conditions.csv")
+    monkeypatch.setattr(cards, "CONDITIONS", [tmp_path / "conditions.csv", tmp_path / "none.csv"])
     monkeypatch.setattr(cards, "LIMITS", tmp_path / "limits.csv")
     return found
 
