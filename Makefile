@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo verify serve test test-web quick bench lint coverage chaos soak fuzz mutants clean
+.PHONY: help setup demo verify serve test test-long test-web quick bench lint coverage chaos soak fuzz mutants clean
 
 help:      ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -25,8 +25,11 @@ verify: demo  ## run the demo, and tell whether it gave what it should
 serve: setup  ## serve the page for doctors, to this computer alone
 	@$(BIN)/python -c 'from cxr.cli.main import run; run()' serve
 
-test: $(VENV)/ready-dev  ## run the tests, about 15 minutes on two cores
-	@$(BIN)/python -m pytest -n 3 --dist worksteal
+test: $(VENV)/ready-dev  ## run the tests, about 7 minutes on two cores
+	@$(BIN)/python -m pytest -n 3 --dist worksteal -m "not long and not browser"
+
+test-long: $(VENV)/ready-dev  ## test whole pipelines, killed processes, full disks and the page's server, about 9 minutes
+	@$(BIN)/python -m pytest -n 3 --dist worksteal -m long
 
 test-web: $(VENV)/ready-dev  ## test the page in Chromium, which must be there, about 4 minutes
 	@$(BIN)/python -m pytest -m browser tests/web/browser

@@ -32,13 +32,22 @@ SLOW = (
     *("formats/test_decoder", "formats/test_bounded", "web"),
 )
 
+# What `make test` leaves to `make test-long`: whole pipelines under DVC, processes that are killed, full disks, the page's server.
+LONG = (
+    *(f"pipeline/test_{name}" for name in ("benchmarks", "disk", "fuzz", "pipeline", "report")),
+    *("web/test_fuzz", "web/test_server", "web/test_worker"),
+    *("architecture/test_a_further_network", "cli/test_calls_home", "compute/test_ranks"),
+)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what is in SLOW, and what needs a workspace in which every stage has run."""
+    """Mark as long what is in LONG, as slow that and SLOW, and what needs a workspace in which every stage has run."""
     for item in items:
         name = item.path.relative_to(Path(__file__).parent).as_posix()
-        if name.startswith(SLOW) or "finished" in getattr(item, "fixturenames", ()):
+        if name.startswith((*SLOW, *LONG)) or "finished" in getattr(item, "fixturenames", ()):
             item.add_marker("slow")
+        if name.startswith(LONG):
+            item.add_marker("long")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -10,6 +10,7 @@ With --behind-proxy a reverse proxy on this computer, which sees to https and to
 
 import argparse
 import contextlib
+import os
 import resource
 import signal
 import socket
@@ -57,6 +58,7 @@ def main(arguments: Sequence[str], prog: str = "cxr serve") -> None:
     def invite() -> None:
         print(f"open {shown}/" + ("" if given.demo else f"?token={sessions.invite()}"), flush=True)
 
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # of the workers: a browser on the same cores is not kept from drawing
     worker = Worker(given.model)
     exporter = Worker(given.model, Limits(seconds=EXPORT_SECONDS, files=1, waiting=2))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what is below is cleaned up

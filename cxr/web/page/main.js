@@ -9,13 +9,14 @@ import { bounded, clamped, fine, fitted, geometry, scaleFor, sides, toImage, toS
 const element = (name) => document.getElementById(name);
 const LENS = 260; // screen pixels a side
 const LONGEST = 32700; // rows or columns, enhanced, whose places are still 32 bits
+const TOGETHER = 300; // milliseconds in which tiles that come are drawn together: without a GPU drawing takes the cores that make the next ones
 const KNOWN = 240000; // milliseconds, after which the server is told that the page is still open
 const where = document.documentElement.dataset.where; // demo, local or remote: who serves the page
 
 export const page = {
   drawing: null, images: [], opened: 0, current: null, tool: "window",
   enhanced: false, strength: 100, compare: "", swipe: 0.5, holding: false,
-  cursor: [0, 0], lens: null, stale: true, frames: 0, ratio: 1,
+  cursor: [0, 0], lens: null, stale: true, frames: 0, soon: 0, ratio: 1,
 };
 globalThis.cxr = page; // for tests, and for the curious
 
@@ -48,9 +49,16 @@ export function activeTiles(image) {
   for (const [other, tiles] of Object.entries(image.tiles)) if (Number(other) !== scale) tiles.rest();
   if (!scale) return null;
   image.tiles[scale] ||= new Tiles(
-    page.drawing, image, scale, image.url, () => { if (image === page.current) { tell(); refresh(true); } }, (reason) => failedTiles(image, reason),
+    page.drawing, image, scale, image.url, () => { if (image === page.current) refreshWith(image.tiles[scale]); }, (reason) => failedTiles(image, reason),
   );
   return image.tiles[scale];
+}
+
+// Draw a tile that has come: the first and the last at once, others together.
+function refreshWith(tiles) {
+  tell();
+  if (tiles.off.size === 1 || !tiles.missing) refresh(true);
+  else page.soon ||= setTimeout(() => { page.soon = 0; refresh(true); }, TOGETHER);
 }
 
 function failedTiles(image, reason) {
