@@ -21,6 +21,7 @@ COARSE = 3  # smaller steps are no coarser than NEAR can tell
 LOW = 5  # sums of two frequencies below it are low
 ENOUGH = 50  # large coefficients
 SHARE = 0.97  # of them that must be near a multiple
+UNLIKELY = 0.85  # of some of them: then all have not SHARE
 MOST = 8192  # blocks that are looked at, evenly spread: a megapixel's would tell no more than half of them
 SOME, ZERO = 512, 0.75  # blocks by which the beginning is looked for; grey levels below which a coefficient counts as 0
 STANDS_OUT = 0.1  # more coefficients that are 0 than elsewhere: radiographs without JPEG have up to .03, with it from .27
@@ -89,7 +90,11 @@ def _coefficients(levels: Levels, most: int) -> Levels:
 
 def _told(coefficients: Levels) -> int | None:
     """Return the quality that `coefficients` (N, 8, 8) show; None if none."""
+    some = coefficients[:: max(len(coefficients) // SOME, 1)]
     for candidate in QUALITIES:
+        share, off = _fit(some, candidate)
+        if share < UNLIKELY and np.isfinite(off):  # of ENOUGH coefficients, which saves to look at all
+            continue
         share, _ = _fit(coefficients, candidate)
         if share >= SHARE:  # the next ones have nearly the same steps
             return min(range(candidate, candidate + ALIKE), key=lambda each: _fit(coefficients, each)[1])
