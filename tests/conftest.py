@@ -32,7 +32,7 @@ SLOW = (
     *("formats/test_decoder", "formats/test_bounded", "web"),
 )
 
-# What `make test` leaves to `make test-long`: whole pipelines under DVC, processes that are killed, full disks, the page's server.
+# What `make test` leaves to `make test-long`: whole pipelines, processes that are killed, full disks, the page's server.
 LONG = (
     *(f"pipeline/test_{name}" for name in ("benchmarks", "disk", "fuzz", "pipeline", "report")),
     *("web/test_fuzz", "web/test_server", "web/test_worker"),
