@@ -25,10 +25,10 @@ verify: demo  ## run the demo, and tell whether it gave what it should
 serve: setup  ## serve the page for doctors, to this computer alone
 	@$(BIN)/python -c 'from cxr.cli.main import run; run()' serve
 
-test: $(VENV)/ready-dev  ## run the tests, about 7 minutes on two cores
+test: $(VENV)/ready-dev  ## run the tests, about 6 minutes on two cores
 	@$(BIN)/python -m pytest -n 3 --dist worksteal -m "not long and not browser"
 
-test-long: $(VENV)/ready-dev  ## test whole pipelines, killed processes, full disks and the page's server, about 9 minutes
+test-long: $(VENV)/ready-dev  ## test whole pipelines, killed processes, full disks and the page's server, about 8 minutes
 	@$(BIN)/python -m pytest -n 3 --dist worksteal -m long
 
 test-web: $(VENV)/ready-dev  ## test the page in Chromium, which must be there, about 4 minutes
