@@ -34,6 +34,10 @@ UNTIL = """(condition) => new Promise((done) => {
   look();
 })"""
 OPENED = f"async () => ({UNTIL})(() => cxr.current && cxr.current.complete && !cxr.stale).then(() => cxr.current.shownAfter)"
+TOLD = f"""async () => {{
+  const begun = performance.now();
+  return await ({UNTIL})(() => cxr.current.told && !cxr.frame) - begun;
+}}"""
 ENHANCED = f"""async () => {{
   const begun = performance.now();
   document.getElementById("enhance").click();
@@ -76,6 +80,7 @@ def measured(chromium: Browser, server: Serving, file: Path) -> dict[str, float]
     usable = page.evaluate(f"async () => ({UNTIL})(() => globalThis.cxr && cxr.ready)")
     page.set_input_files("#files", str(file))
     found = {"page usable": usable, "original of 2,000x2,500 shown": page.evaluate(OPENED)}
+    found["noise and compression told after that"] = page.evaluate(TOLD)
     page.keyboard.press("9")
     found["first tile enhanced"], found["screen enhanced"] = page.evaluate(ENHANCED)
     found["script a frame"], found["frames a second"] = page.evaluate(MOVED)

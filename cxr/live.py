@@ -23,10 +23,11 @@ from cxr.result import shown
 from cxr.superres.degradation.enlargement import enlarge
 from cxr.superres.degradation.reduction import reduced
 from cxr.superres.enhance import enhance_part, enhance_stored_part, seen_by
-from cxr.superres.estimation.arrival import Arrival, arrived
+from cxr.superres.estimation.arrival import arrived
 from cxr.superres.limits import limit
+from cxr.superres.methods import TITLES
 from cxr.superres.model import Model
-from cxr.viewed import AROUND, Made, Piece, Presentation, Viewed, presentation
+from cxr.viewed import AROUND, Compressed, Known, Made, Piece, Presentation, Viewed, presentation
 
 EDGE = 3
 """Pixels at a tile's edge whose reduction sees beyond it."""
@@ -36,14 +37,34 @@ SYNTHETIC = "SYNTHETIC"
 """What phantoms say of themselves, in a note or in their header."""
 
 
-def look_at(path: Path, model: Model, most_pixels: int) -> Viewed:
+def look_at(path: Path, most_pixels: int) -> Viewed:
     """Return what a viewer needs of the radiograph `path`: JPEG, PNG, TIFF, BMP or DICOM, by its content.
 
-    What came in and how strongly `model` may be used is told as `cxr enhance` tells it.
     Raises Unusable for what cannot be read, shows no radiograph, or has more than `most_pixels` or LONGEST rows or columns;
     OSError when the file cannot be opened.
     """
-    return _dicom(path, model, most_pixels) if is_dicom(path) else _picture(path, model, most_pixels)
+    return _dicom(path, most_pixels) if is_dicom(path) else _picture(path, most_pixels)
+
+
+def know(viewed: Viewed, model: Model) -> Known:
+    """Return what came in and how strongly `model` may be used on it, as `cxr enhance` tells it.
+
+    It takes longer than to open a radiograph, so that a viewer shows the original before.
+    """
+    arrival = arrived(_levels(viewed), *viewed.compressed)
+    found = {scale: limit(model, scale, arrival) for scale in model.networks}
+    unknown = max((each.unknown(arrival, TITLES[model.name]) for each in found.values()), key=len, default="")
+    limits = {scale: (each.cap, each.why) for scale, each in found.items()}
+    return Known(arrival.told + unknown, arrival.for_network, limits)
+
+
+def _levels(viewed: Viewed) -> npt.NDArray[np.floating]:
+    """Return the image (H, W) as it is seen, 0 black and 1 white."""
+    if viewed.display is None or viewed.padding is None:
+        return shown(viewed.values, (1 << viewed.bits) - 1)
+    levels = viewed.display.shown(viewed.values.astype(np.int32) + viewed.least)
+    levels[viewed.padding] = 0
+    return levels
 
 
 def _refuse_large(shape: tuple[int, ...], most_pixels: int) -> None:
@@ -59,21 +80,12 @@ def _digest(values: npt.NDArray[np.uint16]) -> str:
     return sha.hexdigest()
 
 
-def _known(model: Model, arrival: Arrival) -> tuple[str, dict[int, tuple[float, str]]]:
-    """Return what is said of what came in, and how strongly `model` may be used at each scale, with the reason."""
-    found = {scale: limit(model, scale, arrival) for scale in model.networks}
-    unknown = max((each.unknown(arrival, model.name) for each in found.values()), key=len, default="")
-    return arrival.told + unknown, {scale: (each.cap, each.why) for scale, each in found.items()}
-
-
-def _dicom(path: Path, model: Model, most_pixels: int) -> Viewed:
+def _dicom(path: Path, most_pixels: int) -> Viewed:
     radiograph = read_dicom(path)
     _refuse_large(radiograph.stored.shape, most_pixels)
     with as_unusable():  # and without warnings, which would quote elements
         refuse_unknown(radiograph.data)
         display, data = radiograph.display, radiograph.data
-        arrival = arrived(radiograph.levels(), *loss(data))
-        said_of_it, limits = _known(model, arrival)
         told = presentation(display.curve)
         if "ModalityLUTSequence" not in data:
             slope, intercept = number(data, "RescaleSlope") or 1.0, number(data, "RescaleIntercept") or 0.0
@@ -89,9 +101,7 @@ def _dicom(path: Path, model: Model, most_pixels: int) -> Viewed:
             bits=radiograph.bits,
             presentation=told,
             digest=_digest(values),
-            told=said_of_it,
-            arrival=arrival.for_network,
-            limits=limits,
+            compressed=Compressed(*loss(data)),
             remarks=remarks,
             corners=said,
             orientation=orientation(data),
@@ -109,14 +119,12 @@ def _linear(data: Any) -> bool:
     return number(data, "WindowWidth") is not None and "VOILUTSequence" not in data and function == "LINEAR"
 
 
-def _picture(path: Path, model: Model, most_pixels: int) -> Viewed:
+def _picture(path: Path, most_pixels: int) -> Viewed:
     stored, file = opened(path), container(path)
     _refuse_large(stored.levels.shape, most_pixels)
     found = measured(stored, path)
     bits = found.bits + found.shift
     white = (1 << bits) - 1
-    arrival = arrived(shown(found.levels, white), np.array(file.steps).reshape(8, 8) if file.steps else None)
-    said_of_it, limits = _known(model, arrival)
     values = found.levels.astype(np.uint16)
     return Viewed(
         values=values,
@@ -124,9 +132,7 @@ def _picture(path: Path, model: Model, most_pixels: int) -> Viewed:
         bits=bits,
         presentation=Presentation(0.0, float(white), inverted=False, table=None),
         digest=_digest(values),
-        told=said_of_it,
-        arrival=arrival.for_network,
-        limits=limits,
+        compressed=Compressed(np.array(file.steps).reshape(8, 8) if file.steps else None),
         remarks=found.remarks,
         synthetic=SYNTHETIC in note_in(path),
     )
@@ -144,16 +150,16 @@ def make(model: Model, piece: Piece) -> Made:
 
     Where there is padding, it is what is shown as black.
     """
-    viewed, scale = piece.of, piece.scale
-    most = viewed.limits[scale][0]
+    viewed, known, scale = piece.of, piece.known, piece.scale
+    most = known.limits[scale][0]
     if viewed.display is None or viewed.storing is None or viewed.padding is None:
         white = (1 << viewed.bits) - 1
-        result = enhance_part(model, viewed.values, scale, *piece.made, bits=viewed.bits, arrival=viewed.arrival)
+        result = enhance_part(model, viewed.values, scale, *piece.made, bits=viewed.bits, arrival=known.arrival)
         return Made(result, _off(shown(result, white), shown(viewed.values[piece.part], white), scale, most))
     display, storing = viewed.display, viewed.storing
     stored = viewed.values.astype(np.int32) + viewed.least
     image = storing.image(stored, viewed.padding)
-    exact = enhance_stored_part(model, image, scale, display, *piece.made, viewed.arrival)
+    exact = enhance_stored_part(model, image, scale, display, *piece.made, known.arrival)
     of_part = stored[piece.part], viewed.padding[piece.part]
     values = storing.values(exact, *of_part)
     off = _off(display.shown(values), display.shown(of_part[0]), scale, most)

@@ -42,6 +42,7 @@ from cxr.result import (
 from cxr.superres.enhance import enhance, enhance_stored
 from cxr.superres.estimation.arrival import Arrival, arrived
 from cxr.superres.limits import limit
+from cxr.superres.methods import TITLES
 from cxr.superres.model import Model
 
 UNTOLD = "without --anonymise, the reason is told"
@@ -101,7 +102,7 @@ class _Job:
         if not self.strength:
             return 0.0, f"{arrival.told}; interpolated, not enhanced"
         found = limit(self.model, self.scale, arrival)
-        unknown = found.unknown(arrival, self.model.name)
+        unknown = found.unknown(arrival, TITLES[self.model.name])
         if found.cap >= self.strength:
             return self.strength, arrival.told + unknown
         if found.cap:

@@ -37,6 +37,26 @@ class Presentation(NamedTuple):
     """Whether the file tells its window by DICOM's function LINEAR: one wider, and half a value higher."""
 
 
+class Known(NamedTuple):
+    """What came in, by its values, and what may be done with it."""
+
+    told: str
+    """In words."""
+    arrival: Told
+    """The same for a network that is told."""
+    limits: dict[int, tuple[float, str]]
+    """By scale, how strongly the network may be used, 0 to 1, and why no more."""
+
+
+class Compressed(NamedTuple):
+    """What a file says of its compression."""
+
+    tables: npt.NDArray[np.integer] | None = None
+    """(8, 8): how it was quantised, if it is a JPEG."""
+    lossy: bool = False
+    """Whether it lost anything."""
+
+
 @dataclass(frozen=True)
 class Viewed:
     """What a viewer needs of a radiograph, and nothing of its file."""
@@ -49,12 +69,7 @@ class Viewed:
     presentation: Presentation
     digest: str
     """The SHA-256 of shape and values, in hex."""
-    told: str
-    """What came in, in words."""
-    arrival: Told
-    """The same for a network that is told."""
-    limits: dict[int, tuple[float, str]]
-    """By scale, how strongly the network may be used, 0 to 1, and why no more."""
+    compressed: Compressed
     remarks: tuple[str, ...] = ()
     corners: dict[str, tuple[str, ...]] | None = None
     orientation: tuple[str, str] | None = None
@@ -81,7 +96,7 @@ class Viewed:
         values[self.padding] = self.black
         return values
 
-    def piece(self, scale: int, row: int, column: int) -> "Piece":
+    def piece(self, known: Known, scale: int, row: int, column: int) -> "Piece":
         """Return what tile (`row`, `column`) of the result at `scale` is made of. Raises ValueError where there is none."""
         side = SIDE // scale
         tops, parts = [], []
@@ -100,13 +115,14 @@ class Viewed:
             presentation=self.presentation._replace(table=None),
             corners=None,
         )
-        return Piece(cut, scale, (parts[0], parts[1]))
+        return Piece(cut, known, scale, (parts[0], parts[1]))
 
 
 class Piece(NamedTuple):
     """A part of a radiograph, with what a network sees around it."""
 
     of: Viewed
+    known: Known
     scale: int
     part: tuple[slice, slice]
     """Which of its rows and columns are the part."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from cxr.foundation.errors import UserError
 from cxr.superres.enhance import Levels, as_seen
 from cxr.superres.estimation.arrival import NEAR_QUALITY, Arrival, arrived
+from cxr.superres.methods import TITLES
 from cxr.superres.model import Model
 
 FILE = "limits.csv"
@@ -85,16 +86,15 @@ def limit(model: Model, scale: int, arrival: Arrival) -> Limit:
     rows = measured(model, scale)
     if not rows:
         return Limit(1.0, "", known=False)
-    if arrival.flaw:
-        return Limit(0.0, f"{model.name} was not measured with {arrival.flaw}", known=True)
-    if arrival.noise is None:
-        return Limit(0.0, f"whether {model.name} may be used cannot be told", known=True)
+    title = TITLES[model.name]
+    noisy = [row for row in rows if row.noisy and not row.jpeg]
+    if why := _refusal(noisy, arrival, title):
+        return Limit(0.0, why, known=True)
     counted = [row for row in rows if not row.noisy and not row.jpeg]
     if arrival.noisy:
-        noisy = [row for row in rows if row.noisy and not row.jpeg]
         covering = [row for row in noisy if row.covers(arrival)]
         if not covering:
-            return Limit(0.0, _beyond(noisy, arrival, model.name), known=True)
+            return Limit(0.0, _beyond(noisy, arrival, title), known=True)
         counted += _mildest(covering, lambda row: math.hypot(row.noise, row.rough))
         counted += [row for row in covering if row.near(arrival)]
     if arrival.quality is not None:
@@ -102,7 +102,7 @@ def limit(model: Model, scale: int, arrival: Arrival) -> Limit:
         compressed, both = ([row for row in enough if row.noisy == noisy] for noisy in (False, True))
         if not compressed:
             least = min((row.jpeg for row in rows if row.jpeg and not row.noisy), default=100)
-            return Limit(0.0, f"its JPEG quality is below the {least} that {model.name} was measured with", known=True)
+            return Limit(0.0, f"its JPEG quality is below the {least} that {title} was measured with", known=True)
         # JPEG hides noise, so that conditions with both count, whatever is found of it.
         counted += [*_mildest(compressed, lambda row: -row.jpeg), *_mildest(both, lambda row: -row.jpeg)]
     elif arrival.shows:
@@ -111,7 +111,7 @@ def limit(model: Model, scale: int, arrival: Arrival) -> Limit:
     elif arrival.lossy:
         counted += _mildest([row for row in rows if row.jpeg], lambda row: -row.jpeg)
     if arrival.jagged:
-        why = f"it may do harm: {model.name} was not measured with steps in edges"
+        why = f"it may do harm: {title} was not measured with steps in edges"
         counted += [row._replace(why=why, findings=False) for row in rows]
     strictest = min(counted, key=lambda row: row.cap, default=Row("", 0, 0, 0, 1.0, ""))
     return Limit(strictest.cap, strictest.why, known=True, findings=all(row.findings for row in counted))
@@ -133,13 +133,30 @@ def _mildest(rows: Sequence[Row], severity: Callable[[Row], float]) -> list[Row]
     return [row for row in rows if severity(row) == least]
 
 
+def _refusal(noisy: Sequence[Row], arrival: Arrival, name: str) -> str:
+    """Return what speaks against `name`, whatever else was found, or "". Much noise looks like a flaw, so it comes first."""
+    if arrival.noisy and _louder(noisy, arrival):
+        return _beyond(noisy, arrival, name)
+    if arrival.flaw:
+        return f"{name} was not measured with {arrival.flaw}"
+    return f"whether {name} may be used cannot be told" if arrival.noise is None else ""
+
+
 def _beyond(noisy: Sequence[Row], arrival: Arrival, name: str) -> str:
-    most = max((row.noise for row in noisy), default=0.0)
     if any(row.covers(arrival._replace(contrast=1.0)) for row in noisy):
         return f"it uses so little of its range that it may have more noise than {name} was measured with"
-    if arrival.weighed[0] > most * NEAR_NOISE:
-        return f"its noise is beyond the {most:.1f} grey levels that {name} was measured with"
+    if _louder(noisy, arrival):
+        return f"its noise is beyond the {_most(noisy):.1f} grey levels that {name} was measured with"
     return f"its noise is coarser than any that {name} was measured with"
+
+
+def _most(noisy: Sequence[Row]) -> float:
+    return max((row.noise for row in noisy), default=0.0)
+
+
+def _louder(noisy: Sequence[Row], arrival: Arrival) -> bool:
+    """Tell whether `arrival` has more noise than any of `noisy`, however much of its range it uses."""
+    return not any(row.covers(arrival) for row in noisy) and arrival.weighed[0] > _most(noisy) * NEAR_NOISE
 
 
 def measured(model: Model, scale: int) -> list[Row]:

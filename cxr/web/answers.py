@@ -10,22 +10,22 @@ import numpy as np
 from cxr.api import enhance_file, load_model
 from cxr.formats.decode import Unusable
 from cxr.foundation.errors import RefusedError, UserError
-from cxr.live import look_at, make, refuse_far_sighted
+from cxr.live import know, look_at, make, refuse_far_sighted
 from cxr.sources.phantom.cohort import name_of
 from cxr.sources.phantom.pictures import write_png
 from cxr.sources.phantom.scene import draw
 from cxr.superres.enhance import enhance
 from cxr.superres.methods import TITLES
 from cxr.viewed import Piece
-from cxr.web.tasks import Answer, Draw, Drawn, Export, Exported, Failed, Open, Task
+from cxr.web.tasks import Answer, Draw, Drawn, Export, Exported, Failed, Know, Open, Task
 
 PHANTOM_SIZE, PHANTOM_BITS = 1024, 12
 WARM = 128
 """Rows and columns of what the network is warmed up with."""
 THIS = "the radiograph"
 """What messages call a file, whose name in here means nothing."""
-OPTION = " (--or-bicubic interpolates it)"
-"""Of the command line alone."""
+OPTIONS = " (--or-bicubic interpolates it)", "; cxr enhance --any-modality may take it"
+"""Advice that is of use on the command line alone."""
 
 
 class Answers:
@@ -44,19 +44,24 @@ class Answers:
         match task:
             case Piece():
                 return make(self.model, task)
+            case Know():
+                return know(task.of, self.model)
             case Draw():
                 return self._drawn(task)
             case Open() | Export():
-                with self._file(task.content) as source:
-                    try:
-                        if isinstance(task, Export):
-                            return self._made(task, source)
-                        return look_at(source, self.model, self.most_pixels)
-                    except (UserError, Unusable) as error:
-                        reason = str(error).replace(f"{source}: ", "").replace(str(source), THIS).replace(OPTION, "")
-                        return Failed(reason, isinstance(error, RefusedError))
-                    except OSError as error:
-                        return Failed(f"{THIS}: {error.strerror or type(error).__name__}")
+                return self._of_file(task)
+
+    def _of_file(self, task: Open | Export) -> Answer:
+        with self._file(task.content) as source:
+            try:
+                return self._made(task, source) if isinstance(task, Export) else look_at(source, self.most_pixels)
+            except (UserError, Unusable) as error:
+                reason = str(error).replace(f"{source}: ", "").replace(str(source), THIS)
+                for advice in OPTIONS:
+                    reason = reason.replace(advice, "")
+                return Failed(reason, isinstance(error, RefusedError))
+            except OSError as error:
+                return Failed(f"{THIS}: {error.strerror or type(error).__name__}")
 
     @contextmanager
     def _file(self, content: bytes) -> Iterator[Path]:
@@ -84,6 +89,6 @@ class Answers:
         path = self.folder / f"{secrets.token_hex(8)}-{name_of(task.number)}.png"
         try:
             write_png(path, draw(0, task.number, PHANTOM_SIZE, PHANTOM_BITS).pixels, PHANTOM_BITS)
-            return Drawn(path.read_bytes(), look_at(path, self.model, self.most_pixels))
+            return Drawn(path.read_bytes(), look_at(path, self.most_pixels))
         finally:
             path.unlink(missing_ok=True)

@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -18,11 +18,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from cxr.foundation.errors import UserError
-from cxr.viewed import Made, Viewed
-from cxr.web.describe import described
+from cxr.viewed import Known, Made, Viewed
+from cxr.web.describe import described, told
 from cxr.web.guard import Application, guarded
 from cxr.web.sessions import Held, Most, Session, Sessions
-from cxr.web.tasks import Answer, Draw, Drawn, Export, Exported, Failed, Open, Task
+from cxr.web.tasks import Answer, Draw, Drawn, Export, Exported, Failed, Know, Open, Task
 from cxr.web.worker import FullError, Limits, Worker
 
 PAGE = Path(__file__).with_name("page")
@@ -125,6 +125,7 @@ def application(
         Route(of, _with(server, _close), methods=["DELETE"]),
         Route(f"{of}/values/{{row:int}}/{{column:int}}", _with(server, _values)),
         Route(f"{of}/table", _with(server, _table)),
+        Route(f"{of}/told", _with(server, _arrival)),
         Route(f"{of}/enhanced/{{scale:int}}/{{row:int}}/{{column:int}}", _with(server, _tile)),
         Route(f"{of}/result/{{kind}}/{{scale:int}}/{{percent:int}}", _with(server, _result)),
     ]
@@ -317,15 +318,28 @@ async def _table(request: Request, _: Server, session: Session) -> Response:
     return Response(_bytes(np.pad(table, (0, (1 << 16) - len(table)), "edge")), media_type=BYTES)
 
 
+async def _known(request: Request, server: Server, session: Session, held: Held) -> Known:
+    """Return what came in, which is found out once: after the original was shown, so that nobody waits for it."""
+    if held.known is None:
+        of = replace(held.viewed, corners=None, presentation=held.viewed.presentation._replace(table=None))
+        held.known = await _asked(server.worker, session, request, Know(of), Known)
+    return held.known
+
+
+async def _arrival(request: Request, server: Server, session: Session) -> Response:
+    return JSONResponse(told(await _known(request, server, session, _held(request, session))))
+
+
 async def _tile(request: Request, server: Server, session: Session) -> Response:
     held = _held(request, session)
     scale, row, column = (request.path_params[name] for name in ("scale", "row", "column"))
-    cap, why = held.viewed.limits.get(scale, (0.0, f"the network was not trained for x{scale}"))
+    known = await _known(request, server, session, held)
+    cap, why = known.limits.get(scale, (0.0, f"the network was not trained for x{scale}"))
     if not cap:
         raise HTTPException(409, why)
     try:
         distance = float(request.query_params.get("distance", "0"))
-        piece = held.viewed.piece(scale, row, column)
+        piece = held.viewed.piece(known, scale, row, column)
     except ValueError:
         raise HTTPException(404, "there is no such tile") from None
     made = await _asked(server.worker, session, request, piece, Made, distance)
@@ -336,7 +350,7 @@ async def _tile(request: Request, server: Server, session: Session) -> Response:
 async def _result(request: Request, server: Server, session: Session) -> Response:
     held = _held(request, session)
     kind, scale, percent = (request.path_params[name] for name in ("kind", "scale", "percent"))
-    if kind not in SUFFIXES or scale not in held.viewed.limits or not 0 <= percent <= 100:
+    if kind not in SUFFIXES or scale not in server.worker.ready.scales or not 0 <= percent <= 100:
         raise HTTPException(404, "there is no such result")
     task = Export(held.content, SUFFIXES[kind], scale, percent / 100, datetime.now())
     made = await _asked(server.exporter, session, request, task, Exported)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cxr.viewed import SIDE, Viewed
+from cxr.viewed import SIDE, Known, Viewed
 
 
 def described(viewed: Viewed) -> dict[str, Any]:
@@ -14,7 +14,6 @@ def described(viewed: Viewed) -> dict[str, Any]:
         "columns": columns,
         "bits": viewed.bits,
         "digest": viewed.digest,
-        "told": viewed.told,
         "remarks": viewed.remarks,
         "corners": viewed.corners or {},
         "synthetic": viewed.synthetic,
@@ -28,5 +27,10 @@ def described(viewed: Viewed) -> dict[str, Any]:
         "slope": shown.slope,
         "intercept": shown.intercept,
         "spacing": viewed.spacing and viewed.spacing._asdict(),
-        "scales": {str(scale): {"cap": cap, "why": why, "side": SIDE // scale} for scale, (cap, why) in viewed.limits.items()},
     }
+
+
+def told(known: Known) -> dict[str, Any]:
+    """Return, for JSON, what the page needs to enhance a radiograph of which so much is `known`."""
+    scales = {str(scale): {"cap": cap, "why": why, "side": SIDE // scale} for scale, (cap, why) in known.limits.items()}
+    return {"told": known.told, "scales": scales}

@@ -7,15 +7,18 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cxr.foundation.errors import UserError
-from cxr.viewed import Viewed
+from cxr.viewed import Known, Viewed
 
 
-class Held(NamedTuple):
+@dataclass
+class Held:
     """A radiograph in memory."""
 
     content: bytes
     """Its file."""
     viewed: Viewed
+    known: Known | None = None
+    """What came in, once it was found out."""
 
     @property
     def size(self) -> int:

@@ -3,13 +3,19 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from cxr.viewed import Made, Piece, Viewed
+from cxr.viewed import Known, Made, Piece, Viewed
 
 
 class Open(NamedTuple):
     """Decode a radiograph's file; the answer is a Viewed."""
 
     content: bytes
+
+
+class Know(NamedTuple):
+    """Find out what came in, and what may be done with it; the answer is a Known."""
+
+    of: Viewed
 
 
 class Draw(NamedTuple):
@@ -28,7 +34,7 @@ class Export(NamedTuple):
     now: datetime
 
 
-Task = Open | Draw | Export | Piece
+Task = Open | Draw | Know | Export | Piece
 
 
 class Drawn(NamedTuple):
@@ -63,4 +69,4 @@ class Ready(NamedTuple):
     scales: tuple[int, ...]
 
 
-Answer = Viewed | Drawn | Made | Exported | Failed
+Answer = Viewed | Drawn | Known | Made | Exported | Failed

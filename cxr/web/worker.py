@@ -20,13 +20,13 @@ from typing import IO, NamedTuple, cast
 from cxr.foundation.errors import UserError
 from cxr.viewed import Piece
 from cxr.web import work
-from cxr.web.tasks import Answer, Draw, Export, Failed, Open, Ready, Task
+from cxr.web.tasks import Answer, Draw, Export, Failed, Know, Open, Ready, Task
 
 IN_MEMORY = Path("/dev/shm")  # noqa: S108 - a private folder is made in it
 """Where Linux keeps files in memory."""
 PREFIX, LOCK = "cxr-serve-", "lock"
 STOPPED = "the server could not finish this; its worker process stopped. Try again, or leave this file out"
-URGENCY = {Open: 0, Draw: 0, Piece: 1, Export: 2}
+URGENCY = {Open: 0, Draw: 0, Know: 1, Piece: 2, Export: 3}
 """Of one browser's tasks, which come first."""
 
 

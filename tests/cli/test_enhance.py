@@ -244,7 +244,7 @@ def test_bits_override_what_is_found(tmp_path, capsys):
 
 def test_another_modality_is_refused_or_taken_on_request(tmp_path):
     save(dataset(values(), Modality="US", SOPClassUID="1.2.840.10008.5.1.4.1.1.6.1"), tmp_path / "a")
-    with pytest.raises(UserError, match=r"a: of modality US, not CR, DX, DR, SC; enhance.py --any-modality may take it"):
+    with pytest.raises(UserError, match=r"a: of modality US, not CR, DX, DR, SC; cxr enhance --any-modality may take it"):
         run(tmp_path / "a", "-o", tmp_path / "out")
     assert not (tmp_path / "out/a").exists()
     run(tmp_path / "a", "-o", tmp_path / "out", "--any-modality")

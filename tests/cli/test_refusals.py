@@ -70,7 +70,7 @@ def test_what_came_in_is_told_in_one_line(clean, capsys):
 def test_beyond_what_was_measured_nothing_is_written(clean):
     Image.fromarray(noisy(clean, 6)).save("noisy.png")
     with pytest.raises(
-        RefusedError, match=r"^noisy\.png: noise of about .*; its noise is beyond the 2\.0 grey levels that srcnn"
+        RefusedError, match=r"^noisy\.png: noise of about .*; its noise is beyond the 2\.0 grey levels that SRCNN"
     ):
         run("noisy.png", "-o", "out.png", "--compare")
     assert not Path("out.png").exists()

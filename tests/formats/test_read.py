@@ -328,7 +328,7 @@ def test_only_radiographs_are_taken_unless_all_are_asked_for(tmp_path, modality,
     if taken:
         assert np.array_equal(read(path).pixels, values())
     else:
-        with pytest.raises(Unusable, match=r"modality.*, not CR, DX, DR, SC; enhance.py --any-modality may take it") as error:
+        with pytest.raises(Unusable, match=r"modality.*, not CR, DX, DR, SC; cxr enhance --any-modality may take it") as error:
             read(path)
         assert error.value.kind == "no radiograph"
 

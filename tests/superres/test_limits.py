@@ -27,9 +27,9 @@ KNOWN = {
     "blur1": Condition(blur=1.0),
 }
 LINE = Limit(0.7, "a line", known=True)
-BEYOND = Limit(0.0, "its noise is beyond the 5.0 grey levels that edsr was measured with", known=True)
-COARSE = Limit(0.0, "its noise is coarser than any that edsr was measured with", known=True)
-UNTOLD = Limit(0.0, "whether edsr may be used cannot be told", known=True)
+BEYOND = Limit(0.0, "its noise is beyond the 5.0 grey levels that EDSR was measured with", known=True)
+COARSE = Limit(0.0, "its noise is coarser than any that EDSR was measured with", known=True)
+UNTOLD = Limit(0.0, "whether EDSR may be used cannot be told", known=True)
 CAPS = {
     "noise1": (0.9, "little noise"),
     "noise5": (0.5, "a nodule"),
@@ -71,16 +71,17 @@ def came(level: float = 0.0, quality: int | None = None, rough: float | None = N
         (came(0, 95), Limit(0.1, "hidden noise", known=True)),
         (came(0, 86), Limit(0.1, "hidden noise", known=True)),
         (came(0, 84), Limit(0.0, "it is worse", known=True)),
-        (came(0, 69), Limit(0.0, "its JPEG quality is below the 75 that edsr was measured with", known=True)),
+        (came(0, 69), Limit(0.0, "its JPEG quality is below the 75 that EDSR was measured with", known=True)),
         (came(5.0, 90), Limit(0.1, "hidden noise", known=True)),
         (came()._replace(lossy=True), Limit(0.1, "hidden noise", known=True)),
         (came()._replace(shows=True), Limit(0.0, "it is worse", known=True)),
         (
             came()._replace(jagged=True),
-            Limit(0.0, "it may do harm: edsr was not measured with steps in edges", known=True, findings=False),
+            Limit(0.0, "it may do harm: EDSR was not measured with steps in edges", known=True, findings=False),
         ),
         (came()._replace(noise=None), UNTOLD),
-        (came()._replace(flaw="stripes"), Limit(0.0, "edsr was not measured with stripes", known=True)),
+        (came()._replace(flaw="stripes"), Limit(0.0, "EDSR was not measured with stripes", known=True)),
+        (came(30.0)._replace(flaw="dots"), BEYOND),
         (came(0.8), Limit(0.9, "little noise", known=True)),
         (came(1.3), Limit(1.0, "", known=True)),
     ],
@@ -97,7 +98,7 @@ def test_what_may_be_as_noisy_counts_too(model):
 def test_noise_that_weighs_more_in_little_contrast_says_so(model):
     found = limit(model, 2, came(4.0)._replace(contrast=0.5))
     assert found == BEYOND._replace(
-        why="it uses so little of its range that it may have more noise than edsr was measured with"
+        why="it uses so little of its range that it may have more noise than EDSR was measured with"
     )
     assert limit(model, 2, came(20.0)._replace(contrast=0.9)) == BEYOND  # so it would be in any range
 
@@ -108,8 +109,8 @@ def test_where_small_findings_were_not_looked_for_it_is_said(model):
     write_table(path, [{**row, "findings": int(row["condition"] != "jpeg90")} for row in rows])
     found = limit(model, 2, came(0, 90))
     assert found.findings is False
-    assert found.unknown(came(0, 90), "edsr") == "; what edsr does to small findings there was not measured"
-    assert limit(model, 2, came(0)).unknown(came(0), "edsr") == ""
+    assert found.unknown(came(0, 90), "EDSR") == "; what EDSR does to small findings there was not measured"
+    assert limit(model, 2, came(0)).unknown(came(0), "EDSR") == ""
 
 
 def test_what_was_not_measured_has_no_limits(model, tmp_path):

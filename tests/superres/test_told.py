@@ -5,7 +5,7 @@ from PIL import Image
 from pydicom import dcmread
 
 from cxr.compute import modelfile
-from cxr.live import look_at, make
+from cxr.live import know, look_at, make
 from cxr.service import enhance_file
 from cxr.superres.degradation.maps import JPEG, MAPS, NOISE, beside
 from cxr.superres.degradation.passage import noise_field, observed
@@ -125,23 +125,24 @@ def test_of_a_file_its_own_tables_are_told(model, tmp_path):
 
 def test_a_viewer_has_what_is_told(model, tmp_path):
     Image.fromarray(square(0, 2, 130)).save(tmp_path / "a.jpeg", quality=75)
-    viewed = look_at(tmp_path / "a.jpeg", model, 10**6)
-    assert viewed.arrival == enhance_file(tmp_path / "a.jpeg", tmp_path / "b.png", model, 2).arrival.for_network
+    known = know(look_at(tmp_path / "a.jpeg", 10**6), model)
+    assert known.arrival == enhance_file(tmp_path / "a.jpeg", tmp_path / "b.png", model, 2).arrival.for_network
 
 
 def test_a_dicom_file_with_padding_is_told_what_was_found_of_it_once(model, tmp_path, monkeypatch):
     stored = square(0, 2, 130).astype(np.uint16) * 16
     stored[:20] = 0
     path = save(dataset(stored, PixelPaddingValue=0), tmp_path / "a.dcm")
-    plain = look_at(path, model, 10**6)
+    viewed = look_at(path, 10**6)
+    plain = know(viewed, model)
     other = Arrival(Noise(30.0, 2.0), 70, by_file=False)
     for place in ("cxr.live", "cxr.service"):
         monkeypatch.setattr(f"{place}.arrived", lambda *_: other)
-    viewed = look_at(path, model, 10**6)
-    assert viewed.arrival == other.for_network != plain.arrival
+    known = know(viewed, model)
+    assert known.arrival == other.for_network != plain.arrival
     whole = slice(0, 130), slice(0, 130)
-    tile = make(model, Piece(viewed, 2, whole)).values
-    assert not np.array_equal(tile, make(model, Piece(plain, 2, whole)).values)
+    tile = make(model, Piece(viewed, known, 2, whole)).values
+    assert not np.array_equal(tile, make(model, Piece(viewed, plain, 2, whole)).values)
     enhance_file(path, tmp_path / "b.dcm", model, 2)
     written = dcmread(tmp_path / "b.dcm").pixel_array.astype(int) - viewed.least
     assert np.array_equal(tile[40:], written[40:])

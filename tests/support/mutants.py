@@ -483,7 +483,7 @@ MUTANTS = [
     Mutant(
         "the page estimates anew what the header and the whole radiograph have told",
         "cxr/live.py",
-        "*piece.made, viewed.arrival)",
+        "*piece.made, known.arrival)",
         "*piece.made)",
         "tests/superres/test_told.py::test_a_dicom_file_with_padding_is_told_what_was_found_of_it_once",
     ),

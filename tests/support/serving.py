@@ -92,6 +92,12 @@ class Browser:
         assert answer.status == 201, answer
         return answer.said
 
+    def told(self, opened: Any) -> Any:
+        """Return what is known of a radiograph that was opened."""
+        answer = self.ask("GET", f"/radiographs/{opened['id']}/told")
+        assert answer.status == 200, answer
+        return answer.said
+
 
 def free_port() -> int:
     with socket.socket() as found:

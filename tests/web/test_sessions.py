@@ -7,7 +7,7 @@ import pytest
 
 from cxr.foundation.errors import UserError
 from cxr.superres.told import Told
-from cxr.viewed import Presentation, Viewed, presentation
+from cxr.viewed import Compressed, Known, Presentation, Viewed, presentation
 from cxr.web.sessions import Held, Most, Sessions
 
 
@@ -25,7 +25,7 @@ def clock() -> Clock:
 
 def held(size: int = 100) -> Held:
     shown = Presentation(0, 1, inverted=False, table=None)
-    return Held(bytes(size), Viewed(np.zeros((5, 10), np.uint16), 0, 8, shown, "", "", Told(), {}))
+    return Held(bytes(size), Viewed(np.zeros((5, 10), np.uint16), 0, 8, shown, "", Compressed()))
 
 
 def test_a_token_is_good_once(clock):
@@ -96,16 +96,16 @@ def test_a_curve_that_is_no_line_is_a_table():
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_pieces_make_up_the_whole(scale):
     values = np.arange(300 * 200, dtype=np.uint16).reshape(300, 200)
-    viewed = replace(held().viewed, values=values)
+    viewed, known = replace(held().viewed, values=values), Known("", Told(), {})
     side = 256 // scale
     whole = np.zeros_like(values)
     for row in range(-(-300 // side)):
         for column in range(-(-200 // side)):
-            piece = viewed.piece(scale, row, column)
+            piece = viewed.piece(known, scale, row, column)
             part = piece.of.values[piece.part]
             whole[row * side :, column * side :][: part.shape[0], : part.shape[1]] = part
             assert piece.of.values.size <= (side + 128) ** 2
     np.testing.assert_array_equal(whole, values)
     for row, column in ((0, -1), (99, 0)):
         with pytest.raises(ValueError, match="no tile"):
-            viewed.piece(scale, row, column)
+            viewed.piece(known, scale, row, column)

@@ -23,13 +23,20 @@ CORNERS = {
     "study": ("StudyDate", "StudyTime", "AccessionNumber", "StudyDescription", "InstitutionName"),
     "image": ("ViewPosition", "ImageLaterality", "BodyPartExamined", "SeriesDescription"),
 }
-"""Elements by corner."""
+"""Elements by corner. Where there is no date of the study, there may be one of the exposure."""
 
 
 def corners(data: Any) -> dict[str, tuple[str, ...]]:
     """Return what the data set `data` says for each of CORNERS, in one line a text; nothing for what is not said."""
-    found = {corner: [text_of(data, name) for name in names] for corner, names in CORNERS.items()}
+    found = {corner: [_text(data, name) for name in names] for corner, names in CORNERS.items()}
     return {corner: tuple(text for text in texts if text) for corner, texts in found.items()}
+
+
+def _text(data: Any, name: str) -> str:
+    said = text_of(data, name)
+    if name == "StudyDate":
+        return said or text_of(data, "AcquisitionDate") or text_of(data, "ContentDate")
+    return f"Acc. {said}" if said and name == "AccessionNumber" else said
 
 
 def text_of(data: Any, name: str) -> str:

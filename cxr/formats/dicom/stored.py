@@ -68,8 +68,11 @@ def refuse_other_modalities(data: Dataset) -> None:
         raise Unusable("no radiograph", "a DICOMDIR, which lists files and holds no image")
     if modality in MODALITIES or kind in RADIOGRAPHS or (kind in CAPTURES and modality in UNSAID):
         return
+    if not modality and "PixelData" not in data:
+        raise Unusable("damaged", "no DICOM image")
     found = f"of modality {modality[:16]}" if modality else "of no modality"
-    raise Unusable("no radiograph", f"{found}, not {', '.join(MODALITIES)}; enhance.py --any-modality may take it", quotes=True)
+    found += f", not {', '.join(MODALITIES)}; cxr enhance --any-modality may take it"
+    raise Unusable("no radiograph", found, quotes=True)
 
 
 def check(data: Dataset) -> None:

@@ -10,6 +10,7 @@ const element = (name) => document.getElementById(name);
 const LENS = 260; // screen pixels a side
 const LONGEST = 32700; // rows or columns, enhanced, whose places are still 32 bits
 const TOGETHER = 300; // milliseconds in which tiles that come are drawn together: without a GPU drawing takes the cores that make the next ones
+const NARROW = 120; // pixels of a half that has no room for its label
 const KNOWN = 240000; // milliseconds, after which the server is told that the page is still open
 const where = document.documentElement.dataset.where; // demo, local or remote: who serves the page
 
@@ -29,6 +30,24 @@ const ruler = new Ruler(page, element("lines"), element("marks"), () => refresh(
 export function refresh(stale = false) {
   page.stale ||= stale;
   if (!page.frame) page.frame = requestAnimationFrame(frame);
+}
+
+// Find out what came in, which the server does once the original is there; if that fails, the next call tries again.
+function know(image) {
+  image.knowing ||= (async () => {
+    try {
+      const answer = await fetch(`${image.url}/told`, { signal: image.leaving.signal });
+      const said = await answer.json();
+      if (!answer.ok) throw new Error(said.error);
+      Object.assign(image, said, { scaleNames: Object.keys(said.scales).map(Number).sort() });
+      if (image.failed) say("");
+    } catch (error) {
+      Object.assign(image, { knowing: null, failed: true });
+      if (!image.closed) say(`Not enhanced: ${error.message}`, true);
+    }
+    if (image === page.current) update();
+  })();
+  return image.knowing;
 }
 
 // Tell whether enhanced pixels are on the screen, or to come.
@@ -56,7 +75,6 @@ export function activeTiles(image) {
 
 // Draw a tile that has come: the first and the last at once, others together.
 function refreshWith(tiles) {
-  tell();
   if (tiles.off.size === 1 || !tiles.missing) refresh(true);
   else page.soon ||= setTimeout(() => { page.soon = 0; refresh(true); }, TOGETHER);
 }
@@ -64,7 +82,7 @@ function refreshWith(tiles) {
 function failedTiles(image, reason) {
   if (image !== page.current) return;
   page.enhanced = false;
-  say(`Not enhanced: ${reason}`);
+  say(`Not enhanced: ${reason}`, true);
   update();
 }
 
@@ -134,7 +152,7 @@ function frameLens(place) {
   rim.hidden = !place;
   if (!place) return;
   Object.assign(rim.style, { left: `${place.left}px`, top: `${place.top}px`, width: `${place.side}px`, height: `${place.side}px` });
-  rim.textContent = place.text;
+  written(rim, place.text);
 }
 
 // ---- texts
@@ -144,22 +162,40 @@ const number = (value) => (Math.abs(value) >= 100 ? Math.round(value).toString()
 function overlay(image, tiles) {
   const label = element("enhanced");
   label.textContent = !image.complete ? "LOADING: black parts are not there yet" : tiles ? shownLabel(image, tiles) : page.enhanced ? "NOT ENHANCED at this zoom" : "";
-  label.hidden = !label.textContent;
+  label.hidden = !label.textContent || Boolean(tiles && halved() && !tiles.missing); // then each half has its own
   element("synthetic").hidden = !image.synthetic;
   element("turned").textContent = changedLabel(image);
   element("turned").hidden = !changedLabel(image);
   const ends = image.orientation ? sides(image.view, image.orientation) : ["", "", "", ""];
-  const unknown = image.orientation ? [] : ["Left and right: not told by the file"];
-  ["sideLeft", "sideRight", "sideTop", "sideBottom"].forEach((name, index) => { element(name).textContent = ends[index]; });
+  ["sideLeft", "sideRight", "sideTop", "sideBottom", "innerLeft", "innerRight"].forEach((name, index) => { element(name).textContent = ends[index % 4]; });
   const own = image.linear ? [1, 0.5] : [0, 0]; // of DICOM's LINEAR function
   const middle = ((image.window.low + image.window.high) / 2 + own[1]) * image.slope + image.intercept;
   const width = (image.window.high - image.window.low + own[0]) * Math.abs(image.slope);
-  element("numbers").textContent = [
-    `Window ${number(width)}, level ${number(middle)}${image.table ? " of the file's curve" : ""}`,
-    `Zoom ${number(image.view.zoom)}:1`, `${image.columns} x ${image.rows}, ${image.bits} bits`, ...unknown,
-  ].join("\n");
-  drawSplit(tiles && ["swipe", "pair"].includes(page.compare) ? splitAt() : 0);
+  written(element("numbers"), `Window ${number(width)}, level ${number(middle)}${image.table ? " of the file's curve" : ""}\nZoom ${number(image.view.zoom)}:1`);
+  const split = tiles && halved() ? splitAt() : 0;
+  drawSplit(split);
+  labelHalves(split, image, tiles);
   canvas.setAttribute("aria-label", `Radiograph ${image.number}, ${image.columns} by ${image.rows} pixels, ${tiles && !page.holding ? label.textContent : "original"}`);
+}
+
+const halved = () => ["swipe", "pair"].includes(page.compare) && !page.holding;
+
+// Write a text over the picture, on ground of its own, line by line.
+function written(place, text) {
+  const line = document.createElement("span");
+  line.textContent = text;
+  place.replaceChildren(...(text ? [line] : []));
+}
+
+// Say on each side of the line what is shown there; of a pair each half has its sides of the patient.
+function labelHalves(split, image, tiles) {
+  const [at, width] = [split / page.ratio, canvas.width / page.ratio];
+  element("before").hidden = !split || at < NARROW;
+  element("after").hidden = !split || width - at < NARROW;
+  element("before").style.right = element("innerRight").style.right = `${width - at}px`;
+  element("after").style.left = element("innerLeft").style.left = `${at}px`;
+  element("after").textContent = split ? enhancedLabel(image, tiles) : "";
+  for (const name of ["innerLeft", "innerRight"]) element(name).hidden = !split || page.compare !== "pair";
 }
 
 const splitAt = () => (page.compare === "pair" ? shownSize()[0] : Math.round(page.swipe * canvas.width));
@@ -182,12 +218,15 @@ function shownLabel(image, tiles) {
   if (page.holding) return "ORIGINAL (held)";
   const by = `${image.network} x${tiles.scale}, ${strength(image, tiles)}%`;
   if (tiles.missing) return `ENHANCING ${by}: ${tiles.missing} of ${tiles.wanted.length + tiles.beyond} tiles still original`;
-  if (page.compare === "difference") return `DIFFERENCE x4 (mid-grey: unchanged), ${by}`;
-  return ["swipe", "pair"].includes(page.compare) ? `ORIGINAL | ENHANCED ${by}` : `ENHANCED ${by}`;
+  if (page.compare === "difference") return `DIFFERENCE x4, ${by}: mid-grey unchanged, white 1/8 of the window brighter`;
+  return halved() ? `ORIGINAL | ENHANCED ${by}` : `ENHANCED ${by}`;
 }
 
-export function say(text) {
+const enhancedLabel = (image, tiles) => `${tiles.missing ? "ENHANCING" : "ENHANCED"} ${image.network} x${tiles.scale}, ${strength(image, tiles)}%`;
+
+export function say(text, wrong = false) {
   element("status").textContent = text;
+  element("status").classList.toggle("wrong", wrong);
 }
 
 // What the panel says while tiles come and the view changes.
@@ -195,7 +234,8 @@ export function tell() {
   const image = page.current;
   const tiles = image && activeTiles(image);
   let hint = "";
-  if (image && !usable(image).length) hint = `Not enhanced: ${Object.values(image.scales)[0].why || "it is too long for this"}.`;
+  if (image && !image.told) hint = "Looking for noise and compression, before anything can be enhanced.";
+  else if (image && !usable(image).length) hint = `Not enhanced: ${Object.values(image.scales)[0].why || "it is too long for this"}.`;
   else if (image && page.enhanced && !tiles) hint = "At this size the screen shows no more pixels than there are, so enhancement would not show. Go to 2:1.";
   else if (image && !page.enhanced) hint = "Shows where the screen magnifies: above 1:1. The original stays as it is.";
   else if (tiles && tiles.beyond) hint = "The graphics hold no more tiles; dotted parts are the original. Zoom in.";
@@ -203,7 +243,9 @@ export function tell() {
   else if (tiles && image.scales[tiles.scale].cap < 1) hint = `Strength at most ${percent(image.scales[tiles.scale].cap)}%: at more, ${image.scales[tiles.scale].why}.`;
   element("hint").textContent = hint;
   const scale = image && (tiles ? tiles.scale : usable(image)[0]);
-  element("saveResult").textContent = scale ? `Save enhanced x${scale}, ${page.strength}%` : "Save enhanced";
+  const used = scale ? Math.min(page.strength, percent(image.scales[scale].cap)) : page.strength;
+  element("saveResult").textContent = scale ? `Save enhanced x${scale}, ${used}%` : "Save enhanced";
+  element("strengthShown").textContent = used < page.strength ? `${page.strength}% asked for, ${used}% used` : `${page.strength}%`;
   const off = tiles && strength(image, tiles) === percent(image.scales[tiles.scale].cap) ? tiles.rms : null; // which is of the greatest
   element("consistency").textContent = off === null || !tiles ? "" :
     `Consistent with the input: made small again, what is on screen differs from it by ${off.toFixed(2)} of 255 grey levels. This does not say that added detail is real.`;
@@ -216,11 +258,10 @@ export function update() {
   const pressed = { invert: image && image.invert, swipe: page.compare === "swipe", pair: page.compare === "pair", difference: page.compare === "difference" };
   for (const [name, on] of Object.entries(pressed)) document.querySelector(`[data-do="${name}"]`).setAttribute("aria-pressed", Boolean(on));
   const can = image && usable(image).length > 0;
-  element("enhance").disabled = !can;
+  element("enhance").disabled = image ? Boolean(image.told) && !can : true; // a key that comes too soon is not lost
   element("enhance").setAttribute("aria-pressed", page.enhanced);
   element("settings").hidden = !page.enhanced;
   element("swipeAt").hidden = page.compare !== "swipe";
-  element("strengthShown").textContent = `${page.strength}%`;
   element("drop").hidden = Boolean(image);
   for (const each of document.querySelectorAll("header [data-tool], header [data-do], #preset")) each.disabled = !image && each.dataset.do !== "full";
   element("saveResult").disabled = !can;
@@ -229,12 +270,14 @@ export function update() {
   element("list").replaceChildren(...(page.images.length > 1 ? page.images : []).map((each) => each.button)); // which keep the focus
   for (const each of page.images) each.button.setAttribute("aria-pressed", each === image);
   element("preset").value = image ? image.preset : "file";
-  for (const corner of ["patient", "study", "image"]) element(corner).textContent = image ? (image.corners[corner] || []).join("\n") : "";
+  for (const corner of ["patient", "study", "image"]) written(element(corner), image ? (image.corners[corner] || []).join("\n") : "");
+  if (image && !(image.corners.patient || []).length) written(element("patient"), image.name); // all that tells whose it is
   if (!image) {
-    for (const name of ["enhanced", "synthetic", "turned"]) element(name).hidden = true;
+    for (const name of ["enhanced", "synthetic", "turned", "before", "after", "innerLeft", "innerRight"]) element(name).hidden = true;
     for (const name of ["numbers", "sideLeft", "sideRight", "sideTop", "sideBottom"]) element(name).textContent = "";
   }
-  element("told").textContent = image ? `Noise and compression: ${image.told}.` : "Nothing is open.";
+  element("size").textContent = image ? `${image.columns} x ${image.rows}, ${image.bits} bits.${image.orientation ? "" : " Left and right: not told by the file."}` : "";
+  element("told").textContent = image ? `Noise and compression: ${image.told || "being looked for"}.` : "Nothing is open.";
   element("remarks").replaceChildren(...(image ? image.remarks : []).map((text) => Object.assign(document.createElement("li"), { textContent: text })));
   tell();
   refresh(true);
@@ -261,7 +304,7 @@ async function opened(request, name, began) {
     await show(said, name, began);
     say("");
   } catch (error) {
-    say(`${name} was not opened: ${error.message}`);
+    say(`${name} was not opened: ${error.message}`, true);
   }
 }
 
@@ -269,7 +312,7 @@ async function opened(request, name, began) {
 async function show(said, name, began) {
   const image = {
     ...said, title: `${page.opened + 1}. ${name}`, number: ++page.opened, name, url: `/radiographs/${said.id}`,
-    scaleNames: Object.keys(said.scales).map(Number).sort(), invert: false, tiles: {}, counts: new Uint32Array(65536), line: null, preset: "file",
+    told: "", scales: {}, scaleNames: [], knowing: null, invert: false, tiles: {}, counts: new Uint32Array(65536), line: null, preset: "file",
     leaving: new AbortController(), textures: page.drawing.image(said.rows, said.columns), button: document.createElement("button"),
   };
   image.button.textContent = image.title;
@@ -286,6 +329,7 @@ async function show(said, name, began) {
     throw error;
   }
   image.shownAfter = performance.now() - began;
+  know(image);
 }
 
 async function values(image) {
@@ -317,6 +361,7 @@ export function choose(image) {
   for (const other of page.images) if (other !== image) forgetTiles(other);
   Object.assign(page, { current: image, holding: false, enhanced: false, compare: "" });
   update();
+  if (image) image.button.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
 function forgetTiles(image) {
@@ -442,8 +487,10 @@ export const actions = {
     fit();
     update();
   },
-  enhance: () => {
-    if (element("enhance").disabled) return;
+  enhance: async () => {
+    const image = page.current;
+    await know(image);
+    if (image !== page.current || element("enhance").disabled || !image.told) return;
     page.enhanced = !page.enhanced;
     if (!page.enhanced) page.compare = "";
     for (const [scale, tiles] of Object.entries(page.current.tiles)) if (tiles.over) delete page.current.tiles[scale];
@@ -469,6 +516,7 @@ export function act(name) {
 
 export function choosing(tool) {
   page.tool = tool;
+  document.querySelector(`[data-tool="${tool}"]`).scrollIntoView({ block: "nearest", inline: "nearest" }); // on a phone it may be out of sight
   if (tool === "lens") page.lens = middle();
   update();
 }
@@ -506,7 +554,7 @@ async function saveResult() {
     save(await answer.blob(), `${stem(image.name)}-${used ? "enhanced" : "interpolated"}-x${scale}.${kind}`);
     say(used ? `Saved, enhanced x${scale} by ${image.network} at strength ${used}%.` : `Saved, interpolated x${scale}, not enhanced.`);
   } catch (error) {
-    say(`Not saved: ${error.message}`);
+    say(`Not saved: ${error.message}`, true);
   } finally {
     clearInterval(timer);
   }
@@ -587,7 +635,7 @@ function start() {
   }
   resized();
   element("open").hidden = where === "demo";
-  element("invitation").textContent = where === "demo" ? "Open a phantom: a drawn radiograph that shows no person." : "Drop a radiograph here, or open one: DICOM, PNG, JPEG or TIFF, 8 to 16 bits.";
+  element("invitation").textContent = where === "demo" ? "Open a phantom: a drawn radiograph that shows no person." : `${matchMedia("(pointer: coarse)").matches ? "Tap to open a radiograph" : "Drop a radiograph here, or open one"}: DICOM, PNG, JPEG or TIFF, 8 to 16 bits.`;
   element("promise").textContent = {
     demo: "This page takes no files.", local: "It stays in this computer's memory and goes nowhere else.",
     remote: "It goes to the server of this page, stays in its memory, and is forgotten when you close it.",
@@ -603,7 +651,7 @@ function start() {
   element("saveResult").addEventListener("click", saveResult);
   element("savePicture").addEventListener("click", savePicture);
   element("preset").addEventListener("change", (event) => page.current && preset(event.target.value));
-  element("strength").addEventListener("input", (event) => { page.strength = Number(event.target.value); element("strengthShown").textContent = `${page.strength}%`; tell(); refresh(); });
+  element("strength").addEventListener("input", (event) => { page.strength = Number(event.target.value); tell(); refresh(); });
   element("swipe").addEventListener("input", (event) => { page.swipe = Number(event.target.value) / 1000; refresh(); });
   for (const button of document.querySelectorAll("[data-tool]")) button.addEventListener("click", () => choosing(button.dataset.tool));
   for (const button of document.querySelectorAll("[data-do]")) button.addEventListener("click", () => act(button.dataset.do));

@@ -90,10 +90,10 @@ class Page:
     def settled(self) -> None:
         self.until("!cxr.frame && !cxr.stale")
 
-    def open(self, path: Path) -> None:
+    def open(self, path: Path, told: bool = True) -> None:
         count = self.js("cxr.images.length")
         self.page.set_input_files("#files", str(path))
-        self.until(f"cxr.images.length > {count} && cxr.current.complete")
+        self.until(f"cxr.images.length > {count} && cxr.current.complete" + " && cxr.current.told" * told)
         self.settled()
 
     def enhance(self) -> None:
@@ -296,6 +296,37 @@ def test_enhanced_is_shown_pixel_for_pixel_however_it_is_compared(page, folder, 
     page.same(3)
 
 
+def test_each_side_of_a_comparison_says_what_it_shows(page, folder):
+    page.open(folder / "deep.png")
+    page.keyboard.press("9")
+    page.enhance()
+    page.keyboard.press("s")
+    page.all_tiles()
+    line = page.js("document.querySelector('.split').getBoundingClientRect().x")
+    before, after = (page.page.locator(name).bounding_box() for name in ("#before", "#after"))
+    assert before["x"] + before["width"] <= line <= after["x"]
+    assert [page.inner_text(name) for name in ("#before", "#after")] == ["ORIGINAL", "ENHANCED EDSR x2, 100%"]
+    page.locator("#swipe").fill("30")  # where the original's label has no room
+    page.until("document.getElementById('before').hidden && !document.getElementById('after').hidden")
+    page.keyboard.down("o")
+    page.until("document.getElementById('after').hidden")
+    assert page.inner_text("#enhanced") == "ORIGINAL (held)"
+    page.keyboard.up("o")
+
+
+def test_no_text_tells_more_strength_than_is_used(page, folder):
+    page.open(folder / "deep.png")
+    page.js("cxr.current.scales[2].cap = 0.4")
+    page.keyboard.press("9")
+    page.enhance()
+    assert page.inner_text("#enhanced") == "ENHANCED EDSR x2, 40%"
+    assert page.inner_text("#saveResult") == "Save enhanced x2, 40%"
+    assert page.inner_text("#strengthShown") == "100% asked for, 40% used"
+    page.locator("#strength").fill("30")
+    assert page.inner_text("#strengthShown") == "30%"
+    assert page.inner_text("#saveResult") == "Save enhanced x2, 30%"
+
+
 def test_tiles_that_are_not_there_are_visibly_the_original(page, folder):
     page.open(folder / "deep.png")
     page.keyboard.press("9")
@@ -311,10 +342,43 @@ def test_tiles_that_are_not_there_are_visibly_the_original(page, folder):
     assert page.inner_text("#enhanced").startswith("ENHANCING EDSR x2, 100%: ")
 
 
+def test_the_original_does_not_wait_for_what_came_in_and_a_key_that_comes_too_soon_is_not_lost(page, folder):
+    asked = []
+
+    def held(route):
+        asked.append(route)
+
+    page.page.route("**/told", held)
+    page.open(folder / "deep.png", told=False)
+    page.same()
+    assert page.inner_text("#hint") == "Looking for noise and compression, before anything can be enhanced."
+    page.keyboard.press("9")
+    page.keyboard.press("e")
+    assert not page.js("cxr.enhanced")
+    page.until("cxr.current.shownAfter")
+    (route,) = asked
+    route.continue_()
+    page.until("cxr.enhanced")
+    page.all_tiles()
+    page.same(2)
+
+
+def test_when_it_cannot_be_told_what_came_in_the_next_key_tries_again(page, folder):
+    page.page.route("**/told", lambda route: route.fulfill(status=422, json={"error": "the worker stopped"}), times=1)
+    page.open(folder / "deep.png", told=False)
+    page.until("document.getElementById('status').textContent === 'Not enhanced: the worker stopped'")
+    page.keyboard.press("9")
+    page.enhance()
+    assert page.inner_text("#status") == ""
+    page.same(2)
+    page.errors.clear()  # the browser's own line of the 422
+
+
 def test_at_fit_the_page_says_that_enhancement_would_not_show(page, folder):
     page.open(folder / "deep.png")
     page.keyboard.press("0")
     page.keyboard.press("e")
+    page.until("cxr.enhanced")
     assert "enhancement would not show" in page.inner_text("#hint")
     assert page.js("Object.keys(cxr.current.tiles).length") == 0
     page.settled()
