@@ -16,7 +16,7 @@ what `arrival_of(radiograph)` found of its noise and JPEG; else it is found anew
 
 >>> allowed = limit_of(model, radiograph)  # black all over, so that nothing can be told
 >>> allowed.cap, allowed.why
-(0.0, 'whether edsr may be used cannot be told')
+(0.0, 'whether EDSR may be used cannot be told')
 
 The result is for research, not for diagnosis.
 """
