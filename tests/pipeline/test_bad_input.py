@@ -99,7 +99,7 @@ FILES: dict[str, tuple[str, bytes | Callable[[], bytes], tuple[str, str]]] = {
     "web page": ("a.jpeg", b"<!doctype html><title>404</title>", NOT_AN_IMAGE),
     "GIF": ("a.jpeg", encoded(kind="GIF"), NOT_AN_IMAGE),
     "WebP": ("a.png", encoded(kind="WEBP"), NOT_AN_IMAGE),
-    "DICOM": ("a.jpeg", bytes(128) + b"DICM" + bytes(300), ("no radiograph", "of no modality")),
+    "DICOM": ("a.jpeg", bytes(128) + b"DICM" + bytes(300), ("damaged", "no DICOM image")),
     "PDF": ("a.tif", b"%PDF-1.7\n" + bytes(300), NOT_AN_IMAGE),
     "PostScript": ("a.jpeg", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n", NOT_AN_IMAGE),
     "zip": ("a.jpeg", b"PK\x03\x04" + bytes(300), NOT_AN_IMAGE),
