@@ -52,7 +52,7 @@ def main() -> None:
     document["phantom"] |= {"images": arguments.images, "size": document["preprocess"]["size"]}
     for section in ("train_srcnn", "train_vdsr", "train_edsr"):
         document[section] |= {"steps": STEPS, "validations": 1}
-    document["diagnose"]["epochs"] = EPOCHS
+    document["train_detector"]["epochs"] = EPOCHS
     with (arguments.folder / PARAMS).open("w") as file:
         yaml.dump(document, file)
     figures: list[history.Figure] = []

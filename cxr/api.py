@@ -18,9 +18,20 @@ what `arrival_of(radiograph)` found of its noise and JPEG; else it is found anew
 >>> allowed.cap, allowed.why
 (0.0, 'whether EDSR may be used cannot be told')
 
+`detect(path, load_detector("detector.safetensors"), evidence)` says what a trained detector sees on a radiograph's file; the
+evidence is `Evidence.of(path, detector)` of what the stage detect measured of it. `cxr detect` does that on the command line.
+
 The result is for research, not for diagnosis.
 """
 
+from pathlib import Path
+
+import torch
+
+from cxr.detection import detector
+from cxr.detection.detector import Detector
+from cxr.detection.instrument import Evidence, Seen
+from cxr.detection.instrument import look as detect
 from cxr.result import Enhanced
 from cxr.service import enhance_file
 from cxr.superres.enhance import arrival_of, enhance, enhance_part
@@ -28,15 +39,28 @@ from cxr.superres.limits import Limit, limit_of
 from cxr.superres.model import Model, load_model
 from cxr.superres.told import Told
 
+
+def load_detector(path: Path | str) -> Detector | None:
+    """Return the detector in the file `path`, on the CPU; None where it says that no finding could be learnt.
+
+    Raises UserError when the file is missing, damaged, or of something else.
+    """
+    return detector.read(Path(path), torch.device("cpu"))
+
+
 __all__ = [
     "Enhanced",
+    "Evidence",
     "Limit",
     "Model",
+    "Seen",
     "Told",
     "arrival_of",
+    "detect",
     "enhance",
     "enhance_file",
     "enhance_part",
     "limit_of",
+    "load_detector",
     "load_model",
 ]

@@ -17,7 +17,7 @@ from cxr.formats.dicom.display import number
 from cxr.formats.dicom.geometry import refuse_unknown
 from cxr.formats.dicom.header import is_dicom
 from cxr.formats.dicom.radiograph import read as read_dicom
-from cxr.formats.note import note_in
+from cxr.formats.note import SYNTHETIC, note_in
 from cxr.foundation.errors import UserError
 from cxr.result import shown
 from cxr.superres.degradation.enlargement import enlarge
@@ -33,8 +33,6 @@ EDGE = 3
 """Pixels at a tile's edge whose reduction sees beyond it."""
 LONGEST = 16_000
 """Rows or columns: places at four times as many still fit into 32 bits, by 1/65,536 of a pixel."""
-SYNTHETIC = "SYNTHETIC"
-"""What phantoms say of themselves, in a note or in their header."""
 
 
 def look_at(path: Path, most_pixels: int) -> Viewed:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr.dataset.settings import Preprocess, Split
-from cxr.detection.settings import Diagnose
+from cxr.detection.settings import Detection, Learning
 from cxr.foundation import errors, files, params
 from cxr.foundation.errors import UserError
 from cxr.foundation.runtime import Runtime
@@ -39,7 +39,8 @@ SECTIONS: dict[str, type[Any]] = {
     "train_edsr": Training,
     "evaluate": Evaluate,
     "errormaps": ErrorMaps,
-    "diagnose": Diagnose,
+    "detection": Detection,
+    "train_detector": Learning,
     "runtime": Runtime,
 }
 

@@ -1,33 +1,35 @@
-"""Keep the figures of an evaluation, for the tables of pages: `python -m tools.kept WORKSPACE NAME [--diagnosis]`.
+"""Keep the figures of an evaluation, for the tables of pages: `python -m tools.kept WORKSPACE NAME [--detection]`.
 
 WORKSPACE/metrics/statistics.json, as the stage evaluate wrote it, becomes benchmarks/results/NAME.csv. A row is the mean of a
 metric over the images of a group, by a model, or a mean difference, of a pair of models; p is adjusted by Holm's method.
-With --diagnosis it is WORKSPACE/metrics/diagnose.json, as the stage diagnose wrote it. A row is the area under the ROC curve of
-a view, the difference of a pair of views, of all images or of the matched pairs, the area of a shortcut, or a count.
+With --detection it is WORKSPACE/metrics/detect.json, as the stage detect wrote it. A row is of a finding and a group of images:
+the area under the ROC curve of a view, of all images or of those that are matched in sharpness, its sensitivity or specificity,
+the difference of a pair of views, the area of a shortcut, or a count.
 `python -m tools.tables` makes tables of either.
 """
 
 import argparse
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cxr.foundation.errors import UserError, one_line_errors
 from cxr.foundation.files import whole, write_table
 from cxr.foundation.place import ROOT
-from stages.diagnose import METRICS
+from stages.detect import METRICS
 from stages.evaluate import STATISTICS
 
 RESULTS = ROOT / "benchmarks/results"
 ALL, MATCHED = "all", "matched"
 MEAN, DIFFERENCE, AREA, SHORTCUT, COUNT = "mean", "difference", "area", "shortcut", "count"
+OPERATING = "sensitivity", "specificity"
 COLUMNS = (
     *("what", "group", "of", "degradation", "metric"),
     *("images", "patients", "mean", "low", "high", "wins", "p"),
 )
-DIAGNOSIS_COLUMNS = "what", "group", "of", "degradation", "value", "low", "high", "detectable"
+DETECTION_COLUMNS = "finding", "group", "what", "of", "degradation", "value", "low", "high", "detectable"
 
 
 def rows(statistics: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -39,21 +41,29 @@ def rows(statistics: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{column: record.get(column) for column in COLUMNS} for record in (*means, *differences)]
 
 
-def diagnosis_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what the stage diagnose found by DIAGNOSIS_COLUMNS. Raises UserError where it could measure nothing."""
+def detection_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what the stage detect found by DETECTION_COLUMNS. Raises UserError where it could measure nothing."""
     if reason := metrics.get("not_measured"):
-        raise UserError(f"there is no diagnosis to keep: {reason}")
-    (found,) = metrics["measured"]
-    counts = {**{name: found[name] for name in ("images", "patients", "negatives")}, "pairs": found["matched"]["pairs"]}
-    records = [
-        *({**record, "what": AREA, "group": ALL, "of": record["view"]} for record in found["intervals"]),
-        *({**record, "what": AREA, "group": MATCHED, "of": record["view"]} for record in found["matched_intervals"]),
-        *({**record, "what": DIFFERENCE, "group": ALL, "of": record["pair"]} for record in found["differences"]),
-        *({**record, "what": DIFFERENCE, "group": MATCHED, "of": record["pair"]} for record in found["matched_differences"]),
-        *({**record, "what": SHORTCUT, "group": ALL, "of": record["measure"]} for record in found["shortcut_intervals"]),
-        *({"what": COUNT, "group": ALL, "of": name, "value": count} for name, count in counts.items()),
-    ]
-    return [{column: record.get(column) for column in DIAGNOSIS_COLUMNS} for record in records]
+        raise UserError(f"there is no detection to keep: {reason}")
+    rows = []
+    for found in metrics["measured"]:
+        of = {"finding": found["finding"], "group": found["group"]}
+        rows += [{column: {**record, **of}.get(column) for column in DETECTION_COLUMNS} for record in _records(found)]
+    return rows
+
+
+def _records(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what was found of a finding and a group, by what it is."""
+    for name in ("images", "patients", "positives", "pairs"):
+        if name in found:
+            yield {"what": COUNT, "of": name, "value": found[name]}
+    for what, name in ((AREA, "areas"), (MATCHED, "of_pairs")):
+        yield from ({**record, "what": what, "of": record["view"]} for record in found.get(name, ()))
+    for record in found.get("operating", ()):
+        place = {"of": record["view"], "degradation": record["degradation"]}
+        yield from ({**place, "what": name, "value": record[name]} for name in OPERATING)
+    yield from ({**record, "what": DIFFERENCE, "of": record["pair"]} for record in found.get("differences", ()))
+    yield from ({**record, "what": SHORTCUT, "of": record["measure"]} for record in found.get("shortcuts", ()))
 
 
 class Kind(NamedTuple):
@@ -68,7 +78,7 @@ class Kind(NamedTuple):
 
 
 EVALUATION = Kind(STATISTICS, rows, COLUMNS)
-DIAGNOSIS = Kind(METRICS, diagnosis_rows, DIAGNOSIS_COLUMNS)
+DETECTION = Kind(METRICS, detection_rows, DETECTION_COLUMNS)
 
 
 def keep(workspace: Path, name: str, results: Path = RESULTS, kind: Kind = EVALUATION) -> Path:
@@ -92,9 +102,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("workspace", type=Path)
     parser.add_argument("name")
-    parser.add_argument("--diagnosis", action="store_true", help="what the stage diagnose found, instead of evaluate's figures")
+    parser.add_argument("--detection", action="store_true", help="what the stage detect found, instead of evaluate's figures")
     given = parser.parse_args()
-    print(keep(given.workspace, given.name, kind=DIAGNOSIS if given.diagnosis else EVALUATION))
+    print(keep(given.workspace, given.name, kind=DETECTION if given.detection else EVALUATION))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ SHORT: Mapping[str, Mapping[str, Any]] = {
     "train_vdsr": {"steps": 150, "validations": 2},
     "train_edsr": {"steps": 210, "validations": 2},
     "errormaps": {"panels": 1},
-    "diagnose": {"epochs": 3},
+    "train_detector": {"epochs": 3},
 }
 PANELS, ENVIRONMENT = "plots/errormaps", "tools/environment.py"
 TITLE = "A short run on phantoms, of each side: what changes, and not how good it is."

@@ -11,10 +11,11 @@ from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.history import Row
+from cxr.detection.evaluation.report import TEST
 from cxr.foundation.errors import UserError
 from cxr.measures.intervals import Estimate, outward
 from cxr.superres.methods import BICUBIC, LOW, NETWORKS, ORIGINAL, TITLES, VIEWS
-from tools.kept import ALL, AREA, COUNT, DIFFERENCE, MATCHED, MEAN, RESULTS
+from tools.kept import ALL, AREA, COUNT, DIFFERENCE, MEAN, OPERATING, RESULTS, SHORTCUT
 from tools.markdown import Tables, table
 
 Cells = Mapping[str, str]
@@ -32,7 +33,7 @@ WRITTEN_BY = {
     **dict.fromkeys(("conditions", "given", "opening"), "python -m benchmarks.conditions WORKSPACE NETWORK... -o {path}"),
     "harm": "python -m benchmarks.twins NETWORK -o {path}",
     "estimates": "python -m benchmarks.estimation WORKSPACE -o {path}",
-    **dict.fromkeys(("diagnosis", "diagnosis_differences"), "python -m tools.kept WORKSPACE {name} --diagnosis"),
+    **dict.fromkeys(("detection", "views", "view_differences"), "python -m tools.kept WORKSPACE {name} --detection"),
     **dict.fromkeys(("natural", "matlab"), "python -m benchmarks.natural_images IMAGES [-o FOLDER] --keep {path}"),
 }
 """By table, what writes its CSV."""
@@ -157,23 +158,35 @@ def estimates(rows: Rows) -> Lines:
     return table(("what", "truth", *NAMES), lines)
 
 
-def diagnosis(rows: Rows) -> Lines:
-    """Return the AUC of each view by scale, of all images and of the matched pairs; the original is the same at each scale."""
-    at = {(row["group"], row["of"], row["degradation"]): row for row in rows if row["what"] == AREA}
-    counts = {row["of"]: f"{float(row['value']):.0f}" for row in rows if row["what"] == COUNT}
-    sets = f"{counts['images']} images", f"{counts['pairs']} pairs"
-    heads = [f"{each}: {name}" if name == NAMES[0] else name for each in sets for name in NAMES]
-    views = sorted(dict.fromkeys(view for _, view, _ in at), key=lambda view: view == ORIGINAL)  # which comes last
+def detection(rows: Rows) -> Lines:
+    """Return by finding and group the AUC of the originals, how often the frozen threshold is right, and the best shortcut."""
+    if not rows:
+        raise ValueError("it has no rows")
     lines = []
-    for view in views:
-        places = [(group, view, "" if view == ORIGINAL else name) for group in (ALL, MATCHED) for name in NAMES]
-        lines.append([_view(view), *(f"{float(at[place]['value']):.3f}" if place in at else UNMEASURED for place in places)])
-    return table(("AUC, seen as", *heads), lines)
+    for finding, group in dict.fromkeys((row["finding"], row["group"]) for row in rows):
+        found = [row for row in rows if (row["finding"], row["group"]) == (finding, group)]
+        count = {row["of"]: f"{float(row['value']):.0f}" for row in found if row["what"] == COUNT}
+        original = {row["what"]: row for row in found if row["of"] == ORIGINAL}
+        told = [f"{float(original[what]['value']):.2f}" if what in original else UNMEASURED for what in OPERATING]
+        best = max((row for row in found if row["what"] == SHORTCUT), key=lambda row: float(row["value"]), default=None)
+        beside = f"{best['of'].replace('_', ' ')} {_area(best)}" if best else UNMEASURED
+        counts = [f"{count['positives']} of {count['images']}", count["patients"]]
+        lines.append([finding, group, *counts, _area(original.get(AREA)), *told, beside])
+    heads = "with it, of images", "patients", "AUC", "sensitivity", "specificity", "best shortcut, AUC"
+    return table(("finding", "group", *heads), lines)
 
 
-def diagnosis_differences(rows: Rows) -> Lines:
-    """Return by pair of views and scale what the first has more in AUC, of all images, with its interval, where it has one."""
-    at = {(row["of"], row["degradation"]): row for row in rows if (row["what"], row["group"]) == (DIFFERENCE, ALL)}
+def views(rows: Rows, finding: str) -> Lines:
+    """Return the AUC of `finding` on the test images in each view, by scale; the original is the same at each scale."""
+    at = {(row["of"], row["degradation"]): row for row in _of_test(rows, AREA, finding)}
+    seen = sorted(dict.fromkeys(view for view, _ in at), key=lambda view: view == ORIGINAL)  # which comes last
+    lines = [[_view(view), *(_area(at.get((view, "" if view == ORIGINAL else name))) for name in NAMES)] for view in seen]
+    return table((f"{finding}, seen as", *NAMES), lines)
+
+
+def view_differences(rows: Rows, finding: str) -> Lines:
+    """Return by pair of views and scale what the first has more in AUC of `finding`, with its interval, where it has one."""
+    at = {(row["of"], row["degradation"]): row for row in _of_test(rows, DIFFERENCE, finding)}
     lines = []
     for pair in dict.fromkeys(pair for pair, _ in at):
         first, second = map(_view, pair.split("-"))
@@ -208,7 +221,7 @@ def tables(history: Iterable[Row], folder: Path = RESULTS) -> Tables:
     """Return all tables of results, from the CSVs in `folder`, and from the `history` of speeds."""
     makers: Tables = {
         **{each.__name__: each for each in (gains, over_bicubic, findings, conditions, given, harm, estimates)},
-        **{each.__name__: each for each in (diagnosis, diagnosis_differences, natural, matlab)},
+        **{each.__name__: each for each in (detection, views, view_differences, natural, matlab)},
         "opening": partial(opening, history=list(history)),
     }
     return {name: _from_file(make, WRITTEN_BY[name], folder) for name, make in makers.items()}
@@ -262,6 +275,22 @@ class _Kept:
     def difference(self, pair: tuple[str, str], degradation: str, group: str = ALL) -> Cells | None:
         """Return the row of a difference of PSNR; None where there is none."""
         return self.at.get((DIFFERENCE, "-".join(pair), degradation, "psnr", group))
+
+
+def _of_test(rows: Rows, what: str, finding: str) -> Rows:
+    """Return the rows of that kind, of `finding` on the test images. Raises UserError where there are none."""
+    found = [row for row in rows if (row["what"], row["group"], row["finding"]) == (what, TEST, finding)]
+    if not found:
+        raise UserError(f"the CSV has nothing of {finding}: name one of {', '.join(dict.fromkeys(r['finding'] for r in rows))}")
+    return found
+
+
+def _area(row: Cells | None) -> str:
+    """Return an area under the ROC curve with its interval, where it has one."""
+    if row is None:
+        return UNMEASURED
+    ends = f" [{float(row['low']):.3f}, {float(row['high']):.3f}]" if row["low"] else ""
+    return f"{float(row['value']):.3f}{ends}"
 
 
 def _title(name: str) -> str:

@@ -34,7 +34,18 @@ GPU = {
     "train_edsr stage": "train_edsr",
     "evaluate (300 images at three scales) stage": "evaluate",
 }
-STAGES = ("download", "preprocess", "split", "train_srcnn", "train_vdsr", "train_edsr", "evaluate", "errormaps", "diagnose")
+STAGES = (
+    "download",
+    "preprocess",
+    "split",
+    "train_srcnn",
+    "train_vdsr",
+    "train_edsr",
+    "train_detector",
+    "evaluate",
+    "errormaps",
+    "detect",
+)
 
 
 class Figures:

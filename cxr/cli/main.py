@@ -1,4 +1,4 @@
-"""The command `cxr`: `cxr enhance ...`, `cxr export ...`, `cxr serve`."""
+"""The command `cxr`: `cxr enhance ...`, `cxr detect ...`, `cxr export ...`, `cxr serve`."""
 
 import sys
 
@@ -7,6 +7,7 @@ from cxr.foundation.errors import one_line_errors
 USAGE = """usage: cxr COMMAND ...
 
   cxr enhance INPUT... -o OUT      enlarge radiographs with a trained network
+  cxr detect FILE... --model DET   say what a trained detector sees on radiographs
   cxr export MODEL -o FILE.onnx    write a trained network as ONNX
   cxr serve                        open the page: look at radiographs, and enhance what is on screen
 
@@ -22,6 +23,10 @@ def run() -> None:
             from cxr.cli import enhance  # noqa: PLC0415
 
             enhance.main(arguments, "cxr enhance")
+        elif command == "detect":
+            from cxr.cli import detect  # noqa: PLC0415
+
+            detect.main(arguments, "cxr detect")
         elif command == "export":
             from cxr.cli import export  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Charts of what a classifier makes of images: ROC curves and their areas."""
+"""Charts of what a detector makes of images: ROC curves, their areas, and reliability."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,26 +15,25 @@ from cxr.superres.methods import VIEWS
 
 
 @matplotlib.style.context("default")
-def roc_curves(scores: Mapping[str, npt.NDArray[np.float64]], labels: npt.NDArray[np.bool_], task: str) -> Figure:
-    """Draw the ROC curve of each view's `scores` (N,), by view of VIEWS, with its area, for `labels` (N,)."""
+def roc_curves(scores: Mapping[str, npt.NDArray[np.float64]], labels: npt.NDArray[np.bool_], finding: str, task: str) -> Figure:
+    """Draw the ROC curve of each view's `scores` (N,), by view of VIEWS, with its area, for `labels` (N,) of `finding`."""
     figure = Figure(figsize=(7, 7), dpi=DPI, layout="constrained")
     axes = figure.add_subplot(aspect="equal", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     axes.plot([0, 1], [0, 1], color="#B0B0B0", linestyle=":", linewidth=1)
     for view, values in scores.items():
         name, colour, dashes = VIEWS[view]
         axes.plot(*roc(values, labels), label=f"{name}, AUC {placed(values, labels).area:.3f}", color=colour, linestyle=dashes)
-    axes.set_xlabel(f"false positive rate ({(~labels).sum()} NORMAL images)")
-    axes.set_ylabel(f"true positive rate ({labels.sum()} PNEUMONIA images)")
-    axes.set_title(f"NORMAL against PNEUMONIA, {task}")
+    axes.set_xlabel(f"false positive rate ({(~labels).sum()} images without it)")
+    axes.set_ylabel(f"true positive rate ({labels.sum()} images with it)")
+    axes.set_title(f"{finding}, {task}")
     axes.legend(loc="lower right")
     figure.supxlabel(DISCLAIMER, fontsize=9, color="#606060")
     return figure
 
 
 @matplotlib.style.context("default")
-def auc_by_degradation(records: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw the area under the ROC curve of each view at each degradation, with its interval, from records of `findings`."""
-    areas = [record for record in records if record["metric"] == "auc"]
+def auc_by_degradation(areas: Sequence[Mapping[str, Any]], finding: str) -> Figure:
+    """Draw the area under the ROC curve of each view at each degradation, with its interval, from records of `areas`."""
     degradations = list(dict.fromkeys(record["degradation"] for record in areas if record["degradation"]))
     figure = Figure(figsize=(2 + 2.2 * len(degradations), 5), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
@@ -53,7 +52,25 @@ def auc_by_degradation(records: Sequence[Mapping[str, Any]]) -> Figure:
         axes.plot(place, record["value"], "o", color=colour, label=label)
     axes.set_xticks(range(len(degradations)), degradations)
     axes.set_ylabel("AUC on the test split, 95% interval by patient")
-    axes.set_title("NORMAL against PNEUMONIA, as each method shows the images")
+    axes.set_title(f"{finding}, as each method shows the images")
     axes.set_xlabel(DISCLAIMER, fontsize=9, color="#606060")
     figure.legend(loc="outside lower center", ncols=len(VIEWS))  # inside it would lie on the intervals
+    return figure
+
+
+@matplotlib.style.context("default")
+def reliability(records: Sequence[Mapping[str, Any]], finding: str) -> Figure:
+    """Draw what share of images has `finding`, against what was predicted: records of bins, with how many images each has."""
+    figure = Figure(figsize=(6, 6), dpi=DPI, layout="constrained")
+    axes = figure.add_subplot(aspect="equal", xlim=(-0.02, 1.02), ylim=(-0.02, 1.06))
+    axes.plot([0, 1], [0, 1], color="#B0B0B0", linestyle=":", linewidth=1)
+    axes.plot([each["predicted"] for each in records], [each["observed"] for each in records], "o-", color="black")
+    for each in records:
+        axes.annotate(
+            str(each["images"]), (each["predicted"], each["observed"]), (0, 6), textcoords="offset points", ha="center"
+        )
+    axes.set_xlabel("predicted share with the finding")
+    axes.set_ylabel("share with the finding; numbers: images")
+    axes.set_title(f"{finding}, originals")
+    figure.supxlabel(DISCLAIMER, fontsize=9, color="#606060")
     return figure

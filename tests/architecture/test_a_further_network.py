@@ -100,7 +100,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     with (project / "dvc.yaml").open("w") as file:
         yaml.dump({"stages": stages}, file)
     order = ["check", "download", "preprocess", "split", "train_srcnn", "train_vdsr", "train_edsr", "train_dummy"]
-    order += ["evaluate", "errormaps", "diagnose"]
+    order += ["train_detector", "evaluate", "errormaps", "detect"]
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, project, *order], cwd=project, capture_output=True, text=True, check=False
     )
@@ -124,15 +124,17 @@ def test_it_is_in_the_metrics(ran):
     assert all(set(metrics["dummy"][scale]) == {"psnr", "ssim"} for scale in ("x2", "x3", "x4"))
     differences = json.loads((workspace / "metrics/statistics.json").read_text())["differences"]
     assert {"dummy-bicubic", "dummy-vdsr"} <= {record["pair"] for record in differences}
-    diagnosed = json.loads((workspace / "metrics/diagnose.json").read_text())
-    assert set(diagnosed["measured"][0]["auc"]["x3"]) == {"low", "bicubic", "srcnn", "vdsr", "edsr", "dummy"}
+    measured = json.loads((workspace / "metrics/detect.json").read_text())["measured"]
+    records = [record for found in measured for record in found.get("areas", ())]
+    seen = {record["view"] for record in records if record["degradation"] == "x3"}
+    assert seen == {"low", "bicubic", "srcnn", "vdsr", "edsr", "dummy"}
 
 
 def test_it_is_in_the_table(ran):
     _, printed = ran
     assert len(re.findall(r"^x\d +dummy +\d+\.\d+ ", printed, re.MULTILINE)) == 3
     assert "Dummy over VDSR (p: of the same mean" in printed
-    assert "x2 Dummy" in printed  # of the classifier's findings
+    assert "x2 Dummy" in printed  # of what the detector finds
 
 
 def test_it_is_in_the_charts(ran):
@@ -143,7 +145,7 @@ def test_it_is_in_the_charts(ran):
         template = path.read_text()
         assert COLOUR in template
         assert "dummy: 'Dummy'" in template
-    assert (pixels(workspace / "plots/diagnose/roc_x2.png") == rgb()).all(-1).any()
+    assert (pixels(workspace / "plots/detect/pneumonia_roc_x2.png") == rgb()).all(-1).any()
 
 
 def test_it_is_on_the_panels_and_its_images_are_kept(ran):

@@ -19,7 +19,7 @@ from tools.dependencies import FETCHING, closure, deciding
 
 STAGES: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 NAMES = ["check", "download", "preprocess", "split", "train_srcnn", "train_vdsr", "train_edsr"]
-NAMES += ["evaluate", "errormaps", "diagnose"]
+NAMES += ["train_detector", "evaluate", "errormaps", "detect"]
 
 ENVIRONMENT = {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
 
@@ -62,7 +62,7 @@ def test_declared_parameters_are_exactly_the_sections_that_the_stage_reads(name)
 def test_declared_keys_of_the_environment_are_those_that_decide(name):
     expected = [] if name in FETCHING else deciding(closure(f"stages.{name}"))
     assert environment.declared(name) == expected
-    if name.startswith("train_"):
+    if name.removeprefix("train_") in NETWORKS:
         assert expected == ["numpy", "torch", "device", "precision"]
     if name == "preprocess":
         assert {"numpy", "opencv-python-headless", "pillow", "pydicom", "python-gdcm"} <= set(expected)
@@ -164,7 +164,7 @@ def test_the_instrument_imports_no_more_than_it_is_installed_with():
 import sys
 for blocked in ("dask", "distributed", "dvc", "filelock", "kaggle", "pandas", "scipy", "skimage", "sklearn", "vl_convert"):
     sys.modules[blocked] = None
-import cxr.api, cxr.cli.enhance, cxr.cli.export, cxr.cli.main
+import cxr.api, cxr.cli.detect, cxr.cli.enhance, cxr.cli.export, cxr.cli.main
 """)
 
 

@@ -11,7 +11,7 @@ def test_an_edit_of_a_network_reruns_what_uses_it_and_then_what_reads_that():
     for name in ("vdsr", "edsr"):
         first, then = reruns(str(ROOT / f"cxr/superres/networks/{name}.py"))
         assert first == [f"train_{name}", "evaluate"]
-        assert then == ["errormaps", "diagnose"]
+        assert then == ["errormaps", "detect"]
 
 
 def test_a_file_of_no_stage_reruns_nothing():

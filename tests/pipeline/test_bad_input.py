@@ -21,7 +21,7 @@ from PIL import Image, PngImagePlugin
 from cxr.dataset.pack import pack
 from cxr.dataset.settings import Preprocess
 from cxr.foundation.errors import UserError
-from stages import check, diagnose, download, errormaps, evaluate, train_srcnn
+from stages import check, detect, download, errormaps, evaluate, train_srcnn
 from tests.support.raw import table_of
 from tests.support.tiny import ROOT, TINY, write_params
 
@@ -514,7 +514,7 @@ RESTORED: dict[str, tuple[str, Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("kind", RESTORED)
-@pytest.mark.parametrize("stage", [errormaps, diagnose])
+@pytest.mark.parametrize("stage", [errormaps, detect])
 def test_bad_restored_images_are_refused(workspace, kind, stage):
     name, harm, reason = RESTORED[kind]
     harm(workspace / "data/restored" / name)

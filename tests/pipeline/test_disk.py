@@ -95,7 +95,7 @@ SAYS = {
 }
 
 
-SMALL = "check", "diagnose"  # need no more room; of so few images nothing can be told of diagnosis
+SMALL = "check", "train_detector", "detect"  # need no more room; of so few images nothing can be learnt
 
 
 def outputs(stage: str) -> list[str]:

@@ -98,16 +98,18 @@ def test_the_first_run_runs_every_stage_in_order(first):
         "train_srcnn",
         "train_vdsr",
         "train_edsr",
+        "train_detector",
         "evaluate",
         "errormaps",
-        "diagnose",
+        "detect",
     ]
 
 
 def test_git_holds_text_results_but_no_picture_image_or_model(first):
     tracked = call(first[0], "git", "ls-files").split()
     assert {name for name in tracked if name.startswith("metrics/")} == {
-        f"metrics/{name}.json" for name in (*TRAINED, "download", "preprocess", "split", "evaluate", "statistics", "diagnose")
+        f"metrics/{name}.json"
+        for name in (*TRAINED, "download", "preprocess", "split", "evaluate", "statistics", "train_detector", "detect")
     }
     assert not [name for name in tracked if name.startswith(("data/", "models/", "plots/"))]
 
@@ -134,18 +136,18 @@ def test_a_second_run_does_nothing(workspace):
 
 
 def test_a_forced_run_changes_nothing(workspace):
-    assert len(ran(call(workspace, "dvc", "repro", "--force"))) == 10
+    assert len(ran(call(workspace, "dvc", "repro", "--force"))) == 11
     assert call(workspace, "git", "status", "--porcelain") == ""
 
 
 def test_editing_vdsr_reruns_what_uses_it_and_not_srcnn(workspace):
     edit(workspace / "cxr/superres/networks/vdsr.py", "DEPTH = 20", "DEPTH = 19")
-    assert ran(call(workspace, "dvc", "repro")) == ["train_vdsr", "evaluate", "errormaps", "diagnose"]
+    assert ran(call(workspace, "dvc", "repro")) == ["train_vdsr", "evaluate", "errormaps", "detect"]
 
 
 def test_editing_edsr_retrains_it_alone(workspace):
     edit(workspace / "cxr/superres/networks/edsr.py", "SMALL = 0.1", "SMALL = 0.2")
-    assert ran(call(workspace, "dvc", "repro")) == ["train_edsr", "evaluate", "errormaps", "diagnose"]
+    assert ran(call(workspace, "dvc", "repro")) == ["train_edsr", "evaluate", "errormaps", "detect"]
 
 
 def test_errormaps_parameters_rerun_errormaps_alone(workspace):
@@ -153,12 +155,12 @@ def test_errormaps_parameters_rerun_errormaps_alone(workspace):
     assert ran(call(workspace, "dvc", "repro")) == ["check", "errormaps"]
 
 
-def test_editing_the_classifier_reruns_diagnose_alone(workspace):
-    edit(workspace / "cxr/detection/compact.py", "DROPOUT = 0.2", "DROPOUT = 0.3")
-    assert ran(call(workspace, "dvc", "repro")) == ["diagnose"]
+def test_editing_the_detector_reruns_what_uses_it_alone(workspace):
+    edit(workspace / "cxr/detection/detector.py", "DROPOUT = 0.2", "DROPOUT = 0.3")
+    assert ran(call(workspace, "dvc", "repro")) == ["train_detector", "detect"]
     write_params(workspace, TINY, {"split": {"train": 0.4, "val": 0.3, "test": 0.3}})  # so that there is something to tell
     call(workspace, "dvc", "repro")
-    assert re.search(r"diagnose\.json +auc\.edsr_x2 ", call(workspace, "dvc", "metrics", "diff"))
+    assert re.search(r"detect\.json +auc\.PNEUMONIA\.edsr_x2 ", call(workspace, "dvc", "metrics", "diff"))
 
 
 def test_runtime_reruns_nothing_but_the_check(workspace):
@@ -258,7 +260,7 @@ def test_another_version_reruns_what_it_decides_and_no_more(workspace):
     before = {name: (workspace / name).read_bytes() for name in ("data/pixels.npy", "models/edsr.safetensors")}
     (workspace / "environment.json").write_text(json.dumps({**told, "pillow": "12.0.0"}))
     status = json.loads(call(workspace, "dvc", "status", "--json"))
-    assert {stage for stage, changes in status.items() if "pillow" in str(changes)} == {"preprocess", "errormaps", "diagnose"}
+    assert {stage for stage, changes in status.items() if "pillow" in str(changes)} == {"preprocess", "errormaps", "detect"}
     output = call(workspace, "dvc", "repro", "preprocess", fails=True)
     assert f"error: environment.json has pillow 12.0.0, but here it is {told['pillow']}; go back to that" in output
     (workspace / "environment.json").write_text(json.dumps(told))
@@ -348,7 +350,7 @@ def test_the_guides_walkthrough_does_what_it_says(workspace, tmp_path):
     assert re.findall(r"train_vdsr\.json +gain\.(x\d) ", output) == ["x2", "x3", "x4"]
     assert not said_of_quality(output)  # by which nothing may be chosen
     output = follow(workspace, judge)
-    assert ran(output) == ["evaluate", "errormaps", "diagnose"]
+    assert ran(output) == ["evaluate", "errormaps", "detect"]
     vdsr = {("vdsr", scale, metric) for scale in ("x2", "x3", "x4") for metric in ("psnr", "ssim")}
     assert {row for row in said_of_quality(output) if row[2] == "psnr"} == {row for row in vdsr if row[2] == "psnr"}
     assert said_of_quality(output) <= vdsr

@@ -90,10 +90,10 @@ MUTANTS = [
     ),
     Mutant(
         "the classifier is chosen on the images that it is tested on",
-        "cxr/detection/diagnosis.py",
-        'learnt, _rows(data, "val"), settings',
-        'learnt, _rows(data, "test"), settings',
-        "tests/stages/test_diagnose.py::test_nobody_is_learnt_from_and_tested_on",
+        "cxr/detection/labels.py",
+        'LEARNT: tuple[Part, ...] = ("train", "val")',
+        'LEARNT: tuple[Part, ...] = ("train", "test")',
+        "tests/stages/test_detect.py::test_nobody_is_learnt_from_and_tested_on",
     ),
     Mutant(
         "VDSR's gradients pass where ReLU has cut off",
@@ -474,11 +474,11 @@ MUTANTS = [
         "tests/dataset/test_pack.py::test_the_other_images_of_an_external_patient_are_set_aside",
     ),
     Mutant(
-        "whoever has no pneumonia counts as normal",
-        "cxr/detection/diagnosis.py",
-        'return _labels(data) | (data.table["findings"] == NEGATIVE).to_numpy()',
-        "return np.ones(len(data.table), bool)",
-        "tests/detection/test_diagnosis.py::test_only_images_of_the_two_classes_are_learnt_from_and_judged",
+        "whoever has no known finding counts as without any",
+        "cxr/detection/labels.py",
+        "known = shown | (said if complete else normal)[:, None]",
+        "known = shown | True",
+        "tests/detection/test_labels.py::test_what_is_not_said_is_unknown_unless_labels_are_complete",
     ),
     Mutant(
         "the page estimates anew what the header and the whole radiograph have told",

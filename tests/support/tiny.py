@@ -23,7 +23,8 @@ TINY: dict[str, dict[str, Any]] = {
     "train_edsr": {"steps": 7, "batch": 3, "patch": 24, "validations": 1, "precision": "float32"},
     "evaluate": {"conditions": ["clean"]},
     "errormaps": {"inset": 16},
-    "diagnose": {"epochs": 2, "batch": 4},
+    "detection": {"size": 64},
+    "train_detector": {"epochs": 2, "batch": 4},
     "runtime": {"workers": 1, "device": "cpu"},
 }
 

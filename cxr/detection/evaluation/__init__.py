@@ -1,0 +1,1 @@
+"""What a detector makes of radiographs, and what else tells as much."""

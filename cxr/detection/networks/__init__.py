@@ -1,0 +1,1 @@
+"""Networks that detectors are built on."""

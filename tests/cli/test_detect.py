@@ -1,0 +1,177 @@
+"""The command that says what a detector sees."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cxr.api import Evidence, detect, load_detector
+from cxr.cli.detect import lines, main
+from cxr.dataset.packed import Frame
+from cxr.detection import detector
+from cxr.detection.abstaining import Sets, usual
+from cxr.detection.frames import levels, seen
+from cxr.detection.networks.backbones import backbone
+from cxr.foundation.errors import RefusedError, UserError
+from cxr.sources.phantom.pictures import write_png
+from cxr.sources.phantom.scene import draw
+from tests.support.dicom_files import dataset, save
+
+SIZE = 64
+
+
+def reduced(number):
+    """Return a phantom, drawn large and reduced."""
+    return draw(0, number, 256, 8).pixels[::2, ::2].copy()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Return a folder with phantoms, and a detector that nobody trained, to which all is usual, with evidence beside it."""
+    made = tmp_path_factory.mktemp("detector")
+    torch.manual_seed(0)
+    network = detector.Network(backbone("compact", SIZE), 2).eval()
+    squares = torch.cat([seen(levels(Frame(reduced(number))), SIZE) for number in range(40)])
+    with torch.no_grad():
+        features, logits = network.body(squares).numpy(), network(squares).double().numpy()
+    middle = float(np.median(logits[:6, 1]))
+    said = {"network": "compact", "size": SIZE, "findings": ["NODULE", "PNEUMONIA"], "phantoms": False}
+    said["thresholds"] = {"NODULE": 0.0, "PNEUMONIA": middle}
+    held = {"NODULE": Sets(-math.inf, math.inf), "PNEUMONIA": Sets(middle, middle)}
+    spread = usual(features, features)._replace(farthest=1e3)
+    detector.write(made / "detector.safetensors", network.state_dict(), held, spread, said)
+    evidence(made, made / "detect.json", record("NODULE"), record("PNEUMONIA"))
+    for number in range(6):
+        write_png(made / f"{number}.png", reduced(number), 8)
+    return made
+
+
+def record(finding, low=0.8, group="external"):
+    """Return what was measured of a finding."""
+    ratios = [
+        {"answer": "seen", "value": 4.0, "low": 3.0, "high": 5.0},
+        {"answer": "not seen", "value": 0.25, "low": None, "high": None},
+        {"answer": "not known", "value": 1.0, "low": 0.5, "high": 2.0},
+    ]
+    return {
+        "finding": finding,
+        "group": group,
+        "areas": [{"view": "original", "degradation": "", "value": 0.9, "low": low, "high": 0.95}],
+        "ratios": ratios,
+        "shortcuts": [{"measure": "sharpness", "value": 0.7}, {"measure": "native_size", "value": 0.6}],
+    }
+
+
+def evidence(folder, path, *records):
+    digest = load_detector(folder / "detector.safetensors").digest
+    path.write_text(json.dumps({"measured": records, "made_with": [{"detector": digest}]}))
+    return path
+
+
+def run(folder, *arguments):
+    main([*map(str, arguments), "--model", str(folder / "detector.safetensors")])
+
+
+def pictures(folder):
+    return [folder / f"{number}.png" for number in range(6)]
+
+
+def test_each_finding_is_seen_or_not_or_not_known_and_nothing_is_a_bare_probability(folder, capsys):
+    run(folder, *pictures(folder))
+    *said, last = capsys.readouterr().out.splitlines()
+    assert len(said) == 12
+    assert {line.split(": ")[1] for line in said if "NODULE" in line} == {"NODULE not known"}
+    told = {line.split(": ")[1] for line in said if "PNEUMONIA" in line}
+    assert told - {"PNEUMONIA not known"} == {
+        "PNEUMONIA seen, likelihood ratio 4.00 [3.00, 5.00] on another source",
+        "PNEUMONIA not seen",
+    }
+    assert last == "For research, not for diagnosis."
+    assert "%" not in "".join(said)
+
+
+def test_a_probability_is_told_for_a_prevalence_alone(folder, capsys):
+    run(folder, *pictures(folder), "--prevalence", "0.2")
+    said = [line for line in capsys.readouterr().out.splitlines() if "PNEUMONIA seen" in line]
+    assert {line.partition("; ")[2] for line in said} == {"of 20.0% before, 50.0% [42.9%, 55.6%] after"}
+    with pytest.raises(UserError, match="--prevalence is 1; expected a share above 0 and below 1"):
+        run(folder, folder / "0.png", "--prevalence", "1")
+
+
+def test_a_picture_that_is_unlike_all_is_refused(folder, tmp_path):
+    known = load_detector(folder / "detector.safetensors")
+    near = known._replace(usual=known.usual._replace(farthest=1.5))
+    found = Evidence.of(folder / "detect.json", near)
+    assert detect(folder / "0.png", near, found).told
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 70), np.uint8)).save(tmp_path / "noise.png")
+    with pytest.raises(RefusedError, match=r"unlike the radiographs that the detector knows \(distance .*; nothing is told"):
+        detect(tmp_path / "noise.png", near, found)
+
+
+@pytest.mark.parametrize(
+    ("records", "reason"),
+    [
+        ([record("NODULE"), record("PNEUMONIA", low=0.69)], r"AUC is 0.900 \(from 0.690\), that of sharpness alone 0.700"),
+        ([record("NODULE"), record("PNEUMONIA", low=None)], r"AUC is 0.900 \(no interval\), that of sharpness alone"),
+        ([record("NODULE"), record("PNEUMONIA", group="test")], "was not tested for PNEUMONIA on radiographs of another"),
+        ([record("PNEUMONIA")], "was not tested for NODULE on radiographs of another source"),
+    ],
+)
+def test_a_detector_that_is_no_better_outside_than_shortcuts_is_used_on_request_alone(
+    folder, tmp_path, capsys, records, reason
+):
+    path = evidence(folder, tmp_path / "evidence.json", *records)
+    with pytest.raises(RefusedError, match=f"the detector may see no disease: .*{reason}.*; --even-so uses it"):
+        run(folder, folder / "0.png", "--evidence", path)
+    run(folder, folder / "0.png", "--evidence", path, "--even-so")
+    assert "used even so: " in capsys.readouterr().out
+
+
+def test_without_evidence_nothing_is_told(folder, tmp_path):
+    (tmp_path / "detector.safetensors").write_bytes((folder / "detector.safetensors").read_bytes())
+    with pytest.raises(RefusedError, match="was not tested for NODULE on radiographs of another source; it was not tested for"):
+        run(tmp_path, folder / "0.png")
+    with pytest.raises(UserError, match=r"none\.json is missing; run the stage detect"):
+        run(folder, folder / "0.png", "--evidence", tmp_path / "none.json")
+
+
+def test_evidence_of_another_detector_is_no_evidence(folder, tmp_path):
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps({"measured": [record("NODULE")], "made_with": [{"detector": "0"}]}))
+    with pytest.raises(UserError, match=r"other\.json is of another detector; run dvc repro"):
+        run(folder, folder / "0.png", "--evidence", path)
+
+
+def test_a_detector_of_phantoms_refuses_radiographs(folder, tmp_path, capsys):
+    known = load_detector(folder / "detector.safetensors")
+    path = tmp_path / "detector.safetensors"
+    detector.write(path, known.network.state_dict(), known.sets, known.usual, {**known.description, "phantoms": True})
+    stored = reduced(1).astype(np.uint16)
+    radiograph = save(dataset(stored, PatientName="Doe^Jane"), tmp_path / "real.dcm")
+    with pytest.raises(RefusedError, match="learnt from phantoms alone, and this does not say that it is one; nothing is told"):
+        run(tmp_path, radiograph)
+    run(tmp_path, save(dataset(stored, PatientName="SYNTHETIC^1"), tmp_path / "phantom.dcm"), folder / "0.png")
+    assert "phantom.dcm: PNEUMONIA" in capsys.readouterr().out
+
+
+def test_what_cannot_be_read_is_one_line_and_the_rest_is_told(folder, tmp_path, capsys):
+    (tmp_path / "broken.dcm").write_bytes(bytes(128) + b"DICM" + bytes(300))
+    reason = r"2 files of which nothing is told:\n  .*broken\.dcm: no DICOM image\n  .*none\.png: No such file"
+    with pytest.raises(UserError, match=reason):
+        run(folder, tmp_path / "broken.dcm", folder / "0.png", tmp_path / "none.png")
+    assert "0.png: PNEUMONIA" in capsys.readouterr().out
+
+
+def test_a_file_without_a_network_is_told(tmp_path):
+    detector.write_none(tmp_path / "detector.safetensors", {"findings": [], "network": "compact"})
+    with pytest.raises(UserError, match="holds no network, since no finding could be learnt; train it on more radiographs"):
+        run(tmp_path, tmp_path / "a.png")
+
+
+def test_remarks_on_a_file_are_told(folder):
+    known = load_detector(folder / "detector.safetensors")
+    found = detect(folder / "0.png", known, Evidence.of(folder / "detect.json", known))
+    assert lines(found._replace(remarks=("its depth was guessed",)))[-1] == "its depth was guessed"
