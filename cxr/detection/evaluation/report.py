@@ -211,10 +211,11 @@ def _lines(record: Mapping[str, Any]) -> list[str]:
     lines += [f"{'by ' + each['measure'].replace('_', ' '):22} {interval(each)}" for each in record["shortcuts"]]
     if record["differences"]:
         lines.append(f"Differences in AUC ({record['pairs']} pairs are alike in sharpness):")
-    for each in record["differences"]:
+    same = [each for each in record["differences"] if each["detectable"] is None and not each["value"]]
+    for each in (each for each in record["differences"] if each not in same):
         first, second = (methods.VIEWS[name].title for name in each["pair"].split("-"))
         least = each["detectable"]
         known = f"nothing is detectable with {POWER:.0%} power" if least is None else f"detectable: {least:.3f}"
         seen = f"{each['degradation']} {first} - {second}"
         lines.append(f"{seen:28} {interval(each, '+.3f')}, {known}")
-    return lines
+    return [*lines, *([f"{len(same)} further pairs place all images alike: their difference is 0."] if same else [])]
