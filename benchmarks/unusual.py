@@ -5,7 +5,7 @@
 WORKSPACE is one in which train_detector has run. Usual are its test radiographs as they are. Unusual are the same inverted,
 turned, mirrored and upside down, phantoms, external radiographs, and, where they are given, photographs (PNG and JPEG in
 FOLDER) and radiographs that were reconstructed from CT (PNG in ZIP, below `images/`). A row has the area under the ROC curve of
-the distance, and the share that is refused at the distance within which 99% of the validation radiographs lie.
+the distance, and the share that is refused at the distance within which 95% of the validation radiographs lie.
 """
 
 import argparse

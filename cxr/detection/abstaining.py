@@ -11,10 +11,12 @@ Truths = npt.NDArray[np.bool_]
 
 COVERAGE = 0.9
 """The share of cases of each class whose set holds it."""
-USUAL = 0.99
+USUAL = 0.95
 """The share of validation images that count as usual."""
 SHRINKAGE = 0.1
-"""How far the covariance of features is drawn towards that of independent ones of the same variance."""
+"""How far the correlation of features is drawn towards that of independent ones."""
+LEAST = 1e-6
+"""Of the deviation of a feature: some are always 0."""
 
 
 ANSWERS = "not seen", "seen", "not known"
@@ -71,16 +73,14 @@ def _greatest(scores: Floats, coverage: float) -> float:
 def usual(learnt: npt.NDArray[np.float32], chosen_on: npt.NDArray[np.float32]) -> Usual:
     """Return how the features `learnt` (N, D) are spread, and how far those of other images, `chosen_on` (M, D), are off.
 
-    The distance of Mahalanobis, with one mean for all: Lee et al., "A Simple Unified Framework for Detecting
-    Out-of-Distribution Samples and Adversarial Attacks", NeurIPS 2018. The covariance of few images is drawn towards that of
-    independent features (Ledoit and Wolf, Journal of Multivariate Analysis 88(2), 2004), by SHRINKAGE.
+    The distance of Mahalanobis, of features of unit variance, with one mean for all: Lee et al., "A Simple Unified Framework
+    for Detecting Out-of-Distribution Samples and Adversarial Attacks", NeurIPS 2018. The correlation of few images is drawn
+    towards that of independent features (Ledoit and Wolf, Journal of Multivariate Analysis 88(2), 2004), by SHRINKAGE.
     """
-    mean = learnt.mean(axis=0)
-    covariance = np.cov(learnt.astype(np.float64), rowvar=False)
-    spread = np.trace(covariance) / len(covariance)
-    shrunk = (1 - SHRINKAGE) * covariance + SHRINKAGE * max(spread, 1e-12) * np.eye(len(covariance))
-    values, vectors = np.linalg.eigh(shrunk)
-    found = Usual(mean, (vectors / np.sqrt(values)).astype(np.float32), 0.0)
+    mean, deviation = learnt.mean(axis=0), learnt.std(axis=0) + LEAST
+    correlation = np.cov(((learnt - mean) / deviation).astype(np.float64), rowvar=False)
+    values, vectors = np.linalg.eigh((1 - SHRINKAGE) * correlation + SHRINKAGE * np.eye(len(correlation)))
+    found = Usual(mean, (vectors / np.sqrt(values) / deviation[:, None]).astype(np.float32), 0.0)
     return found._replace(farthest=float(np.quantile(found.distance(chosen_on), USUAL)))
 
 

@@ -61,8 +61,9 @@ class Detector(NamedTuple):
     def looks(self, image: Tensor) -> tuple[Floats, float]:
         """Return the logits (F,) of `image` (1, 1, H, W) in [0, 1], and how far it is from what is usual."""
         device = next(self.network.parameters()).device
-        features = self.network.eval().body(seen(image.to(device), self.size))
-        logits: Floats = self.network.head(features)[0].double().cpu().numpy()
+        square = seen(image.to(device), self.size)
+        logits: Floats = self.network.eval()(square)[0].double().cpu().numpy()
+        features = self.network.body.described(square)  # type: ignore[operator]
         return logits, float(self.usual.distance(features.float().cpu().numpy())[0])
 
 

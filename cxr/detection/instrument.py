@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cxr.detection.abstaining import ANSWERS, NOT_KNOWN, answers
+from cxr.detection.abstaining import ANSWERS, NOT_KNOWN, USUAL, answers
 from cxr.detection.detector import Detector
 from cxr.detection.frames import levels
 from cxr.formats.note import says_synthetic
@@ -112,7 +112,7 @@ def look(path: Path, detector: Detector, evidence: Evidence, even_so: bool = Fal
     decoded = read(path)
     logits, distance = detector.looks(levels(decoded))
     if not distance <= detector.usual.farthest:
-        far = f"{distance:.2f}, and 99% of its validation radiographs up to {detector.usual.farthest:.2f}"
+        far = f"{distance:.2f}, and {USUAL:.0%} of its validation radiographs up to {detector.usual.farthest:.2f}"
         raise RefusedError(f"unlike the radiographs that the detector knows (distance {far}); nothing is told")
     told = tuple(_told(name, logits[number], detector, evidence) for number, name in enumerate(detector.findings))
     return Seen(told, (*decoded.remarks, *(f"used even so: {doubt}" for doubt in doubts)))

@@ -3,6 +3,7 @@
 import copy
 import math
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,7 +60,7 @@ class Fitted(NamedTuple):
     best_epoch: int
     curves: list[Row]
     features: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
-    """What the backbone makes of the training and of the validation images, (N, D) each."""
+    """What tells whether images are like others, of the training and of the validation images, (N, D) each."""
     logits: Floats
     """Of the validation images (N, F)."""
 
@@ -93,9 +94,10 @@ def fit(
                     checkpoint.save(run.state())
                     saved = time.monotonic()
         network.load_state_dict(run.best["weights"])
-        features = [_of_all(network.body, each, settings, device) for each in (learnt, chosen_on)]
-        with torch.inference_mode():
-            logits = network.head(features[1]).double().cpu().numpy()
+        network.eval()
+        described: Any = network.body.described
+        features = _of_all(described, learnt, settings, device), _of_all(described, chosen_on, settings, device)
+        logits = _of_all(network, chosen_on, settings, device).double().cpu().numpy()
         seen_as = features[0].cpu().numpy(), features[1].cpu().numpy()
         return Fitted(run.best["weights"], run.best["epoch"], run.curves, seen_as, logits)
 
@@ -144,7 +146,7 @@ class _Run:
 
     def judge(self, images: Images, device: torch.device) -> float:
         """Measure the averaged weights on validation images, note it, and keep them if they are the best; return the loss."""
-        judged = self.averaged.module
+        judged = self.averaged.module.eval()
         logits = _of_all(judged, images, self.settings, device)
         loss = masked_loss(logits, images.known.to(device), images.shown.to(device)).item()
         self.curves[-1]["validation_loss"] = loss
@@ -201,6 +203,5 @@ def moved(images: Tensor, source: Generator) -> Tensor:
 
 
 @torch.inference_mode()
-def _of_all(network: nn.Module, images: Images, settings: Learning, device: torch.device) -> Tensor:
-    network.eval()
+def _of_all(network: Callable[[Tensor], Tensor], images: Images, settings: Learning, device: torch.device) -> Tensor:
     return torch.cat([network(part.float().to(device)) for part in torch.split(images.pixels, settings.batch)])

@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
     network = detector.Network(backbone("compact", SIZE), 2).eval()
     squares = torch.cat([seen(levels(Frame(reduced(number))), SIZE) for number in range(40)])
     with torch.no_grad():
-        features, logits = network.body(squares).numpy(), network(squares).double().numpy()
+        features, logits = network.body.described(squares).numpy(), network(squares).double().numpy()
     middle = float(np.median(logits[:6, 1]))
     said = {"network": "compact", "size": SIZE, "findings": ["NODULE", "PNEUMONIA"], "phantoms": False}
     said["thresholds"] = {"NODULE": 0.0, "PNEUMONIA": middle}

@@ -65,7 +65,7 @@ def test_distances_are_those_of_mahalanobis(monkeypatch):
     inverse = np.linalg.inv(np.cov(learnt.astype(float), rowvar=False))
     expected = [mahalanobis(each, learnt.mean(axis=0), inverse) / math.sqrt(5) for each in learnt[:20]]
     assert found.distance(learnt[:20]) == pytest.approx(expected, rel=1e-3)
-    assert (found.distance(learnt) > found.farthest).mean() == pytest.approx(0.01, abs=0.005)
+    assert (found.distance(learnt) > found.farthest).mean() == pytest.approx(0.05, abs=0.005)
 
 
 def test_more_features_than_images_still_tell_what_is_far():

@@ -48,7 +48,7 @@ def fitted(frames, labels, folder, settings=SETTINGS, seconds=1e9, name="a"):
 
 
 def areas(found, frames, shown):
-    network = Network(backbone("compact", SIZE), 2)
+    network = Network(backbone("compact", SIZE), 2).eval()
     network.load_state_dict(found.weights)
     logits = training._of_all(network, Images.of(frames, TEST, given(shown), SIZE), SETTINGS, CPU).numpy()
     return [float(placed(logits[:, number], shown[TEST, number]).area) for number in range(2)]

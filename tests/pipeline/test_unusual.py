@@ -36,7 +36,7 @@ def test_each_kind_is_told_beside_the_radiographs_as_they_are(trained, tmp_path,
     assert list(rows) == ["as they are", *unusual.CHANGES, "phantoms", "photographs", "reconstructed from CT"]
     assert rows["as they are"]["auc"] == 0.5
     assert [rows[kind]["images"] for kind in ("phantoms", "photographs", "reconstructed from CT")] == [3, 4, 1]
-    assert rows["photographs"]["auc"] == 1.0  # noise
+    assert rows["photographs"]["auc"] > 0.8  # noise
     assert all(0 <= row["auc"] <= 1 and 0 <= row["refused"] <= 1 for row in rows.values())
 
 

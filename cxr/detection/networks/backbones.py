@@ -28,9 +28,15 @@ class OnPhotographs(nn.Module):
         found: Tensor = self.network(coloured(standardised(images), *self.levels))
         return found
 
+    def described(self, images: Tensor) -> Tensor:
+        """Return features (N, D) that tell whether `images` are like others."""
+        return self.forward(images)
+
 
 def backbone(name: str, size: int, learnt: bool = True) -> nn.Module:
     """Return the network `name` of NETWORKS, with a `width`, and features (N, width) of images (N, 1, size, size) in [0, 1].
+
+    Its method `described` returns features (N, D) that tell whether images are like others.
 
     With `learnt`, one of torchvision, timm or `lite0` has what it learnt on ImageNet; its layer for classes is left out.
     Raises UserError when the package, the network or its weights are not there, or it takes no images of that size.

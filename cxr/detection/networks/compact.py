@@ -18,15 +18,26 @@ class Compact(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for before, after in zip((1, *WIDTHS[:-1]), WIDTHS, strict=True):
-            layers += [nn.Conv2d(before, after, 3, 2, 1, bias=False), nn.GroupNorm(GROUPS, after), nn.ReLU()]
-        self.layers = nn.Sequential(*layers)
+        self.layers = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(before, after, 3, 2, 1, bias=False), nn.GroupNorm(GROUPS, after), nn.ReLU())
+            for before, after in zip((1, *WIDTHS[:-1]), WIDTHS, strict=True)
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the features of `images`."""
-        maps: Tensor = self.layers(standardised(images))
-        return torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], 1)
+        return self._features(images)[-1]
+
+    def described(self, images: Tensor) -> Tensor:
+        """Return features (N, D) that tell whether `images` are like others: those of the last two layers."""
+        return torch.cat(self._features(images)[-2:], 1)
+
+    def _features(self, images: Tensor) -> list[Tensor]:
+        """Return mean and maximum over the image of each layer."""
+        maps, found = standardised(images), []
+        for layer in self.layers:
+            maps = layer(maps)
+            found.append(torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], 1))
+        return found
 
 
 def standardised(images: Tensor) -> Tensor:
