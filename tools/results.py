@@ -27,6 +27,8 @@ SCALES = (2, 3, 4)
 NAMES = tuple(f"x{scale}" for scale in SCALES)
 """Of the clean degradations."""
 UNMEASURED = "-"
+HELD = "held", "held_with", "held_without", "single"
+"""Columns of what sets hold."""
 
 WRITTEN_BY = {
     **dict.fromkeys(("gains", "over_bicubic", "findings"), "python -m tools.kept WORKSPACE {name}"),
@@ -34,6 +36,8 @@ WRITTEN_BY = {
     "harm": "python -m benchmarks.twins NETWORK -o {path}",
     "estimates": "python -m benchmarks.estimation WORKSPACE -o {path}",
     **dict.fromkeys(("detection", "views", "view_differences"), "python -m tools.kept WORKSPACE {name} --detection"),
+    "sets": "python -m benchmarks.sets WORKSPACE -o {path}",
+    "unusual": "python -m benchmarks.unusual WORKSPACE -o {path}",
     **dict.fromkeys(("natural", "matlab"), "python -m benchmarks.natural_images IMAGES [-o FOLDER] --keep {path}"),
 }
 """By table, what writes its CSV."""
@@ -194,6 +198,21 @@ def view_differences(rows: Rows, finding: str) -> Lines:
     return table(("difference in AUC", *NAMES), lines)
 
 
+def sets(rows: Rows) -> Lines:
+    """Return by finding and group how often the sets hold the truth, and how often they hold one answer alone."""
+    names = {"divided": "divided 200 times", "external": "another source"}
+    lines = [
+        [row["finding"], names[row["group"]], row["images"], *(f"{float(row[name]):.1%}" for name in HELD)] for row in rows
+    ]
+    return table(("finding", "radiographs", "images", "held", "of those with it", "of those without", "one answer"), lines)
+
+
+def unusual(rows: Rows) -> Lines:
+    """Return by kind of picture how well the distance tells it from test radiographs, and how many are refused."""
+    lines = [[row["kind"], row["images"], _area({**row, "value": row["auc"]}), f"{float(row['refused']):.0%}"] for row in rows]
+    return table(("picture", "images", "AUC", "refused"), lines)
+
+
 def natural(rows: Rows) -> Lines:
     """Return PSNR and SSIM on Set5 by scale, ours and the published ones of each network, and the budget of ours."""
     at = {(row["network"], row["budget"], row["scale"]): row for row in rows}
@@ -221,7 +240,7 @@ def tables(history: Iterable[Row], folder: Path = RESULTS) -> Tables:
     """Return all tables of results, from the CSVs in `folder`, and from the `history` of speeds."""
     makers: Tables = {
         **{each.__name__: each for each in (gains, over_bicubic, findings, conditions, given, harm, estimates)},
-        **{each.__name__: each for each in (detection, views, view_differences, natural, matlab)},
+        **{each.__name__: each for each in (detection, views, view_differences, sets, unusual, natural, matlab)},
         "opening": partial(opening, history=list(history)),
     }
     return {name: _from_file(make, WRITTEN_BY[name], folder) for name, make in makers.items()}

@@ -98,6 +98,21 @@ def test_each_group_is_told_with_its_best_shortcut():
     ]
 
 
+def test_what_sets_hold_and_what_is_unusual_is_told():
+    row = {
+        "finding": "NODULE",
+        "group": "external",
+        "images": "196",
+        "held": "0.5",
+        "held_with": "0.653",
+        "held_without": "0.15",
+    }
+    assert results.sets([{**row, "single": "0.71"}])[2] == "| NODULE | another source | 196 | 50.0% | 65.3% | 15.0% | 71.0% |"
+    kind = {"kind": "inverted", "images": "57", "auc": "0.99", "low": "0.965", "high": "0.998", "refused": "0.491"}
+    assert results.unusual([kind])[2] == "| inverted | 57 | 0.990 [0.965, 0.998] | 49% |"
+    assert results.unusual([{**kind, "low": "", "high": ""}])[2] == "| inverted | 57 | 0.990 | 49% |"
+
+
 def test_areas_are_told_by_view():
     assert results.views(ROWS, "PNEUMONIA") == [
         "| PNEUMONIA, seen as | x2 | x3 | x4 |",

@@ -567,8 +567,8 @@ MUTANTS = [
     Mutant(
         "what cannot be told of noise counts as none",
         "cxr/superres/limits.py",
-        "    if arrival.noise is None:\n",
-        "    if arrival.level < 0:\n",
+        'cannot be told" if arrival.noise is None else',
+        'cannot be told" if arrival.level < 0 else',
         "tests/superres/test_limits.py::test_the_mildest_condition_that_covers_what_came_in_counts",
     ),
     Mutant(
