@@ -2,7 +2,7 @@
 
 Validation and test radiographs of WORKSPACE, in which train_detector has run, are divided by patient at random: sets are made
 of one half, and looked at on the other; a row has the mean over all divisions of which both halves have both classes. Rows of
-`external` have what the sets that go with the detector hold of radiographs of another source.
+`test` and `external` have what the sets that go with the detector hold of its test radiographs and of another source's.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def measured(workspace: Path, divisions: int) -> list[dict[str, object]]:
     logits = {int(row): trained.looks(levels(data.images[row]))[0] for row in looked_at}
     rows: list[dict[str, object]] = []
     for number, finding in enumerate(trained.findings):
-        for group, of in (("divided", inside), ("external", outside)):
+        for group, of in (("divided", inside), ("test", data.rows("test")), ("external", outside)):
             judged = known.rows(finding, of)
             if not len(judged):
                 continue
@@ -73,7 +73,7 @@ def measured(workspace: Path, divisions: int) -> list[dict[str, object]]:
                 found = held(trained.sets[finding], scores, shown)
             if not found:
                 continue
-            shares = [round(each, DECIMALS) for each in found]
+            shares = [None if np.isnan(each) else round(each, DECIMALS) for each in found]
             counts = {"finding": finding, "group": group, "images": len(judged), "positives": int(shown.sum())}
             rows.append({**counts, **dict(zip(("held", "held_with", "held_without", "single"), shares, strict=True))})
     return rows

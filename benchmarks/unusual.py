@@ -73,7 +73,7 @@ def row(trained: Detector, kind: str, usual: Floats, patients: Patients, unusual
 
 
 def measured(workspace: Path, photographs: Path | None, drr: Path | None) -> list[dict[str, object]]:
-    """Return a row for each kind of picture. Raises UserError when there is no detector."""
+    """Return a row for each kind of picture. Raises UserError when there is no detector, or no picture."""
     trained = detector.read(workspace / MODEL, torch.device("cpu"))
     if trained is None:
         raise UserError(f"{workspace / MODEL} holds no network, since no finding could be learnt")
@@ -92,6 +92,8 @@ def measured(workspace: Path, photographs: Path | None, drr: Path | None) -> lis
     others |= {"reconstructed from CT": reconstructed(drr)} if drr else {}
     for name, each in others.items():
         found = distances(trained, each)
+        if not len(found):
+            raise UserError(f"there is no picture for {name}; name another folder or zip")
         kinds.append((name, found, np.array([f"{name} {number}" for number in range(len(found))])))
     return [row(trained, kind, usual, patients[test], found, of) for kind, found, of in kinds]
 

@@ -200,16 +200,15 @@ def view_differences(rows: Rows, finding: str) -> Lines:
 
 def sets(rows: Rows) -> Lines:
     """Return by finding and group how often the sets hold the truth, and how often they hold one answer alone."""
-    names = {"divided": "divided 200 times", "external": "another source"}
-    lines = [
-        [row["finding"], names[row["group"]], row["images"], *(f"{float(row[name]):.1%}" for name in HELD)] for row in rows
-    ]
+    names = {"divided": "divided at random", "test": "test", "external": "another source"}
+    lines = [[row["finding"], names[row["group"]], row["images"], *(_share(row[name]) for name in HELD)] for row in rows]
     return table(("finding", "radiographs", "images", "held", "of those with it", "of those without", "one answer"), lines)
 
 
 def unusual(rows: Rows) -> Lines:
     """Return by kind of picture how well the distance tells it from test radiographs, and how many are refused."""
-    lines = [[row["kind"], row["images"], _area({**row, "value": row["auc"]}), f"{float(row['refused']):.0%}"] for row in rows]
+    told = [row for row in rows if int(row["images"])]
+    lines = [[row["kind"], row["images"], _area({**row, "value": row["auc"]}), f"{float(row['refused']):.0%}"] for row in told]
     return table(("picture", "images", "AUC", "refused"), lines)
 
 
@@ -302,6 +301,10 @@ def _of_test(rows: Rows, what: str, finding: str) -> Rows:
     if not found:
         raise UserError(f"the CSV has nothing of {finding}: name one of {', '.join(dict.fromkeys(r['finding'] for r in rows))}")
     return found
+
+
+def _share(value: str) -> str:
+    return f"{float(value):.1%}" if value else UNMEASURED
 
 
 def _area(row: Cells | None) -> str:

@@ -18,6 +18,7 @@ from cxr.foundation.errors import UserError
 
 DROPOUT = 0.2
 DIGITS = 12
+MOST_SIZE = 4096
 NAME = "detector"
 """Of its weights in a model file."""
 SPREAD = "usual"
@@ -67,6 +68,24 @@ class Detector(NamedTuple):
         return logits, float(self.usual.distance(features.float().cpu().numpy())[0])
 
 
+@torch.inference_mode()
+def described_by(network: Network, size: int) -> int:
+    """Return how many features tell whether images of that `size` are like others."""
+    image = torch.zeros(1, 1, size, size, device=next(network.parameters()).device)
+    return int(network.eval().body.described(image).shape[1])  # type: ignore[operator]
+
+
+def refuse_large(network: Network, size: int) -> None:
+    """Raise UserError when the file of `network` would be larger than what is read."""
+    width = described_by(network, size)
+    count = width**2 + sum(tensor.numel() for tensor in network.state_dict().values())
+    if 4 * count > modelfile.MOST_BYTES - modelfile.MOST_OF_HEADER:
+        most = modelfile.MOST_BYTES >> 20
+        raise UserError(
+            f"a detector on this network has {4 * count >> 20:,} MB, more than the {most} that are read; name another"
+        )
+
+
 def write_none(path: Path, description: Mapping[str, Any]) -> None:
     """Write that none could be trained."""
     modelfile.write(path, {}, description)
@@ -89,12 +108,16 @@ def read(path: Path, device: torch.device) -> Detector | None:
     """
     weights, said = modelfile.read(path)
     try:
-        findings = tuple(map(str, said["findings"]))
+        findings, size = tuple(map(str, said["findings"])), said.get("size")
         if not findings:
             return None
         if not NETWORKS.fullmatch(str(said["network"])):
             raise ValueError(f"its network is {str(said['network'])[:32]!r}")
-        network = Network(backbone(str(said["network"]), int(said["size"]), learnt=False), len(findings))
+        if not isinstance(size, int) or not 1 <= size <= MOST_SIZE:
+            raise ValueError(f"its size is no number from 1 to {MOST_SIZE:,}")
+        if not all(name.isprintable() and name for name in findings):
+            raise ValueError("a finding has signs that cannot be printed")
+        network = Network(backbone(str(said["network"]), size, learnt=False), len(findings))
         missing = network.load_state_dict(weights[NAME], strict=False)
         if missing.unexpected_keys or [name for name in missing.missing_keys if not name.endswith(COUNTS)]:
             raise ValueError("its weights are of another network")
@@ -102,9 +125,12 @@ def read(path: Path, device: torch.device) -> Detector | None:
         held = {name: _sets(*said["sets"][name]) for name in findings}
         spread = [weights[SPREAD][name].numpy() for name in ("mean", "whitening")]
         usual = Usual(spread[0], spread[1], float(said["farthest"]))
+        width = described_by(network, size)
+        if usual.mean.shape != (width,) or usual.whitening.shape != (width, width) or not math.isfinite(usual.farthest):
+            raise ValueError("what is usual to it does not fit")
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:DIGITS]
-        return Detector(network.to(device), findings, thresholds, held, usual, int(said["size"]), said, digest)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        return Detector(network.to(device), findings, thresholds, held, usual, size, said, digest)
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path} is no detector of this project ({reason}); train it again") from None
 

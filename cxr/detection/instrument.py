@@ -13,12 +13,11 @@ from cxr.detection.frames import levels
 from cxr.formats.note import says_synthetic
 from cxr.formats.read import read
 from cxr.foundation.errors import RefusedError, UserError
-from cxr.foundation.files import whole
 
 BESIDE = "detect.json"
 """What was measured of a detector, beside its file: a copy of metrics/detect.json."""
-EXTERNAL, ORIGINAL = "external", "original"
-"""The group of another source, and the view, in what was measured."""
+EXTERNAL = "external"
+"""The group of another source."""
 
 
 class Told(NamedTuple):
@@ -54,10 +53,25 @@ class Seen(NamedTuple):
     """What the user should know of the file."""
 
 
+class Measured(NamedTuple):
+    """What was measured of a detector on the radiographs of a group, of which it tells anything."""
+
+    finding: str
+    group: str
+    area: float | None
+    """Under the ROC curve, if both classes were there."""
+    low: float | None
+    """Of the 95% interval of that, where one is known to cover."""
+    shortcut: tuple[str, float]
+    """What tells the finding best without knowing of disease, and the area of that."""
+    ratios: Mapping[str, tuple[float, float, float]]
+    """By answer, the likelihood ratio and its interval, where one is known to cover."""
+
+
 class Evidence(NamedTuple):
     """What was measured of a detector: metrics/detect.json."""
 
-    measured: tuple[Mapping[str, Any], ...]
+    measured: tuple[Measured, ...]
 
     @classmethod
     def of(cls, path: Path, detector: Detector) -> "Evidence":
@@ -67,34 +81,37 @@ class Evidence(NamedTuple):
         """
         if not path.is_file():
             return cls(())
-        with whole(path):
+        try:
             said = json.loads(path.read_text(encoding="utf-8"))
-            measured = tuple(said.get("measured", ()))
+            measured = tuple(_measured(each) for each in said.get("measured", ()))
             digest = next((str(each.get("detector")) for each in said.get("made_with", ())), "")
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+            reason = type(error).__name__
+            raise UserError(f"{path} is not what the stage detect writes ({reason}); run dvc repro, or name another") from None
         if measured and digest != detector.digest:
             raise UserError(f"{path} is of another detector; run dvc repro, or name the file of this one with --evidence")
         return cls(measured)
 
-    def best(self, finding: str) -> Mapping[str, Any]:
+    def best(self, finding: str) -> Measured | None:
         """Return what was measured of `finding`: on another source, else on the test radiographs, else nothing."""
-        found = [each for each in self.measured if each["finding"] == finding and "ratios" in each]
-        return max(found, key=lambda each: each["group"] == EXTERNAL, default={})
+        found = [each for each in self.measured if each.finding == finding]
+        return max(found, key=lambda each: each.group == EXTERNAL, default=None)
 
     def doubt(self, finding: str) -> str:
         """Return why the detector is not shown to see `finding` outside; "" where it does better there than each shortcut.
 
-        Better: the interval of its area under the ROC curve lies above the areas of all shortcuts.
+        Better: the interval of its area under the ROC curve lies above the areas of all shortcuts that were measured.
         """
         best = self.best(finding)
-        if best.get("group") != EXTERNAL or "areas" not in best:
+        if best is None or best.group != EXTERNAL:
             return f"it was not tested for {finding} on radiographs of another source"
-        (area,) = [each for each in best["areas"] if each["view"] == ORIGINAL]
-        shortcut = max(best["shortcuts"], key=lambda each: float(each["value"]))
-        if area["low"] is not None and area["low"] > shortcut["value"]:
+        if best.area is None:
+            return f"for {finding} too few radiographs of another source are like those that it knows"
+        name, shortcut = best.shortcut
+        if best.low is not None and best.low > shortcut:
             return ""
-        low = "no interval" if area["low"] is None else f"from {area['low']:.3f}"
-        of_shortcut = f"{shortcut['measure'].replace('_', ' ')} alone {shortcut['value']:.3f}"
-        return f"for {finding} on another source its AUC is {area['value']:.3f} ({low}), that of {of_shortcut}"
+        low = "no interval" if best.low is None else f"from {best.low:.3f}"
+        return f"for {finding} on another source its AUC is {best.area:.3f} ({low}), that of {name} alone {shortcut:.3f}"
 
 
 def look(path: Path, detector: Detector, evidence: Evidence, even_so: bool = False) -> Seen:
@@ -104,12 +121,12 @@ def look(path: Path, detector: Detector, evidence: Evidence, even_so: bool = Fal
     none, and, unless `even_so`, where it is not shown to do better outside than shortcuts; Unusable for what cannot be read;
     OSError when the file cannot be opened.
     """
+    decoded = read(path)
     if detector.description.get("phantoms") and not says_synthetic(path):
         raise RefusedError("the detector learnt from phantoms alone, and this does not say that it is one; nothing is told")
     doubts = [doubt for finding in detector.findings if (doubt := evidence.doubt(finding))]
     if doubts and not even_so and not detector.description.get("phantoms"):
         raise RefusedError(f"the detector may see no disease: {'; '.join(doubts)}; --even-so uses it")
-    decoded = read(path)
     logits, distance = detector.looks(levels(decoded))
     if not distance <= detector.usual.farthest:
         far = f"{distance:.2f}, and {USUAL:.0%} of its validation radiographs up to {detector.usual.farthest:.2f}"
@@ -121,7 +138,22 @@ def look(path: Path, detector: Detector, evidence: Evidence, even_so: bool = Fal
 def _told(finding: str, logit: float, detector: Detector, evidence: Evidence) -> Told:
     answer = ANSWERS[answers(np.array([logit]), detector.thresholds[finding], detector.sets[finding])[0]]
     best = evidence.best(finding)
-    for ratio in best.get("ratios", ()):
-        if ratio["answer"] == answer != ANSWERS[NOT_KNOWN] and ratio["low"] is not None:
-            return Told(finding, answer, (ratio["value"], ratio["low"], ratio["high"]), str(best["group"]))
-    return Told(finding, answer, None, "")
+    ratio = best.ratios.get(answer) if best and answer != ANSWERS[NOT_KNOWN] else None
+    return Told(finding, answer, ratio, best.group if best and ratio else "")
+
+
+def _measured(said: Mapping[str, Any]) -> Measured:
+    """Return a record of metrics/detect.json. Raises what wrong types raise."""
+    answered = said["answered"]
+    area = answered["area"] or {"value": None, "low": None}
+    shortcuts = {str(each["measure"]).replace("_", " "): float(each["value"]) for each in answered["shortcuts"]}
+    best = max(shortcuts, key=lambda name: shortcuts[name], default="")
+    ratios = {
+        str(each["answer"]): (float(each["value"]), float(each["low"]), float(each["high"]))
+        for each in answered["ratios"]
+        if each["low"] is not None
+    }
+    value, low = (None if area[name] is None else float(area[name]) for name in ("value", "low"))
+    if (value is None) != (not shortcuts):
+        raise ValueError("an area has no shortcuts beside it")
+    return Measured(str(said["finding"]), str(said["group"]), value, low, (best, shortcuts.get(best, 1.0)), ratios)

@@ -15,12 +15,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from cxr.compute.checkpoint import Checkpoint
+from cxr.compute.device import repeatable
 from cxr.dataset.packed import Frames, Integers
-from cxr.detection.detector import Network
+from cxr.detection.detector import Network, refuse_large
 from cxr.detection.frames import levels, seen
 from cxr.detection.labels import Labels
 from cxr.detection.networks.backbones import backbone
 from cxr.detection.settings import Learning
+from cxr.foundation.errors import UserError
 from cxr.foundation.randomness import generator
 from cxr.measures.intervals import Floats, Truths
 
@@ -74,11 +76,12 @@ def fit(
     at random; what is judged is the running mean of the weights. In the first `settings.frozen_epochs` a backbone that learnt
     elsewhere stays as it is, and the linear layer on its features alone learns.
     A checkpoint that an interrupted run has left is taken up, and gives the bytes that the undisturbed run gives.
-    Raises UserError when the backbone is not there.
+    Raises UserError when the backbone is not there, is too large, or diverges.
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), repeatable():
         torch.manual_seed(settings.seed)
         network = Network(backbone(settings.network, learnt.pixels.shape[-1]), learnt.shown.shape[1]).to(device)
+        refuse_large(network, learnt.pixels.shape[-1])
         nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)  # half as fast again on a CPU
         run = _Run(network, settings, max(1, len(learnt.pixels) // settings.batch))
         saved = time.monotonic()
@@ -149,6 +152,8 @@ class _Run:
         judged = self.averaged.module.eval()
         logits = _of_all(judged, images, self.settings, device)
         loss = masked_loss(logits, images.known.to(device), images.shown.to(device)).item()
+        if not math.isfinite(loss):
+            raise UserError(f"training diverges: the validation loss of epoch {self.epoch} is {loss}; lower learning_rate")
         self.curves[-1]["validation_loss"] = loss
         if loss < self.best["loss"]:
             weights = {name: tensor.detach().cpu().clone() for name, tensor in judged.state_dict().items()}

@@ -25,7 +25,7 @@ def roc_curves(scores: Mapping[str, npt.NDArray[np.float64]], labels: npt.NDArra
         axes.plot(*roc(values, labels), label=f"{name}, AUC {placed(values, labels).area:.3f}", color=colour, linestyle=dashes)
     axes.set_xlabel(f"false positive rate ({(~labels).sum()} images without it)")
     axes.set_ylabel(f"true positive rate ({labels.sum()} images with it)")
-    axes.set_title(f"{finding}, {task}")
+    axes.set_title(f"{_plain(finding)}, {task}")
     axes.legend(loc="lower right")
     figure.supxlabel(DISCLAIMER, fontsize=9, color="#606060")
     return figure
@@ -52,7 +52,7 @@ def auc_by_degradation(areas: Sequence[Mapping[str, Any]], finding: str) -> Figu
         axes.plot(place, record["value"], "o", color=colour, label=label)
     axes.set_xticks(range(len(degradations)), degradations)
     axes.set_ylabel("AUC on the test split, 95% interval by patient")
-    axes.set_title(f"{finding}, as each method shows the images")
+    axes.set_title(f"{_plain(finding)}, as each method shows the images")
     axes.set_xlabel(DISCLAIMER, fontsize=9, color="#606060")
     figure.legend(loc="outside lower center", ncols=len(VIEWS))  # inside it would lie on the intervals
     return figure
@@ -71,6 +71,11 @@ def reliability(records: Sequence[Mapping[str, Any]], finding: str) -> Figure:
         )
     axes.set_xlabel("predicted share with the finding")
     axes.set_ylabel("share with the finding; numbers: images")
-    axes.set_title(f"{finding}, originals")
+    axes.set_title(f"{_plain(finding)}, originals")
     figure.supxlabel(DISCLAIMER, fontsize=9, color="#606060")
     return figure
+
+
+def _plain(text: str) -> str:
+    """Return `text` as matplotlib shows it, without taking any of it for a formula."""
+    return text.replace("$", r"\$")

@@ -45,7 +45,10 @@ class Answers:
             case Piece():
                 return make(self.model, task)
             case Know():
-                return know(task.of, self.model)
+                try:
+                    return know(task.of, self.model)
+                except UserError as error:  # such as a damaged file of limits
+                    return Failed(str(error))
             case Draw():
                 return self._drawn(task)
             case Open() | Export():

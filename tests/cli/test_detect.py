@@ -59,9 +59,11 @@ def record(finding, low=0.8, group="external"):
     return {
         "finding": finding,
         "group": group,
-        "areas": [{"view": "original", "degradation": "", "value": 0.9, "low": low, "high": 0.95}],
-        "ratios": ratios,
-        "shortcuts": [{"measure": "sharpness", "value": 0.7}, {"measure": "native_size", "value": 0.6}],
+        "answered": {
+            "area": {"value": 0.9, "low": low, "high": 0.95},
+            "ratios": ratios,
+            "shortcuts": [{"measure": "sharpness", "value": 0.7}, {"measure": "native_size", "value": 0.6}],
+        },
     }
 
 
@@ -134,8 +136,39 @@ def test_without_evidence_nothing_is_told(folder, tmp_path):
     (tmp_path / "detector.safetensors").write_bytes((folder / "detector.safetensors").read_bytes())
     with pytest.raises(RefusedError, match="was not tested for NODULE on radiographs of another source; it was not tested for"):
         run(tmp_path, folder / "0.png")
+    with pytest.raises(UserError, match=r"none\.png: No such file"):
+        run(tmp_path, tmp_path / "none.png")
     with pytest.raises(UserError, match=r"none\.json is missing; run the stage detect"):
         run(folder, folder / "0.png", "--evidence", tmp_path / "none.json")
+
+
+FIRST = record("NODULE")
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda _: [1],
+        lambda said: {**said, "measured": 3},
+        lambda said: {**said, "measured": ["a"]},
+        lambda said: {**said, "made_with": {"a": 1}},
+        lambda said: {**said, "measured": [{**FIRST, "answered": {"area": 1}}]},
+        lambda said: {**said, "measured": [{name: FIRST[name] for name in ("finding", "answered")}]},
+        lambda said: {**said, "measured": [{**FIRST, "answered": {**FIRST["answered"], "shortcuts": []}}]},
+    ],
+)
+def test_damaged_evidence_is_one_line(folder, tmp_path, harm):
+    said = json.loads((folder / "detect.json").read_text())
+    (tmp_path / "a.json").write_text(json.dumps(harm(said)))
+    with pytest.raises(UserError, match=r"a\.json is not what the stage detect writes \(\w+\); run dvc repro, or name another"):
+        run(folder, folder / "0.png", "--evidence", tmp_path / "a.json")
+
+
+def test_where_all_of_another_source_is_unlike_it_is_doubted(folder, tmp_path):
+    nothing = {"area": None, "ratios": [], "shortcuts": []}
+    path = evidence(folder, tmp_path / "a.json", record("NODULE"), {**record("PNEUMONIA"), "answered": nothing})
+    with pytest.raises(RefusedError, match="for PNEUMONIA too few radiographs of another source are like those that it knows"):
+        run(folder, folder / "0.png", "--evidence", path)
 
 
 def test_evidence_of_another_detector_is_no_evidence(folder, tmp_path):

@@ -70,15 +70,28 @@ def test_sets_and_what_is_unusual_are_counted():
     found = measured(given)["abstaining"]
     assert found["covered_with"] == pytest.approx(having[labels].mean(), abs=5e-4)
     assert found["covered_without"] == pytest.approx(without[~labels].mean(), abs=5e-4)
-    assert found["not_known"] == pytest.approx((without == having).mean(), abs=5e-4)
     assert found["unusual"] == 0.125
     said = table([measured(given)])
     assert "sets of 90%: hold" in said
     yes = (logits >= 0.4) & having & ~without
-    first = np.arange(160) % 2 == 0  # of each patient
-    (ratio,) = [each for each in measured(given)["ratios"] if each["answer"] == "seen"]
+    assert found["not_known"] == pytest.approx((~yes & ~((logits < 0.4) & without & ~having)).mean(), abs=5e-4)
+    known = measured(given)["answered"]
+    usual = ~given.unusual
+    first = usual & ~np.roll(usual & (np.arange(160) % 2 == 0), 1) | (usual & (np.arange(160) % 2 == 0))  # of each patient
+    (ratio,) = [each for each in known["ratios"] if each["answer"] == "seen"]
     assert ratio["value"] == pytest.approx(yes[labels & first].mean() / yes[~labels & first].mean(), abs=5e-4)
+    assert known["images"] == usual.sum()
+    assert known["area"]["value"] == pytest.approx(roc_auc_score(labels[usual], logits[usual]), abs=5e-4)
+    assert len(known["shortcuts"]) == 1
     assert "told seen              likelihood ratio" in said
+
+
+def test_where_all_is_unusual_nothing_is_shown():
+    given = case(unusual=np.ones(160, bool))
+    found = measured(given)["answered"]
+    assert (found["images"], found["area"], found["shortcuts"]) == (0, None, [])
+    assert {each["value"] for each in found["ratios"]} == {None}
+    assert "of the 0 that are not unusual" in table([measured(given)])
 
 
 def test_reliability_is_scikit_learns():
@@ -121,7 +134,7 @@ def test_a_class_of_nine_patients_has_areas_without_intervals():
 @pytest.mark.parametrize("negatives", [0, 160])
 def test_of_one_class_nothing_but_counts_is_told(negatives):
     found = measured(case(negatives=negatives, matched=0))
-    assert set(found) == {"finding", "group", "images", "patients", "positives", "too_few", "abstaining", "ratios"}
+    assert set(found) == {"finding", "group", "images", "patients", "positives", "too_few", "abstaining", "answered"}
     assert [found["abstaining"][f"covered_{name}"] is None for name in ("with", "without")] == [negatives > 0, negatives == 0]
     assert for_metrics([found])["auc"] == {}
     assert "Too few" in table([found])
@@ -163,3 +176,5 @@ def test_curves_are_drawn_with_their_areas():
     curve = named[f"VDSR, AUC {area:.3f}"]
     assert np.trapezoid(curve.get_ydata(), curve.get_xdata()) == pytest.approx(area)
     assert axes.get_title() == "NODULE, x2"
+    figure = charts.reliability(reliability(given.scores["original", ""], given.design.labels), r"$\foo$")
+    figure.canvas.draw()  # which a formula would stop

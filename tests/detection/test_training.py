@@ -16,6 +16,7 @@ from cxr.detection.labels import Labels
 from cxr.detection.networks.backbones import backbone
 from cxr.detection.settings import Learning
 from cxr.detection.training import Images, fit, masked_loss, moved, operating, threshold
+from cxr.foundation.errors import UserError
 from cxr.measures.areas import placed
 
 SETTINGS = Learning("compact", 0, 40, 8, 0.005, 0)
@@ -172,6 +173,19 @@ def test_images_are_moved_and_mirrored_and_nothing_else():
         seen.add(places[0])
     assert len(seen) > 3
     assert {mirrored for *_, mirrored in seen} == {False, True}
+
+
+def test_a_run_that_diverges_is_one_line(tmp_path):
+    frames, shown = radiographs()
+    with pytest.raises(UserError, match=r"training diverges: the validation loss of epoch 1 is (nan|inf); lower learning_rate"):
+        fitted(frames, given(shown), tmp_path, replace(SHORT, learning_rate=1e30))
+
+
+def test_a_detector_that_could_not_be_read_is_not_trained(tmp_path, monkeypatch):
+    frames, shown = radiographs()
+    monkeypatch.setattr("cxr.compute.modelfile.MOST_BYTES", 1_500_000)
+    with pytest.raises(UserError, match="a detector on this network has 1 MB, more than the 1 that are read; name another"):
+        fitted(frames, given(shown), tmp_path, SHORT)
 
 
 def test_frozen_epochs_leave_some_to_learn():

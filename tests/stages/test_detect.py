@@ -201,8 +201,27 @@ def test_shortcuts_are_measured_on_files_and_directed_on_what_was_learnt(told):
     directed = found.directed(np.arange(len(shown)), shown)
     assert directed["sharpness"][shown].min() > directed["sharpness"][~shown].max()
     assert directed["thumbnail"][shown].mean() > directed["thumbnail"][~shown].mean()
-    other = found.directed(np.arange(12), np.where(np.arange(len(shown)) < 12, shown, ~shown))
-    assert all(np.array_equal(directed[name], other[name]) for name in ("native_size",) if len(set(found.single[name])) == 1)
+
+
+def test_what_is_usual_must_fit(told, tmp_path):
+    weights, said = modelfile.read(told / "models/detector.safetensors")
+    spread = {**weights["usual"], "whitening": weights["usual"]["whitening"][:5]}
+    modelfile.write(tmp_path / "a.safetensors", {**weights, "usual": spread}, said)
+    with pytest.raises(UserError, match="what is usual to it does not fit"):
+        detector.read(tmp_path / "a.safetensors", CPU)
+
+
+def test_texts_are_shortcuts_by_how_often_they_go_with_the_finding(told):
+    data = data_of(told)
+    count = len(data.images)
+    views = np.array(["PA", "AP", "LL"])[np.arange(count) % 3]
+    ages = np.array(["40", "", "60"])[np.arange(count) % 3]
+    found = Shortcuts.of(packed.Dataset(data.images, data.table.assign(view=views, age=ages, sex="")), np.arange(count))
+    shown = views == "AP"
+    directed = found.directed(np.arange(count), shown)
+    assert directed["view"].tolist() == shown.astype(float).tolist()
+    assert set(found.single["age"]) == {40.0, 50.0, 60.0}
+    assert "sex" not in directed
 
 
 def test_a_set_that_cannot_tell_says_so_and_goes_on(changed, capsys):
@@ -232,6 +251,9 @@ def test_a_network_of_an_unknown_place_is_told(workspace):
         ({"network": "lite0"}, "its weights are of another network|size mismatch|Error"),
         ({"thresholds": {}}, "is no detector of this project"),
         ({"findings": ["A"]}, "is no detector of this project"),
+        ({"findings": ["A\x1b[2J\nB"]}, "a finding has signs that cannot be printed"),
+        ({"size": 0}, "its size is no number from 1 to 4,096"),
+        ({"size": 10**30}, "its size is no number from 1 to 4,096"),
     ],
 )
 def test_a_file_of_something_else_is_refused(told, tmp_path, change, reason):

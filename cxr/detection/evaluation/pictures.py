@@ -14,10 +14,13 @@ from cxr.superres.settings import Degradation
 
 def draw(cases: Sequence[Case], found: Sequence[dict[str, Any]], degradations: Sequence[Degradation], folder: Path) -> None:
     """Draw into `folder` what was `found` of those `cases` of the test images that have images with and without the finding."""
+    names: set[str] = set()
     for case, record in zip(cases, found, strict=True):
         if case.group != TEST or "areas" not in record:
             continue
         name = re.sub(r"\W+", "_", case.finding).lower()
+        name = name if name not in names else f"{name}_{len(names)}"
+        names.add(name)
         for degradation in degradations:
             seen = {
                 view: case.scores[view, degradation.name if view != ORIGINAL else ""] for view in (ORIGINAL, *DEGRADED_VIEWS)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cxr.detection.abstaining import ANSWERS, COVERAGE, Sets, answers
+from cxr.detection.abstaining import ANSWERS, COVERAGE, NOT_KNOWN, Sets, answers
 from cxr.detection.training import DECIMALS, operating
 from cxr.measures.areas import POWER, Design, area, detectable, difference
 from cxr.measures.discrimination import BINS, calibration_error
@@ -53,7 +53,7 @@ def measured(case: Case) -> dict[str, Any]:
     counts = {"images": len(labels), "patients": len(set(patients)), "positives": int(labels.sum())}
     found: dict[str, Any] = {"finding": case.finding, "group": case.group, **counts, "too_few": _too_few(case.design)}
     if len(labels):
-        found |= {"abstaining": abstaining(case), "ratios": ratios(case)}
+        found |= {"abstaining": abstaining(case), "answered": answered(case)}
     if labels.all() or not labels.any():
         return found
     of_pairs = {view: logits[case.matched] for view, logits in case.scores.items()}
@@ -82,19 +82,32 @@ def abstaining(case: Case) -> dict[str, Any]:
     return {
         "covered_with": share(held[labels, 1]),
         "covered_without": share(held[~labels, 0]),
-        "not_known": share(held[:, 0] == held[:, 1]),
+        "not_known": share(answers(case.scores[ORIGINAL, ""], case.threshold, case.sets) == NOT_KNOWN),
         "unusual": share(case.unusual),
     }
 
 
-def ratios(case: Case) -> list[dict[str, Any]]:
-    """Return a record for each of ANSWERS that the detector gives on originals: its likelihood ratio, where there is one."""
-    given = answers(case.scores[ORIGINAL, ""], case.threshold, case.sets)
-    found = []
+def answered(case: Case) -> dict[str, Any]:
+    """Return what is so of the originals of which the detector tells anything: those that are not unusual to it.
+
+    The likelihood ratio of each of ANSWERS, None where there is none, and, of both classes, areas under the ROC curve.
+    """
+    of = ~case.unusual
+    logits, design = case.scores[ORIGINAL, ""][of], Design(case.design.labels[of], case.design.patients[of])
+    given = answers(logits, case.threshold, case.sets)
+    ratios = []
     for number, name in enumerate(ANSWERS):
-        ratio = likelihood_ratio(given == number, *case.design)
-        found.append({"answer": name, **(rounded(ratio) if ratio else dict.fromkeys(("value", "low", "high")))})
-    return found
+        ratio = likelihood_ratio(given == number, *design)
+        ratios.append({"answer": name, **(rounded(ratio) if ratio else dict.fromkeys(("value", "low", "high")))})
+    both = design.labels.any() and not design.labels.all()
+    measures = case.shortcuts.items() if both else ()
+    return {
+        "images": int(of.sum()),
+        "positives": int(design.labels.sum()),
+        "ratios": ratios,
+        "area": rounded(area(logits, design)) if both else None,
+        "shortcuts": [{"measure": name, **rounded(area(each[of], design))} for name, each in measures],
+    }
 
 
 def calibration(logits: Floats, labels: Truths) -> dict[str, float]:
@@ -206,7 +219,9 @@ def _lines(record: Mapping[str, Any]) -> list[str]:
     sets = record["abstaining"]
     covered = f"hold {sets['covered_with']:.0%} of those with it and {sets['covered_without']:.0%} of those without"
     lines.append(f"sets of {COVERAGE:.0%}: {covered}; say nothing of {sets['not_known']:.0%}; unusual: {sets['unusual']:.0%}")
-    there = [each for each in record["ratios"] if each["value"] is not None]
+    told_of = record["answered"]
+    there = [each for each in told_of["ratios"] if each["value"] is not None]
+    lines.append(f"of the {told_of['images']} that are not unusual, {told_of['positives']} of them with it:")
     lines += [f"{'told ' + each['answer']:22} likelihood ratio {interval(each, '.2f')}" for each in there]
     lines += [f"{'by ' + each['measure'].replace('_', ' '):22} {interval(each)}" for each in record["shortcuts"]]
     if record["differences"]:

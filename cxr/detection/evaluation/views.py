@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from cxr.compute.device import repeatable
 from cxr.dataset.packed import Dataset, Integers
 from cxr.detection.detector import Detector
 from cxr.detection.evaluation.report import DEGRADED_VIEWS, EXTERNAL, TEST, Case, View
@@ -33,6 +34,11 @@ class Group(NamedTuple):
 
 def groups(data: Dataset, archive: Archive, detector: Detector, device: torch.device) -> list[Group]:
     """Return the test images of `data` in every view that `archive` has, and the external ones, if any, as they are."""
+    with repeatable():
+        return _groups(data, archive, detector, device)
+
+
+def _groups(data: Dataset, archive: Archive, detector: Detector, device: torch.device) -> list[Group]:
     found = []
     for name, rows in ((TEST, data.rows("test")), (EXTERNAL, data.rows("external"))):
         if len(rows) or name == TEST:

@@ -36,7 +36,11 @@ export function refresh(stale = false) {
 function know(image) {
   image.knowing ||= (async () => {
     try {
-      const answer = await fetch(`${image.url}/told`, { signal: image.leaving.signal });
+      let answer = await fetch(`${image.url}/told`, { signal: image.leaving.signal });
+      while (answer.status === 503) { // too much waits at the server
+        await new Promise((done) => setTimeout(done, 1000 * (Number(answer.headers.get("retry-after")) || 1)));
+        answer = await fetch(`${image.url}/told`, { signal: image.leaving.signal });
+      }
       const said = await answer.json();
       if (!answer.ok) throw new Error(said.error);
       Object.assign(image, said, { scaleNames: Object.keys(said.scales).map(Number).sort() });
@@ -160,9 +164,6 @@ function frameLens(place) {
 const number = (value) => (Math.abs(value) >= 100 ? Math.round(value).toString() : Number(value.toPrecision(3)).toString());
 
 function overlay(image, tiles) {
-  const label = element("enhanced");
-  label.textContent = !image.complete ? "LOADING: black parts are not there yet" : tiles ? shownLabel(image, tiles) : page.enhanced ? "NOT ENHANCED at this zoom" : "";
-  label.hidden = !label.textContent || Boolean(tiles && halved() && !tiles.missing); // then each half has its own
   element("synthetic").hidden = !image.synthetic;
   element("turned").textContent = changedLabel(image);
   element("turned").hidden = !changedLabel(image);
@@ -175,6 +176,9 @@ function overlay(image, tiles) {
   const split = tiles && halved() ? splitAt() : 0;
   drawSplit(split);
   labelHalves(split, image, tiles);
+  const label = element("enhanced");
+  label.textContent = !image.complete ? "LOADING: black parts are not there yet" : tiles ? shownLabel(image, tiles) : page.enhanced ? "NOT ENHANCED at this zoom" : "";
+  label.hidden = !label.textContent || Boolean(tiles && halved() && !tiles.missing && !element("after").hidden); // then each half has its own
   canvas.setAttribute("aria-label", `Radiograph ${image.number}, ${image.columns} by ${image.rows} pixels, ${tiles && !page.holding ? label.textContent : "original"}`);
 }
 
@@ -489,7 +493,10 @@ export const actions = {
   },
   enhance: async () => {
     const image = page.current;
+    if (image.pressed) return; // once is enough
+    image.pressed = true;
     await know(image);
+    image.pressed = false;
     if (image !== page.current || element("enhance").disabled || !image.told) return;
     page.enhanced = !page.enhanced;
     if (!page.enhanced) page.compare = "";
@@ -625,7 +632,7 @@ function start() {
   history.replaceState(null, "", "/"); // the token is used up
   canvas.addEventListener("webglcontextlost", () => {
     page.lost = true;
-    for (const name of ["enhanced", "synthetic", "turned"]) element(name).hidden = true;
+    for (const name of ["enhanced", "synthetic", "turned", "before", "after"]) element(name).hidden = true;
     say("The browser has lost its graphics; load the page again. What is open stays open.");
   });
   try {
