@@ -356,7 +356,7 @@ def test_the_guides_walkthrough_does_what_it_says(workspace, tmp_path):
     assert said_of_quality(output) <= vdsr
     assert "test_set" not in output
     charts, pictures = page_of(workspace)
-    assert charts == 4
+    assert charts == 5
     assert len(pictures) == 2
     assert sorted(pictures["main"]) == sorted(pictures["longer"])
 
