@@ -5,7 +5,7 @@ import { act, choosing, comparing, hold, openFiles, page, panBy, preset, refresh
 // By key what happens; keys are those of OHIF where it has one.
 const ACTIONS = {
   "=": "fit", 0: "one", 9: "two", "+": "in", "-": "out", i: "invert", l: "left", r: "right", h: "flipAcross", v: "flipDown", " ": "reset",
-  f: "full", e: "enhance", s: "swipe", b: "pair", d: "difference", PageUp: "previous", PageDown: "next",
+  f: "full", t: "texts", e: "enhance", s: "swipe", b: "pair", d: "difference", PageUp: "previous", PageDown: "next",
 };
 const TOOLS = { w: "window", p: "pan", z: "zoom", m: "measure", x: "lens" };
 const PRESETS = { 1: "file", 2: "all", 3: "most", 4: "more", 5: "less" };
@@ -13,7 +13,7 @@ const PRESETS = { 1: "file", 2: "all", 3: "most", 4: "more", 5: "less" };
 const LIST = [
   ["E", "enhance what is on screen, or not"], ["O, held", "the original"], ["S, B, D", "swipe, side by side, difference"],
   ["W, P, Z, M, X", "window, pan, zoom, length, lens"], ["arrows", "use the chosen tool on the picture, with Shift ten times as far; of Length the first one begins it, Tab leads to its ends"],
-  ["=, 0, 9, +, -", "fit, 1:1, 2:1, magnify, shrink"], ["1 to 5", "windows"], ["I, L, R, H, V", "invert, turn left, turn right, flip left-right, flip top-bottom"], ["F", "full screen"],
+  ["=, 0, 9, +, -", "fit, 1:1, 2:1, magnify, shrink"], ["1 to 5", "windows"], ["I, L, R, H, V", "invert, turn left, turn right, flip left-right, flip top-bottom"], ["F", "full screen"], ["T", "hide the texts over the picture, or show them"],
   ["space", "as it was opened"], ["PageUp, PageDown", "previous and next radiograph"], ["Ctrl+O", "open"], ["?", "this list"],
   ["mouse", "left button: the tool (window: down brightens, right widens); middle: pan; right: window; wheel: zoom"],
 ];

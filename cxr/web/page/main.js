@@ -17,7 +17,7 @@ const where = document.documentElement.dataset.where; // demo, local or remote: 
 export const page = {
   drawing: null, images: [], opened: 0, current: null, tool: "window",
   enhanced: false, strength: 100, compare: "", swipe: 0.5, holding: false,
-  cursor: [0, 0], lens: null, stale: true, frames: 0, soon: 0, ratio: 1,
+  cursor: [0, 0], lens: null, bare: false, stale: true, frames: 0, soon: 0, ratio: 1,
 };
 globalThis.cxr = page; // for tests, and for the curious
 
@@ -259,7 +259,7 @@ export function tell() {
 export function update() {
   const image = page.current;
   for (const button of document.querySelectorAll("[data-tool]")) button.setAttribute("aria-pressed", button.dataset.tool === page.tool);
-  const pressed = { invert: image && image.invert, swipe: page.compare === "swipe", pair: page.compare === "pair", difference: page.compare === "difference" };
+  const pressed = { texts: page.bare, invert: image && image.invert, swipe: page.compare === "swipe", pair: page.compare === "pair", difference: page.compare === "difference" };
   for (const [name, on] of Object.entries(pressed)) document.querySelector(`[data-do="${name}"]`).setAttribute("aria-pressed", Boolean(on));
   const can = image && usable(image).length > 0;
   element("enhance").disabled = image ? Boolean(image.told) && !can : true; // a key that comes too soon is not lost
@@ -507,6 +507,7 @@ export const actions = {
   pair: () => compare("pair"),
   difference: () => compare("difference"),
   full: () => (document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen()),
+  texts: () => { page.bare = stage.classList.toggle("bare"); update(); },
   previous: () => step(-1),
   next: () => step(1),
   close: () => close(),

@@ -314,6 +314,20 @@ def test_each_side_of_a_comparison_says_what_it_shows(page, folder):
     page.keyboard.up("o")
 
 
+def test_texts_can_be_hidden_and_labels_stay(page, folder):
+    page.open(folder / f"{MARK}.dcm")
+    page.keyboard.press("9")
+    page.enhance()
+    assert page.page.is_visible("#patient span")
+    page.keyboard.press("t")
+    assert not page.page.is_visible("#patient span")
+    assert not page.page.is_visible("#numbers span")
+    assert page.page.is_visible("#enhanced")
+    assert page.page.get_attribute("[data-do=texts]", "aria-pressed") == "true"
+    page.click("[data-do=texts]")
+    assert page.page.is_visible("#patient span")
+
+
 def test_no_text_tells_more_strength_than_is_used(page, folder):
     page.open(folder / "deep.png")
     page.js("cxr.current.scales[2].cap = 0.4")
@@ -679,3 +693,44 @@ def test_the_page_is_small_and_usable_at_once(chromium, server):
     assert size < 100_000
     with opened(chromium, server) as page:
         assert page.js("performance.getEntriesByType('navigation')[0].domInteractive") < 2000  # alone 300
+
+
+def test_on_a_phone_no_label_lies_over_the_picture(chromium, server, folder):
+    with opened(chromium, server, 420, 800, has_touch=True, is_mobile=True, device_scale_factor=2) as page:
+        page.open(folder / "deep.png")
+        page.keyboard.press("9")
+        page.enhance()
+        label, canvas = (page.page.locator(name).bounding_box() for name in ("#enhanced", "#canvas"))
+        assert label["y"] + label["height"] <= canvas["y"]
+        page.same(2)
+
+
+def test_a_strip_too_narrow_for_its_label_still_says_that_it_is_enhanced(page, folder):
+    page.open(folder / "deep.png")
+    page.keyboard.press("9")
+    page.enhance()
+    page.keyboard.press("s")
+    page.all_tiles()
+    assert not page.page.is_visible("#enhanced")  # each half says what it shows
+    page.locator("#swipe").fill("970")
+    page.until("document.getElementById('after').hidden")
+    assert page.inner_text("#enhanced") == "ORIGINAL | ENHANCED EDSR x2, 100%"
+    assert page.page.is_visible("#enhanced")
+
+
+def test_a_key_pressed_twice_while_it_waits_counts_once(page, folder):
+    asked = []
+
+    def held(route):
+        asked.append(route)
+
+    page.page.route("**/told", held)
+    page.open(folder / "deep.png", told=False)
+    page.until("cxr.current.shownAfter")
+    page.keyboard.press("9")
+    page.keyboard.press("e")
+    page.keyboard.press("e")
+    asked[0].continue_()
+    page.until("cxr.enhanced")
+    page.all_tiles()
+    assert page.js("cxr.enhanced")
