@@ -61,16 +61,17 @@ def told(present: Floats, absent: Floats) -> Told:
     pairs = [np.array_split(each, 2) for each in (present, absent)]
     first, second = zip(*pairs, strict=True)
     for learnt, judged in ((first, second), (second, first)):
-        template = _template(*learnt)
-        found.append(_judged(*(each @ template for each in judged)))
+        found_by = template(*learnt)
+        found.append(_judged(*(each @ found_by for each in judged)))
     return Told(*(float(np.mean(values)) for values in zip(*found, strict=True)))
 
 
-def _template(present: Floats, absent: Floats) -> Floats:
+def template(present: Floats, absent: Floats) -> Floats:
+    """Return Hotelling's template (C,) for outputs (N, C) of images with a signal, `present`, and without, `absent`."""
     covariance = (np.atleast_2d(np.cov(present.T)) + np.atleast_2d(np.cov(absent.T))) / 2
     ridge = RIDGE * max(np.trace(covariance) / len(covariance), 1e-12)
-    template: Floats = np.linalg.solve(covariance + ridge * np.eye(len(covariance)), present.mean(axis=0) - absent.mean(axis=0))
-    return template
+    found: Floats = np.linalg.solve(covariance + ridge * np.eye(len(covariance)), present.mean(axis=0) - absent.mean(axis=0))
+    return found
 
 
 def _judged(present: Floats, absent: Floats) -> tuple[float, float]:

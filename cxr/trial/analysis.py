@@ -1,0 +1,212 @@
+"""What the scores say: areas, differences, what of a loss is recovered, and what dose or pixel a method is worth."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise, product
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cxr.measures.areas import Design, area, detectable, difference, placed
+from cxr.measures.intervals import Estimate, Floats, Truths, holm, outward, student, sums
+from cxr.superres.methods import BICUBIC, LEAD, LOW, ORIGINAL
+from cxr.trial.observers import Scores
+from cxr.trial.protocol import FINDINGS, NODULE, Protocol, Setting
+from cxr.trial.views import AS_USED, MADE, VIEWS
+
+DECIMALS = 4
+CLEAR = 4  # standard errors above zero that a loss must have, so that shares of it have an interval
+STEP = 1e-4  # of area, for derivatives
+HOTELLING, NETWORK = "hotelling", "network"
+PEOPLE = ALL, CHILDREN, ADULTS = "all", "children", "adults"
+COLUMNS = "what", "observer", "finding", "people", "dose", "pixel", "view", "of", "value", "low", "high", "p"
+AREA, DIFFERENCE, DETECTABLE, RECOVERED = "auc", "difference", "detectable", "recovered"
+WORTH_DOSE, WORTH_PIXEL = "dose", "pixel"
+Row = dict[str, Any]
+
+
+class Cell(NamedTuple):
+    """What an observer made of a finding at a setting."""
+
+    observer: str
+    finding: str
+    setting: Setting
+    scores: Mapping[str, Scores]
+    """By view."""
+
+
+class Part(NamedTuple):
+    """An area, and by how much it is due to each person."""
+
+    value: float
+    of: Floats
+    """(P,), whose sum is zero."""
+
+
+def rows(cells: Sequence[Cell], people: Floats, protocol: Protocol) -> list[Row]:
+    """Return all rows by COLUMNS. `people` (N,) has the number of the person whom each region shows.
+
+    Children have even numbers. Intervals are of 95%, by person, and not adjusted; p of LEAD against bicubic interpolation at
+    the usual setting by Hotelling's observer, the primary comparison, is adjusted over findings by Holm's method.
+    """
+    made = [row for cell in cells for row in _of_cell(cell, people, protocol)]
+    found = {(cell.observer, cell.finding, cell.setting): cell for cell in cells}
+    for finding in FINDINGS:
+        curve = {setting: found[HOTELLING, finding, setting] for setting in protocol.settings}
+        made += _worth(curve, people, protocol)
+    primary = [row for row in made if _is_primary(row, protocol)]
+    for row, p in zip(primary, holm([row["p"] for row in primary]), strict=True):
+        row["p"] = p
+    return made
+
+
+def _is_primary(row: Row, protocol: Protocol) -> bool:
+    setting = Setting(row["dose"], row["pixel"])
+    of = row["what"], row["observer"], row["people"], row["view"], row["of"]
+    return setting == protocol.usual and of == (DIFFERENCE, HOTELLING, ALL, LEAD, BICUBIC)
+
+
+def _of_cell(cell: Cell, people: Floats, protocol: Protocol) -> Iterator[Row]:
+    """Yield the areas, differences and shares of a cell."""
+    for group, of in ((ALL, people >= 0), (CHILDREN, people % 2 == 0), (ADULTS, people % 2 == 1)):
+        design, joined = _design(people[of]), {view: _joined(cell.scores[view], of) for view in VIEWS}
+        for view in VIEWS:
+            yield _row(AREA, cell, group, view, "", area(joined[view], design))
+        for view, other in product(VIEWS, (ORIGINAL, BICUBIC)):
+            if view != other and (view, other) != (ORIGINAL, BICUBIC):
+                yield _row(DIFFERENCE, cell, group, view, other, difference(joined[view], joined[other], design))
+        if group == ALL:
+            parts = {view: part(cell.scores[view], people) for view in VIEWS}
+            for view in (*MADE[1:], LOW):
+                yield _row(RECOVERED, cell, group, view, "", recovered(parts[view], parts[BICUBIC], parts[ORIGINAL]))
+            if cell.setting == protocol.usual:
+                for view in (LEAD, AS_USED):
+                    least = detectable(joined[view], joined[BICUBIC], design)
+                    if least is not None:
+                        yield _row(DETECTABLE, cell, group, view, BICUBIC, Estimate(least))
+
+
+def _row(what: str, cell: Cell, group: str, view: str, of: str, found: Estimate) -> Row:
+    value, low, high = outward(found, DECIMALS) if np.isfinite(found.value) else (None, None, None)
+    named = what, cell.observer, cell.finding, group, cell.setting.dose, cell.setting.pixel, view, of
+    return dict(zip(COLUMNS, (*named, value, low, high, found.p), strict=True))
+
+
+def _design(people: Floats) -> Design:
+    names = people.astype(int).astype(str)
+    return Design(np.r_[np.zeros(len(names), bool), np.ones(len(names), bool)], np.r_[names, names])
+
+
+def _joined(scores: Scores, of: Truths) -> Floats:
+    found: Floats = np.r_[scores.absent[of], scores.present[of]]
+    return found
+
+
+def part(scores: Scores, people: Floats) -> Part:
+    """Return the area of `scores` and each person's part in it: the linear part of DeLong's statistic, by person."""
+    found = placed(_joined(scores, np.ones(len(people), bool)), _design(people).labels)
+    _, of = np.unique(people, return_inverse=True)
+    value = float(found.area)
+    both = [sums(each - value, of) / len(each) for each in (found.positive, found.negative)]
+    return Part(value, both[0] + both[1])
+
+
+def combined(parts: Sequence[Part], of: Callable[[Sequence[float]], float]) -> Estimate:
+    """Return what the function `of` makes of areas, with the interval that its linear part has, by person.
+
+    Derivatives are differences over STEP to either side. There is no interval where the function is not finite.
+    """
+    values = [each.value for each in parts]
+    value, moved = of(values), np.zeros_like(parts[0].of)
+    for number, each in enumerate(parts):
+        ends = [of([other + step * (place == number) for place, other in enumerate(values)]) for step in (-STEP, STEP)]
+        moved = moved + (ends[1] - ends[0]) / (2 * STEP) * each.of
+    count = len(moved)
+    error = float(np.sqrt(count / (count - 1) * (moved**2).sum()))
+    if not np.isfinite(value) or not np.isfinite(error) or not error:
+        return Estimate(float(value))
+    return student(float(value), error, count - 1)
+
+
+def recovered(method: Part, bicubic: Part, original: Part) -> Estimate:
+    """Return the share of what bicubic interpolation loses that `method` wins back; NaN where it is not CLEAR that it loses."""
+    loss = combined([original, bicubic], lambda areas: areas[0] - areas[1])
+    if loss.low is None or loss.value < CLEAR * _error(original, bicubic):
+        return Estimate(float("nan"))
+    return combined([method, bicubic, original], lambda areas: (areas[0] - areas[1]) / (areas[2] - areas[1]))
+
+
+def _error(one: Part, other: Part) -> float:
+    count = len(one.of)
+    return float(np.sqrt(count / (count - 1) * ((one.of - other.of) ** 2).sum()))
+
+
+def _worth(curve: Mapping[Setting, Cell], people: Floats, protocol: Protocol) -> Iterator[Row]:
+    """Yield at which dose, and with which pixel, bicubic interpolation does as well as each method at the usual setting.
+
+    By linear interpolation, in the logarithm, of its areas at three doses and with three pixels. There is no value where the
+    method lies outside them, or where they do not rise with dose or fall with the pixel; `of` says above, below or unsteady.
+    """
+    usual = curve[protocol.usual]
+    for what, axis in ((WORTH_DOSE, 0), (WORTH_PIXEL, 1)):
+        varied = (protocol.doses, protocol.pixels)[axis]
+        at = [protocol.usual._replace(**{Setting._fields[axis]: each}) for each in varied]
+        known = [part(curve[setting].scores[BICUBIC], people) for setting in at]
+        rising = known if what == WORTH_DOSE else known[::-1]
+        places = np.log2(varied if what == WORTH_DOSE else varied[::-1])
+        for view in (LOW, *MADE[1:], ORIGINAL):
+            method = part(usual.scores[view], people)
+            yield _row(what, usual, ALL, view, *_equivalent(method, rising, places))
+
+
+def _equivalent(method: Part, rising: Sequence[Part], places: Floats) -> tuple[str, Estimate]:
+    """Return where the curve of areas `rising` at `places` (binary logarithms) meets that of `method`, and what prevents it."""
+    heights = [each.value for each in rising]
+    if any(second <= first for first, second in pairwise(heights)):
+        return "unsteady", Estimate(float("nan"))
+    if method.value < heights[0]:
+        return "below", Estimate(float("nan"))
+    if method.value > heights[-1]:
+        return "above", Estimate(float("nan"))
+    found = combined([method, *rising], lambda areas: float(np.interp(areas[0], areas[1:], places)))
+    ends = [None if end is None or not places.min() <= end <= places.max() else float(2**end) for end in found[1:3]]
+    return "", Estimate(float(2**found.value), *(ends if None not in ends else (None, None)))
+
+
+class Gate(NamedTuple):
+    """What must be so for the trial to be believed."""
+
+    name: str
+    held: bool
+    told: str
+
+
+def gates(cells: Sequence[Cell], people: Floats, protocol: Protocol, deviations: Floats) -> list[Gate]:
+    """Return the three gates: resolution matters in the literature's order, nothing beats the original, the spectrum is right.
+
+    `deviations` (B,) are in decibels. The order: what bicubic interpolation loses of the original's area is more for each
+    finding than for the nodule, its 95% interval above zero, at the usual setting. Nothing beats: no interval of the
+    difference of a view and the original lies above zero, at any setting, by either observer.
+    """
+    usual = {cell.finding: cell for cell in cells if cell.observer == HOTELLING and cell.setting == protocol.usual}
+    lost = {name: [part(cell.scores[view], people) for view in (ORIGINAL, BICUBIC)] for name, cell in usual.items()}
+    apart = {}
+    for name in FINDINGS:
+        if name != NODULE:
+            four = [*lost[name], *lost[NODULE]]
+            apart[name] = combined(four, lambda areas: (areas[0] - areas[1]) - (areas[2] - areas[3]))
+    ordered = all(each.low is not None and each.low > 0 for each in apart.values())
+    design, every = _design(people), np.ones(len(people), bool)
+    beating = []
+    for cell in cells:
+        original = _joined(cell.scores[ORIGINAL], every)
+        for view in VIEWS[1:]:
+            found = difference(_joined(cell.scores[view], every), original, design)
+            if found.low is not None and found.low > 0:
+                beating.append(f"{view} by {found.value:.3f} ({cell.finding}, {cell.setting.name}, {cell.observer})")
+    most = float(np.abs(deviations).max())
+    told = ", ".join(f"{name} {each.value:+.3f} [{each.low:+.3f}, {each.high:+.3f}]" for name, each in apart.items())
+    return [
+        Gate("order", ordered, f"loss of area beyond the nodule's: {told}"),
+        Gate("original", not beating, "; ".join(beating) or "no view is better than the original beyond its interval"),
+        Gate("spectrum", most <= 3, f"adults' spectrum differs from radiographs' by {most:.2f} dB at most"),
+    ]

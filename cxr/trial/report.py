@@ -1,0 +1,70 @@
+"""What the trial found, for files and for people."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cxr.measures.intervals import Floats
+from cxr.superres.methods import BICUBIC, LEAD, LOW, ORIGINAL
+from cxr.trial.analysis import ADULTS, ALL, AREA, CHILDREN, COLUMNS, DETECTABLE, DIFFERENCE, HOTELLING, Gate, Row
+from cxr.trial.picture import NAMES
+from cxr.trial.protocol import FINDINGS, Protocol, Setting
+from cxr.trial.spectrum import Reference
+from cxr.trial.views import AS_USED, VIEWS
+
+SPECTRUM = "spectrum"
+SHOWN = (LOW, *VIEWS[3:])
+
+
+def spectrum_rows(apart: Mapping[bool, Floats], protocol: Protocol, reference: Reference) -> list[Row]:
+    """Return a row for each band, by COLUMNS: by how many decibels phantoms differ from radiographs; `of` is its middle."""
+    middles = (reference.edges[1:] + reference.edges[:-1]) / 2
+    made = []
+    for grown, each in apart.items():
+        for middle, value in zip(middles, each, strict=True):
+            named = SPECTRUM, "", "", ADULTS if grown else CHILDREN, protocol.usual.dose, reference.pixel, ORIGINAL
+            told = f"{middle:.3f} per mm", round(float(value), 2), None, None, None
+            made.append(dict(zip(COLUMNS, (*named, *told), strict=True)))
+    return made
+
+
+def for_metrics(found: Sequence[Row], held: Sequence[Gate], protocol: Protocol) -> dict[str, Any]:
+    """Return what metrics/trial.json holds: the gates, and what LEAD gains over bicubic interpolation at the usual setting."""
+    gains = {
+        view: {
+            row["finding"]: row["value"]
+            for row in _usual(found, protocol, HOTELLING, DIFFERENCE, BICUBIC)
+            if row["view"] == view
+        }
+        for view in (LEAD, AS_USED)
+    }
+    return {"gates": {gate.name: {"held": gate.held, "told": gate.told} for gate in held}, "gain": gains}
+
+
+def table(found: Sequence[Row], held: Sequence[Gate], protocol: Protocol) -> str:
+    """Return the usual setting as lines of text: the least difference that would be found, first."""
+    lines = [f"{protocol.pairs:,} pairs a cell, of {protocol.people} phantoms, x{protocol.scale}; {protocol.usual.name}."]
+    lines.append(f"Differences in AUC from bicubic interpolation, margin {protocol.margin:g}; in brackets: 95% interval.")
+    lines += [f"{'held' if gate.held else 'NOT HELD'}: {gate.name}: {gate.told}" for gate in held]
+    for observer in dict.fromkeys(row["observer"] for row in found):
+        least = _usual(found, protocol, observer, DETECTABLE, BICUBIC)
+        told = ", ".join(f"{row['finding']} {row['value']:.3f}" for row in least if row["view"] == LEAD)
+        lines += ["", f"By {observer}. Would be found four times in five, with {NAMES[LEAD]}: {told or 'nothing known'}."]
+        differences = _usual(found, protocol, observer, DIFFERENCE, BICUBIC)
+        areas = _usual(found, protocol, observer, AREA, "")
+        for finding in FINDINGS:
+            known = {row["view"]: row["value"] for row in areas if row["finding"] == finding}
+            lines.append(f"{finding}: original {known[ORIGINAL]:.3f}, bicubic {known[BICUBIC]:.3f}")
+            for view in SHOWN:
+                row = next(row for row in differences if (row["finding"], row["view"]) == (finding, view))
+                ends = "none" if row["low"] is None else f"{row['low']:+.3f}, {row['high']:+.3f}"
+                lines.append(f"  {NAMES[view]:18} {row['value']:+.3f} [{ends}]")
+    return "\n".join(lines)
+
+
+def _usual(found: Sequence[Row], protocol: Protocol, observer: str, what: str, of: str) -> list[Row]:
+    return [
+        row
+        for row in found
+        if (row["what"], row["observer"], row["people"], row["of"]) == (what, observer, ALL, of)
+        and Setting(row["dose"], row["pixel"]) == protocol.usual
+    ]
