@@ -6,7 +6,7 @@ A row of the CSV is a quantity at a size: the truth, on which share of the simul
 share of those intervals hold the truth, and which share leave zero out: the power, or where the truth is zero, the error.
 Means are of gains that are normal, or skewed either way as a gamma distribution; images of a patient are correlated by a half,
 and patients have 1 to 5 images as in the Kaggle set's test split. Scores are binormal (`cxr.measures.areas.binormal`); in some
-rows patients have images of both classes.
+rows patients have images of both classes. Shares are of independent cases.
 `verdict` is covers (at least 93%, or less by no more than SLACK standard errors of what was simulated), conservative (above
 97%), too few (an interval is told on less than 1% of the sets), or falls short. With a row that falls short it exits with 1.
 """
@@ -24,6 +24,7 @@ from tqdm import tqdm
 from cxr.foundation.errors import UserError, one_line_errors
 from cxr.measures.areas import ALIKE, Design, area, binormal, difference
 from cxr.measures.intervals import Estimate, Floats, Patients, mean
+from cxr.measures.ratios import share
 
 IMAGES = np.repeat([1, 2, 3, 5], [34, 6, 2, 1])
 """Of each of the 43 patients of the Kaggle set's test split: what patients are drawn from."""
@@ -31,7 +32,8 @@ PATIENTS, SKEWS = (10, 43, 200), (-1.0, 0.0, 1.0)
 ILL_AND_WELL = ((42, 15), (15, 15), (100, 100), (390, 234))
 """Images of each class: the 57 of the Kaggle set's test split, two outer sets, and that set's own folder `test`."""
 AREAS, APART, ALIKES = (0.8, 0.95, 0.98), (0.0, 0.005, 0.02, 0.05), (0.9, 0.99)
-AUC, SHORT = "AUC", "falls short"
+SHARES = (0.05, 0.5, 0.7, 0.9, 0.98)
+AUC, SHARE, SHORT = "AUC", "share", "falls short"
 LEAST, MOST, FEW = 0.93, 0.97, 0.01
 SLACK = 2  # standard errors of a simulated share that LEAST allows for chance
 COLUMNS = "quantity", "size", "setting", "truth", "told", "covered", "found", "verdict"
@@ -112,6 +114,12 @@ def cases() -> Iterator[Case]:
 
                     setting = f"AUC {true:g}, scores correlated by {alike:g}"
                     yield Case("difference of AUC", f"{ill} ill, {well} well", setting, apart, of_two)
+    for patients, true in product(PATIENTS, SHARES):
+
+        def of_share(random: np.random.Generator, patients: int = patients, true: float = true) -> Estimate:
+            return share(random.random(patients) < true)
+
+        yield Case(SHARE, f"{patients} patients", "", true, of_share)
 
 
 def simulated(case: Case, times: int, seed: tuple[int, int]) -> dict[str, str]:
@@ -125,7 +133,7 @@ def simulated(case: Case, times: int, seed: tuple[int, int]) -> dict[str, str]:
             held += low <= case.truth <= high
             found += low > 0 or high < 0
     covered = held / told if told else float("nan")
-    of_zero = f"{found / times:.3f}" if case.quantity != AUC else ""  # which no area is tested against
+    of_zero = f"{found / times:.3f}" if case.quantity not in (AUC, SHARE) else ""  # which neither is tested against
     shares = f"{told / times:.3f}", f"{covered:.3f}" if told else "", of_zero
     return dict(zip(COLUMNS, (*case[:3], f"{case.truth:g}", *shares, verdict(told, held, times)), strict=True))
 

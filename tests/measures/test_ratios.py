@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
-from cxr.measures.ratios import likelihood_ratio
+from cxr.measures.ratios import likelihood_ratio, share
 
 
 def answered(having, ill, without, well):
@@ -51,3 +52,17 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(ill, well, rates):
             held.append(found.low <= rates[0] / rates[1] <= found.high)
     assert len(held) > 1500
     assert 0.93 < np.mean(held) < 0.98
+
+
+@pytest.mark.parametrize(("having", "of"), [(0, 12), (5, 12), (12, 12), (190, 200), (1, 10)])
+def test_the_interval_of_a_share_is_the_exact_one(having, of):
+    found = share(np.arange(of) < having)
+    exact = binomtest(having, of).proportion_ci(method="exact")
+    assert found.value == having / of
+    assert (found.low, found.high) == pytest.approx((exact.low, exact.high))
+
+
+def test_a_share_of_few_has_no_interval_and_one_of_none_is_an_error():
+    assert share(np.array([True, False, True]))[:3] == (2 / 3, None, None)
+    with pytest.raises(ValueError, match="no case"):
+        share(np.zeros(0, bool))
