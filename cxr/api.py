@@ -20,6 +20,7 @@ what `arrival_of(radiograph)` found of its noise and JPEG; else it is found anew
 
 `detect(path, load_detector("detector.safetensors"), evidence)` says what a trained detector sees on a radiograph's file; the
 evidence is `Evidence.of(path, detector)` of what the stage detect measured of it. `cxr detect` does that on the command line.
+`explain(seen.image, detector)` returns a heat map of each finding; how often such maps point to it, `evidence.pointing` says.
 
 The result is for research, not for diagnosis.
 """
@@ -30,7 +31,7 @@ import torch
 
 from cxr.detection import detector
 from cxr.detection.detector import Detector
-from cxr.detection.instrument import Evidence, Seen
+from cxr.detection.instrument import Evidence, Seen, explain
 from cxr.detection.instrument import look as detect
 from cxr.result import Enhanced
 from cxr.service import enhance_file
@@ -60,6 +61,7 @@ __all__ = [
     "enhance",
     "enhance_file",
     "enhance_part",
+    "explain",
     "limit_of",
     "load_detector",
     "load_model",

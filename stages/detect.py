@@ -13,7 +13,7 @@ from cxr.compute.device import choose_device
 from cxr.compute.memory import keep_freed_memory
 from cxr.dataset import packed
 from cxr.detection import detector, labels
-from cxr.detection.evaluation import pictures
+from cxr.detection.evaluation import heat, pictures
 from cxr.detection.evaluation.report import for_metrics, measured, table
 from cxr.detection.evaluation.shortcuts import Shortcuts
 from cxr.detection.evaluation.views import cases, groups
@@ -45,12 +45,14 @@ def run(workspace: Path) -> None:
     known, judged = labels.labels(data.table, trained.findings, settings.complete), groups(data, archive, trained, device)
     looked_at = np.concatenate([data.rows("train"), *(each.rows for each in judged)])
     found = cases(data, known, trained, judged, Shortcuts.of(data, looked_at))
-    told = [measured(each) for each in found]
+    looked = heat.looks(data, known, trained, judged)
+    told = [{**measured(each), "heat_map": heat.pointing(maps)} for each, maps in zip(found, looked, strict=True)]
     made_with = [{**provenance.made_with("detect"), "device": device.type, "detector": trained.digest}]
     name = test_set(data, archive.degradations, archive.seed)
     files.write_json(workspace / METRICS, {**for_metrics(told), "test_set": name, "made_with": made_with})
     with files.replacing_folder(workspace / FIGURES) as folder:
         pictures.draw(found, told, archive.degradations, folder)
+        pictures.draw_heat_maps(data, found, told, looked, folder)
     print(table(told))
 
 

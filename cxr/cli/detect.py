@@ -1,6 +1,7 @@
 """Say what a detector sees on radiographs of yours. It is for research, not for diagnosis.
 
     cxr detect FILE... --model DETECTOR [--evidence FILE] [--prevalence SHARE] [--even-so]
+                       [--heat-map FOLDER [--overwrite]]
 
 FILE are JPEG, PNG, TIFF or BMP files, or DICOM, told by their content. DETECTOR is a file that the stage train_detector wrote.
 Of each finding a line says: seen, not seen, or not known. Beside it stands how many times as often the detector says so of
@@ -8,6 +9,8 @@ radiographs with the finding as of those without, with the 95% interval, as the 
 the detector, or --evidence. There is no probability, unless --prevalence tells how many of such radiographs have the finding.
 Where a picture is unlike the radiographs that the detector knows, nothing is told, and the command ends with 3. So it does
 where the detector was not shown to do better on another source than shortcuts such as sharpness; with --even-so it is used.
+With --heat-map a PNG in FOLDER shows, beside each radiograph of which anything is told, what in it speaks for each finding, and
+says how often such maps point to it. No file is replaced without --overwrite.
 """
 
 import argparse
@@ -16,13 +19,25 @@ from pathlib import Path
 
 import torch
 
+from cxr.cli import targets
 from cxr.cli.screen import say, shown
 from cxr.detection import detector
-from cxr.detection.instrument import BESIDE, Evidence, Seen, look
-from cxr.figures.layout import DISCLAIMER
+from cxr.detection.detector import Detector
+from cxr.detection.explaining import Maps
+from cxr.detection.explaining import shown as drawn_map
+from cxr.detection.instrument import BESIDE, Evidence, Seen, Told, explain, look
+from cxr.figures.heat_maps import Panel, heat_maps
+from cxr.figures.layout import DISCLAIMER, save
 from cxr.formats.decode import Unusable
 from cxr.foundation.errors import RefusedError, UserError
 from cxr.foundation.files import refuse_special
+
+ENDS = ".heat_map.png"
+"""What a heat map is called after its radiograph."""
+MAP = 256
+"""Rows and columns of a heat map as it is drawn."""
+NO_RESULT = "\0"
+"""What no note holds: a heat map is not known again, and so is replaced on request alone."""
 
 
 def main(arguments: Sequence[str], prog: str = "cxr detect") -> None:
@@ -36,18 +51,25 @@ def main(arguments: Sequence[str], prog: str = "cxr detect") -> None:
     if given.evidence and not given.evidence.is_file():
         raise UserError(f"{given.evidence} is missing; run the stage detect, which writes metrics/detect.json")
     evidence = Evidence.of(given.evidence or given.model.with_name(BESIDE), trained)
+    maps = _targets(given)
     failed: list[str] = []
-    refused = 0
+    refused = drawn = 0
     for path in given.files:
         name = shown(path)
         try:
             refuse_special(path)
-            for line in lines(look(path, trained, evidence, given.even_so), given.prevalence):
+            found = look(path, trained, evidence, given.even_so)
+            for line in lines(found, given.prevalence):
                 say(f"{name}: {line}")
+            if path in maps:
+                _draw(found, trained, evidence, shown(path.name), maps[path])
+                drawn += 1
         except (UserError, Unusable, OSError) as error:
             reason = (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)
             failed.append(f"{name}: {reason.removeprefix(f'{path}: ')}")
             refused += isinstance(error, RefusedError)
+    for finding in trained.findings if drawn else ():
+        say(evidence.pointing(finding))
     say(DISCLAIMER)
     if failed:
         several = [f"{len(failed)} files of which nothing is told:"] if len(failed) > 1 else []
@@ -70,6 +92,31 @@ def lines(seen: Seen, prevalence: float | None = None) -> list[str]:
     return [*told, *seen.remarks]
 
 
+def _targets(given: argparse.Namespace) -> dict[Path, Path]:
+    """Return where the heat map of each file goes, if any is wanted. Raises UserError where that would harm a file."""
+    if not given.heat_map:
+        return {}
+    if given.heat_map.exists() and not given.heat_map.is_dir():
+        raise UserError(f"{shown(given.heat_map)} is no folder; name a folder for heat maps")
+    jobs = [(path, given.heat_map / f"{path.name}{ENDS}") for path in dict.fromkeys(given.files)]
+    others = [path for path in (given.model, given.evidence) if path]
+    targets.refuse(jobs, False, others, given.overwrite, lambda _: NO_RESULT, {path: shown(path) for path, _ in jobs})
+    return dict(jobs)
+
+
+def _draw(found: Seen, trained: Detector, evidence: Evidence, name: str, target: Path) -> None:
+    """Draw a radiograph, called `name`, and beside it a heat map of each finding, into `target`."""
+    maps = explain(found.image, trained)
+    panels = [Panel(name, found.image)]
+    panels += [Panel(_title(each, maps[each.finding]), found.image, drawn_map(maps[each.finding], MAP)) for each in found.told]
+    told = [evidence.pointing(finding) for finding in trained.findings]
+    save(heat_maps([panels], "What in the dotted square speaks for a finding", told), target)
+
+
+def _title(told: Told, heat: Maps) -> str:
+    return f"{told.finding}: {told.answer}" + ("" if heat.max() > 0 else "; nothing speaks for it")
+
+
 def _parsed(arguments: Sequence[str], prog: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=prog, description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="radiographs")
@@ -79,4 +126,8 @@ def _parsed(arguments: Sequence[str], prog: str) -> argparse.Namespace:
         "--prevalence", type=float, help="the share of such radiographs that has the finding, above 0 and below 1"
     )
     parser.add_argument("--even-so", action="store_true", help="use a detector that was not shown to do better than shortcuts")
+    parser.add_argument(
+        "--heat-map", type=Path, metavar="FOLDER", help="draw there what in each radiograph speaks for a finding"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace heat maps that are there already")
     return parser.parse_args(arguments)

@@ -86,7 +86,7 @@ def _refuse_meeting(written: Sequence[Job], called: Mapping[Path, str]) -> None:
         first = taken.setdefault(name.casefold() if any_case else name, source)
         if first is not source:
             both = f"{called[first]} and {called[source]}"
-            raise UserError(f"{both} would both become {shown(target)}; enhance them one by one")
+            raise UserError(f"{both} would both become {shown(target)}; give them one by one")
 
 
 def ignores_case(folder: Path) -> bool:

@@ -11,11 +11,11 @@ import pandas as pd
 from tqdm import tqdm
 
 from cxr.dataset.aside import EXTERNAL, unwanted
-from cxr.dataset.boxes import within
+from cxr.dataset.boxes import Window, within
 from cxr.dataset.census import Counts, counted, natives
 from cxr.dataset.choice import choose
 from cxr.dataset.packed import Integers, begins
-from cxr.dataset.prepare import Prepared, Window, prepare_file
+from cxr.dataset.prepare import Prepared, prepare_file
 from cxr.dataset.settings import Preprocess
 from cxr.formats.decode import Unusable
 from cxr.foundation.errors import UserError

@@ -8,29 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cxr.dataset.boxes import Window
 from cxr.dataset.packed import Pixels, white
-from cxr.dataset.settings import Frame, Normalise, Preprocess
+from cxr.dataset.settings import Normalise, Preprocess
 from cxr.formats.decode import Grey, Unusable
 from cxr.formats.read import read
 
 _PERCENTILES = (0.5, 99.5)
-
-
-class Window(NamedTuple):
-    """What of a radiograph is kept, in its own pixels."""
-
-    top: int
-    left: int
-    rows: int
-    columns: int
-
-    @classmethod
-    def of(cls, rows: int, columns: int, frame: Frame) -> "Window":
-        """Return all of a radiograph of so many pixels, or its central square."""
-        if frame == "whole":
-            return cls(0, 0, rows, columns)
-        side = min(rows, columns)
-        return cls((rows - side) // 2, (columns - side) // 2, side, side)
 
 
 class Prepared(NamedTuple):

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+import torch
 
 from cxr.detection.abstaining import ANSWERS, NOT_KNOWN, USUAL, answers
 from cxr.detection.detector import Detector
-from cxr.detection.frames import levels
+from cxr.detection.explaining import Maps, heat_maps
+from cxr.detection.frames import levels, seen
 from cxr.formats.note import says_synthetic
 from cxr.formats.read import read
 from cxr.foundation.errors import RefusedError, UserError
@@ -51,6 +54,20 @@ class Seen(NamedTuple):
     told: tuple[Told, ...]
     remarks: tuple[str, ...]
     """What the user should know of the file."""
+    image: npt.NDArray[np.float32]
+    """The radiograph (H, W), 0 black and 1 white."""
+
+
+class Pointing(NamedTuple):
+    """How often heat maps of a finding are greatest in a box of it, of so many patients."""
+
+    patients: int
+    hit: tuple[float, float | None, float | None]
+    """The share, and its interval, where one is known to cover."""
+    randomised: float
+    """The share of a network that has learnt nothing."""
+    chance: float
+    """The share of the picture that boxes cover."""
 
 
 class Measured(NamedTuple):
@@ -66,6 +83,8 @@ class Measured(NamedTuple):
     """What tells the finding best without knowing of disease, and the area of that."""
     ratios: Mapping[str, tuple[float, float, float]]
     """By answer, the likelihood ratio and its interval, where one is known to cover."""
+    pointing: Pointing | None
+    """None where no radiograph has boxes."""
 
 
 class Evidence(NamedTuple):
@@ -97,6 +116,18 @@ class Evidence(NamedTuple):
         found = [each for each in self.measured if each.finding == finding]
         return max(found, key=lambda each: each.group == EXTERNAL, default=None)
 
+    def pointing(self, finding: str) -> str:
+        """Return, in a line, how often heat maps of `finding` point to it: on another source, else on the test radiographs."""
+        of = sorted((each for each in self.measured if each.finding == finding and each.pointing), key=_outside_first)
+        if not of or not of[0].pointing:
+            return f"whether heat maps of {finding} point to it was not measured"
+        patients, (value, low, high), random, chance = of[0].pointing
+        ends = "no interval" if low is None or high is None else f"{low:.1%} to {high:.1%}"
+        where = "another source" if of[0].group == EXTERNAL else "its own source"
+        many = f"{patients} patient{'' if patients == 1 else 's'} of {where}"
+        beside = f"random weights {random:.1%}, chance {chance:.1%}"
+        return f"heat maps of {finding} are greatest in a box of it in {value:.1%} ({ends}) of {many}; {beside}"
+
     def doubt(self, finding: str) -> str:
         """Return why the detector is not shown to see `finding` outside; "" where it does better there than each shortcut.
 
@@ -127,12 +158,22 @@ def look(path: Path, detector: Detector, evidence: Evidence, even_so: bool = Fal
     doubts = [doubt for finding in detector.findings if (doubt := evidence.doubt(finding))]
     if doubts and not even_so and not detector.description.get("phantoms"):
         raise RefusedError(f"the detector may see no disease: {'; '.join(doubts)}; --even-so uses it")
-    logits, distance = detector.looks(levels(decoded))
+    image = levels(decoded)
+    logits, distance = detector.looks(image)
     if not distance <= detector.usual.farthest:
         far = f"{distance:.2f}, and {USUAL:.0%} of its validation radiographs up to {detector.usual.farthest:.2f}"
         raise RefusedError(f"unlike the radiographs that the detector knows (distance {far}); nothing is told")
     told = tuple(_told(name, logits[number], detector, evidence) for number, name in enumerate(detector.findings))
-    return Seen(told, (*decoded.remarks, *(f"used even so: {doubt}" for doubt in doubts)))
+    return Seen(told, (*decoded.remarks, *(f"used even so: {doubt}" for doubt in doubts)), image[0, 0].numpy())
+
+
+def explain(image: npt.NDArray[np.float32], detector: Detector) -> dict[str, Maps]:
+    """Return by finding what in the central square of `image` (H, W), from 0 to 1, speaks for it: (h, w), of any sign.
+
+    Raises UserError where `detector` has no such map.
+    """
+    square = seen(torch.from_numpy(image)[None, None].to(next(detector.network.parameters()).device), detector.size)
+    return dict(zip(detector.findings, heat_maps(detector.network, square), strict=True))
 
 
 def _told(finding: str, logit: float, detector: Detector, evidence: Evidence) -> Told:
@@ -156,4 +197,19 @@ def _measured(said: Mapping[str, Any]) -> Measured:
     value, low = (None if area[name] is None else float(area[name]) for name in ("value", "low"))
     if (value is None) != (not shortcuts):
         raise ValueError("an area has no shortcuts beside it")
-    return Measured(str(said["finding"]), str(said["group"]), value, low, (best, shortcuts.get(best, 1.0)), ratios)
+    shortcut = best, shortcuts.get(best, 1.0)
+    return Measured(str(said["finding"]), str(said["group"]), value, low, shortcut, ratios, _pointing(said.get("heat_map")))
+
+
+def _pointing(said: Mapping[str, Any] | None) -> Pointing | None:
+    """Return what a record says of heat maps, if anything. Raises what wrong types raise."""
+    if not said or not said["images"]:
+        return None
+    value, low, high = (None if said["hit"][end] is None else float(said["hit"][end]) for end in ("value", "low", "high"))
+    if value is None:
+        raise ValueError("a share of heat maps has no value")
+    return Pointing(int(said["images"]), (value, low, high), float(said["randomised"]["value"]), float(said["chance"]))
+
+
+def _outside_first(measured: Measured) -> bool:
+    return measured.group != EXTERNAL

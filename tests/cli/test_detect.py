@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cxr.api import Evidence, detect, load_detector
+from cxr.api import Evidence, detect, explain, load_detector
 from cxr.cli.detect import lines, main
 from cxr.dataset.packed import Frame
 from cxr.detection import detector
@@ -65,6 +65,15 @@ def record(finding, low=0.8, group="external"):
             "shortcuts": [{"measure": "sharpness", "value": 0.7}, {"measure": "native_size", "value": 0.6}],
         },
     }
+
+
+POINTING = {
+    "images": 40,
+    "hit": {"value": 0.4, "low": 0.25, "high": 0.567},
+    "randomised": {"value": 0.05, "low": 0.006, "high": 0.17},
+    "chance": 0.08,
+    "correlation": 0.1,
+}
 
 
 def evidence(folder, path, *records):
@@ -208,3 +217,66 @@ def test_remarks_on_a_file_are_told(folder):
     known = load_detector(folder / "detector.safetensors")
     found = detect(folder / "0.png", known, Evidence.of(folder / "detect.json", known))
     assert lines(found._replace(remarks=("its depth was guessed",)))[-1] == "its depth was guessed"
+
+
+def test_a_heat_map_of_each_file_of_which_anything_is_told_says_what_it_is_worth(folder, tmp_path, capsys):
+    outside = {**record("PNEUMONIA"), "heat_map": POINTING}
+    inside = {
+        **record("PNEUMONIA", group="test"),
+        "heat_map": {**POINTING, "hit": dict.fromkeys(("value", "low", "high"), 0.9)},
+    }
+    path = evidence(folder, tmp_path / "evidence.json", record("NODULE"), inside, outside)
+    maps = tmp_path / "maps"
+    (tmp_path / "broken.dcm").write_bytes(bytes(128) + b"DICM" + bytes(300))
+    with pytest.raises(UserError, match=r"broken\.dcm: no DICOM image"):
+        run(folder, folder / "0.png", tmp_path / "broken.dcm", "--evidence", path, "--heat-map", maps)
+    said = capsys.readouterr().out.splitlines()
+    assert said[-3:] == [
+        "whether heat maps of NODULE point to it was not measured",
+        "heat maps of PNEUMONIA are greatest in a box of it in 40.0% (25.0% to 56.7%) of 40 patients of another source; "
+        "random weights 5.0%, chance 8.0%",
+        "For research, not for diagnosis.",
+    ]
+    assert [each.name for each in maps.iterdir()] == ["0.png.heat_map.png"]
+    drawn = np.asarray(Image.open(maps / "0.png.heat_map.png").convert("RGB")).astype(int)
+    assert (np.ptp(drawn, axis=2) > 30).mean() > 0.01  # in colours
+
+
+def test_a_heat_map_replaces_no_file_unless_it_may(folder, tmp_path):
+    given = [folder / "0.png", "--heat-map", tmp_path]
+    run(folder, *given)
+    target = tmp_path / "0.png.heat_map.png"
+    first = target.read_bytes()
+    target.write_text("mine")
+    with pytest.raises(UserError, match=r"0\.png\.heat_map\.png is there already.*; --overwrite replaces what is there"):
+        run(folder, *given)
+    assert target.read_text() == "mine"
+    run(folder, *given, "--overwrite")
+    assert target.read_bytes() == first
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/0.png").write_bytes((folder / "0.png").read_bytes())
+    with pytest.raises(UserError, match=r"would both become .*0\.png\.heat_map\.png; give them one by one"):
+        run(folder, folder / "0.png", tmp_path / "other/0.png", "--heat-map", tmp_path / "new")
+    with pytest.raises(UserError, match=r"0\.png is no folder; name a folder for heat maps"):
+        run(folder, folder / "0.png", "--heat-map", tmp_path / "other/0.png")
+
+
+def test_a_radiograph_that_is_refused_has_no_heat_map(folder, tmp_path):
+    path = evidence(folder, tmp_path / "evidence.json", record("NODULE"))
+    with pytest.raises(RefusedError, match="the detector may see no disease"):
+        run(folder, folder / "0.png", "--evidence", path, "--heat-map", tmp_path / "maps")
+    assert not (tmp_path / "maps").exists()
+
+
+@pytest.mark.parametrize("harm", [{"images": 3}, {**POINTING, "hit": {**POINTING["hit"], "value": None}}, [1]])
+def test_damaged_evidence_of_heat_maps_is_one_line(folder, tmp_path, harm):
+    path = evidence(folder, tmp_path / "a.json", {**record("NODULE"), "heat_map": harm})
+    with pytest.raises(UserError, match=r"a\.json is not what the stage detect writes"):
+        run(folder, folder / "0.png", "--evidence", path)
+
+
+def test_heat_maps_are_told_to_python(folder):
+    known = load_detector(folder / "detector.safetensors")
+    found = detect(folder / "0.png", known, Evidence.of(folder / "detect.json", known))
+    maps = explain(found.image, known)
+    assert {name: heat.shape for name, heat in maps.items()} == {"NODULE": (2, 2), "PNEUMONIA": (2, 2)}

@@ -157,7 +157,7 @@ def test_the_call_from_python_never_overwrites_its_input_either(tmp_path):
     [
         (["missing.png", "-o", "out"], "missing.png is missing; name a radiograph or a folder of them"),
         (["empty", "-o", "out"], "empty holds no radiograph"),
-        (["a.png", "b/a.png", "-o", "out"], "a.png and b/a.png would both become out/a.png; enhance them one by one"),
+        (["a.png", "b/a.png", "-o", "out"], "a.png and b/a.png would both become out/a.png; give them one by one"),
         (["a.png", "-o", "out.dcm"], "out.dcm: the source is no DICOM and keeps its kind; name a result that ends in .png"),
         (["a.dcm", "-o", "out.png"], "out.png: the source is DICOM and keeps its kind; name a result that ends in .dcm"),
         (["deep.png", "-o", "out.jpg"], "out.jpg: a JPEG holds 8 bits a pixel, this radiograph has 16"),

@@ -147,7 +147,7 @@ def test_a_short_name_garbles_no_message(name, kind):
         ("GEHEIM.dcm GEHEIM2 -o out", "argument 2 is missing; name a radiograph or a folder of them"),
         (f"GEHEIM{LONG} -o out", "argument 1: File name too long; name a radiograph or a folder of them"),
         ("GEHEIMpipe -o out", "argument 1 is a pipe; name a file"),
-        ("GEHEIM.* -o out.dcm", "input 1 and input 2 would both become out.dcm; enhance them one by one"),
+        ("GEHEIM.* -o out.dcm", "input 1 and input 2 would both become out.dcm; give them one by one"),
         ("GEHEIM.dcm -o out --scale 4 --reference link.dcm", r"the reference has \(18, 14\) rows and columns, .*"),
         ("GEHEIM.png -o other.png --overwrite --reference GEHEIMref.png", "the reference would be overwritten; .*"),
         ("GEHEIM.dcm -o out --reference GEHEIMref", "the reference is no file; name a reference"),

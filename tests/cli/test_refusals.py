@@ -203,7 +203,7 @@ def test_an_interpolated_result_replaces_no_other_result_and_no_input(clean):
     for name in ("a.png", "a_interpolated.png"):
         Path("in").mkdir(exist_ok=True)
         Image.fromarray(noisy(clean, 6) if name == "a.png" else clean).save(Path("in") / name)
-    with pytest.raises(UserError, match=r"would both become out/a_interpolated\.png; enhance them one by one"):
+    with pytest.raises(UserError, match=r"would both become out/a_interpolated\.png; give them one by one"):
         run("in", "-o", "out", "--or-bicubic", "--overwrite")
     assert not Path("out").exists() or not list(Path("out").iterdir())
     Path("out").mkdir(exist_ok=True)

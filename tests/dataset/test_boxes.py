@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from cxr.dataset.boxes import within
-from cxr.dataset.prepare import Window
+from cxr.dataset.boxes import Window, within
 
 BOXES = "NODULE 0.25 0.5 0.125 0.25|PNEUMONIA 0 0 1 0.25|0.9 0.1 0.1 0.1"
 

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from cxr.dataset.prepare import Window, digest, prepare
+from cxr.dataset.boxes import Window
+from cxr.dataset.prepare import digest, prepare
 from cxr.dataset.settings import Preprocess
 from cxr.formats.decode import Unusable
 

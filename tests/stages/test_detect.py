@@ -15,6 +15,7 @@ from cxr.detection import detector, session
 from cxr.detection.evaluation.report import DEGRADED_VIEWS
 from cxr.detection.evaluation.shortcuts import Shortcuts
 from cxr.detection.evaluation.views import groups
+from cxr.detection.explaining import heat_maps, peak, randomised
 from cxr.detection.frames import levels, seen
 from cxr.detection.labels import labels, learnable
 from cxr.foundation.errors import UserError
@@ -86,6 +87,49 @@ def test_the_stage_reports_every_view_and_the_shortcuts(told):
     drawn = {path.name for path in (told / "plots/detect").iterdir()}
     assert drawn >= {"pneumonia_auc.png", "pneumonia_reliability.png", *(f"pneumonia_roc_x{scale}.png" for scale in (2, 3, 4))}
     assert all(np.asarray(Image.open(told / "plots/detect" / name)).std() > 10 for name in drawn)
+
+
+def test_the_stage_says_how_often_heat_maps_point_to_boxes_beside_chance_and_random_weights(told):
+    data = data_of(told)
+    trained = detector.read(told / "models/detector.safetensors", CPU)
+    (found,) = [
+        each for each in json.loads((told / "metrics/detect.json").read_text())["measured"] if each["finding"] == "PNEUMONIA"
+    ]
+    heat = found["heat_map"]
+    random = randomised(trained)
+    table = data.table.assign(row=np.arange(len(data.images)))
+    boxed = table[(table["split"] == "test") & table["boxes"].str.contains("PNEUMONIA")].drop_duplicates("patient")
+    shares, counts = [], np.zeros(2)
+    for row, boxes in zip(boxed["row"], boxed["boxes"], strict=True):
+        image = levels(data.images[row])
+        drawn = torch.zeros_like(image)
+        for box in (text.split()[1:] for text in boxes.split("|") if text.startswith("PNEUMONIA")):
+            (left, right), (top, bottom) = (
+                (round(float(box[at]) * of), round((float(box[at]) + float(box[at + 2])) * of))
+                for at, of in ((0, image.shape[3]), (1, image.shape[2]))
+            )
+            drawn[..., top:bottom, left:right] = 1
+        square = seen(drawn, min(drawn.shape[2:]))[0, 0].numpy()
+        if square.any():
+            shares.append(square.mean())
+            for number, network in enumerate((trained.network, random)):
+                across, down = peak(heat_maps(network, seen(image, trained.size))[trained.findings.index("PNEUMONIA")])
+                counts[number] += square[int(down * len(square)), int(across * len(square))]
+    assert heat["images"] == len(shares) > 0
+    assert heat["chance"] == pytest.approx(np.mean(shares), abs=0.01)
+    assert [heat[name]["value"] for name in ("hit", "randomised")] == pytest.approx(counts / len(shares), abs=6e-4)
+    assert -1 <= heat["correlation"] <= 1
+    assert (told / "plots/detect/pneumonia_heat_maps.png").is_file()
+
+
+def test_without_boxes_no_rate_is_told(changed, capsys):
+    images = pd.read_csv(changed / "data/images.csv", dtype=str, keep_default_na=False)
+    images.assign(boxes="").to_csv(changed / "data/images.csv", index=False)
+    detect.run(changed)
+    assert "heat map: no boxes" in capsys.readouterr().out
+    measured = json.loads((changed / "metrics/detect.json").read_text())["measured"]
+    assert {each["heat_map"]["images"] for each in measured} == {0}
+    assert not list((changed / "plots/detect").glob("*heat_maps*"))
 
 
 def test_thresholds_are_of_validation_images_and_go_with_the_model(told):

@@ -461,7 +461,7 @@ MUTANTS = [
     ),
     Mutant(
         "the sides of a wide frame are cut off",
-        "cxr/dataset/prepare.py",
+        "cxr/dataset/boxes.py",
         'if frame == "whole":',
         'if frame == "nothing":',
         "tests/dataset/test_prepare.py::test_a_whole_frame_keeps_every_row_and_column",

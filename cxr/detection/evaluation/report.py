@@ -165,7 +165,22 @@ def table(found: Sequence[Mapping[str, Any]]) -> str:
             lines.append(f"Too few: {record['too_few']}")
         if "areas" in record:
             lines += _lines(record)
+        if "heat_map" in record:
+            lines += pointed(record["heat_map"])
     return "\n".join(lines)
+
+
+def pointed(found: Mapping[str, Any]) -> list[str]:
+    """Return what is told of heat maps, of a record `found` of them."""
+    if not found["images"]:
+        return [f"heat map: {found['reason']}, so that nobody knows how often it points to the finding"]
+    hit, random = (_interval(found[name]) for name in ("hit", "randomised"))
+    many = f"{found['images']} patient{'' if found['images'] == 1 else 's'}"
+    alike = "none" if found["correlation"] is None else f"{found['correlation']:.2f}"
+    return [
+        f"heat map, greatest in a box, of {many}: {hit}; of random weights {random}; by chance {found['chance']:.3f}",
+        f"heat maps of the detector and of random weights: rank correlation {alike}",
+    ]
 
 
 def rounded(found: Estimate) -> dict[str, float | None]:
@@ -201,11 +216,12 @@ def _differences(scores: Mapping[View, Floats], design: Design) -> list[dict[str
     return compared
 
 
-def _lines(record: Mapping[str, Any]) -> list[str]:
-    def interval(of: Mapping[str, Any], style: str = ".3f") -> str:
-        ends = "none" if of["low"] is None else f"{of['low']:{style}}, {of['high']:{style}}"
-        return f"{of['value']:{style}} [{ends}]"
+def _interval(of: Mapping[str, Any], style: str = ".3f") -> str:
+    ends = "none" if of["low"] is None else f"{of['low']:{style}}, {of['high']:{style}}"
+    return f"{of['value']:{style}} [{ends}]"
 
+
+def _lines(record: Mapping[str, Any]) -> list[str]:
     lines = [f"{'AUC':22} {'all images':22} {'sharpness alike':22} sensitivity, specificity"]
     of_pairs, told = (
         {(each["view"], each["degradation"]): each for each in record[name]} for name in ("of_pairs", "operating")
@@ -213,17 +229,17 @@ def _lines(record: Mapping[str, Any]) -> list[str]:
     for each in record["areas"]:
         place = each["view"], each["degradation"]
         seen = f"{each['degradation']} {methods.VIEWS[each['view']].title}".strip()
-        beside = interval(of_pairs[place]) if place in of_pairs else "no pairs"
+        beside = _interval(of_pairs[place]) if place in of_pairs else "no pairs"
         at = f"{told[place]['sensitivity']:.2f}, {told[place]['specificity']:.2f}"
-        lines.append(f"{seen:22} {interval(each):22} {beside:22} {at}")
+        lines.append(f"{seen:22} {_interval(each):22} {beside:22} {at}")
     sets = record["abstaining"]
     covered = f"hold {sets['covered_with']:.0%} of those with it and {sets['covered_without']:.0%} of those without"
     lines.append(f"sets of {COVERAGE:.0%}: {covered}; say nothing of {sets['not_known']:.0%}; unusual: {sets['unusual']:.0%}")
     told_of = record["answered"]
     there = [each for each in told_of["ratios"] if each["value"] is not None]
     lines.append(f"of the {told_of['images']} that are not unusual, {told_of['positives']} of them with it:")
-    lines += [f"{'told ' + each['answer']:22} likelihood ratio {interval(each, '.2f')}" for each in there]
-    lines += [f"{'by ' + each['measure'].replace('_', ' '):22} {interval(each)}" for each in record["shortcuts"]]
+    lines += [f"{'told ' + each['answer']:22} likelihood ratio {_interval(each, '.2f')}" for each in there]
+    lines += [f"{'by ' + each['measure'].replace('_', ' '):22} {_interval(each)}" for each in record["shortcuts"]]
     if record["differences"]:
         lines.append(f"Differences in AUC ({record['pairs']} pairs are alike in sharpness):")
     same = [each for each in record["differences"] if each["detectable"] is None and not each["value"]]
@@ -232,5 +248,5 @@ def _lines(record: Mapping[str, Any]) -> list[str]:
         least = each["detectable"]
         known = f"nothing is detectable with {POWER:.0%} power" if least is None else f"detectable: {least:.3f}"
         seen = f"{each['degradation']} {first} - {second}"
-        lines.append(f"{seen:28} {interval(each, '+.3f')}, {known}")
+        lines.append(f"{seen:28} {_interval(each, '+.3f')}, {known}")
     return [*lines, *([f"{len(same)} further pairs place all images alike: their difference is 0."] if same else [])]
