@@ -1,5 +1,6 @@
 """Heat maps over radiographs, beside the radiographs as they are."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -17,7 +18,9 @@ Shares = npt.NDArray[np.float32]
 OPAQUE = 0.6
 """How much the place that speaks most for a finding hides of the radiograph."""
 SIDE = 4.0
-"""Inches of a panel."""
+"""Inches of a panel's width."""
+LETTERS = 13
+"""Of a remark in an inch, at most."""
 
 
 class Panel(NamedTuple):
@@ -34,26 +37,34 @@ class Panel(NamedTuple):
 
 @matplotlib.style.context("default")
 def heat_maps(rows: Sequence[Sequence[Panel]], title: str, remarks: Sequence[str]) -> Figure:
-    """Draw `rows` of as many panels each, under a `title`, and below them `remarks`, a line each, and the disclaimer.
+    """Draw `rows` of as many panels each, under a `title` and `remarks`, and below them the disclaimer.
 
     Of strips, as `shown_part` has it, the middle is shown, which holds the central square. A map is drawn in the colours of
     error maps, the more opaque the greater it is,
     and the central square, outside which a detector sees nothing, is dotted.
     """
-    figure = Figure(figsize=(SIDE * len(rows[0]), (SIDE + 0.3) * len(rows) + 0.6 + 0.25 * len(remarks)), dpi=DPI)
-    figure.set_layout_engine("constrained")
-    axes = figure.subplots(len(rows), len(rows[0]), squeeze=False)
+    told = [line for remark in remarks for line in textwrap.wrap(remark, round(LETTERS * SIDE * len(rows[0])))]
+    heights = [max(_shape(panel)[0] / _shape(panel)[1] for panel in row) for row in rows]
+    height = sum(SIDE * each + 0.4 for each in heights) + 0.2 * len(told) + 0.8
+    figure = Figure(figsize=(SIDE * len(rows[0]), height), dpi=DPI, layout="constrained")
+    axes = figure.subplots(len(rows), len(rows[0]), squeeze=False, height_ratios=heights)
     for row, along in zip(rows, axes, strict=True):
         for panel, place in zip(row, along, strict=True):
             _draw(panel, place)
-    figure.suptitle(_plain(title), weight="bold")
-    figure.supxlabel("\n".join([*map(_plain, remarks), DISCLAIMER]), fontsize=9, color="#404040")
+    figure.suptitle("\n".join(map(_plain, [title, *told])), fontsize=10)
+    figure.supxlabel(DISCLAIMER, fontsize=9, color="#606060")
     return figure
+
+
+def _shape(panel: Panel) -> tuple[int, int]:
+    """Return how many rows and columns of `panel` are shown."""
+    rows, columns = panel.pixels[shown_part(panel.pixels.shape)].shape
+    return rows, columns
 
 
 def _draw(panel: Panel, axes: Axes) -> None:
     pixels = panel.pixels[shown_part(panel.pixels.shape)]
-    height, width = pixels.shape
+    height, width = _shape(panel)
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     axes.imshow(np.stack([pixels] * 3, axis=-1), extent=(0, width, height, 0))

@@ -142,8 +142,8 @@ def test_maps_that_are_the_same_everywhere_have_no_correlation():
     assert pointing([flat])["correlation"] is None
 
 
-def test_the_least_the_middle_and_the_most_likely_are_drawn_each_once():
+def test_the_least_the_middle_and_the_greatest_logit_are_drawn_each_once():
     given = [looked(row, (0, 0), (0.0, 0.0, 0.5, 0.5), logit=logit) for row, logit in enumerate((3.0, -1.0, 0.5, 9.0, 0.0))]
-    assert [(which, each.row) for which, each in chosen(given)] == [("least", 1), ("middle", 2), ("most", 3)]
+    assert [(which, each.row) for which, each in chosen(given)] == [("least", 1), ("middle", 2), ("greatest", 3)]
     assert [each.row for _, each in chosen(given[:1])] == [0]
     assert sorted(each.row for _, each in chosen(given[:2])) == [0, 1]

@@ -10,6 +10,7 @@ import torch
 
 from cxr.dataset.packed import Frames
 from cxr.figures import contact_sheet, error_maps, layout, panels
+from cxr.figures.heat_maps import Panel, heat_maps
 from cxr.superres.evaluation.observed import Restored
 from cxr.superres.evaluation.settings import ErrorMaps
 from cxr.superres.methods import NAMES
@@ -420,3 +421,23 @@ def test_equal_figures_give_equal_bytes_whatever_the_readers_settings(tmp_path):
     assert first == (tmp_path / "b.png").read_bytes()
     assert set(chunks(first)) == {b"IHDR", b"IDAT", b"IEND"}  # no date, no version of the software
     assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["a.png", "b.png"]
+
+
+def test_a_heat_map_lies_on_the_central_square_and_boxes_are_where_they_are():
+    pixels = np.full((100, 160), 0.5, np.float32)
+    heat = np.zeros((64, 64), np.float32)
+    heat[:32, :32] = 1
+    panel = Panel("a $b", pixels, heat, [(0.5, 0.25, 0.25, 0.5)])
+    figure = heat_maps([[Panel("as it is", pixels), panel]], "title", ["a long remark " * 20, "another"])
+    left, right = figure.axes
+    assert [tuple(image.get_extent()) for image in right.images] == [(0, 160, 100, 0), (30, 130, 100, 0)]
+    assert len(left.images) == 1
+    dotted, box = right.patches
+    assert (*box.get_xy(), box.get_width(), box.get_height()) == (80, 25, 25, 50)
+    assert (*dotted.get_xy(), dotted.get_width(), dotted.get_height()) == (30, 0, 100, 100)
+    drawn = layout.pixels(figure).astype(int)
+    coloured = np.ptp(drawn, axis=2) > 30
+    assert coloured[:, : drawn.shape[1] // 2].mean() == 0  # the radiograph as it is has no colours
+    assert coloured[:, drawn.shape[1] // 2 :].mean() > 0.05
+    assert figure.get_supxlabel() == "For research, not for diagnosis."
+    assert max(map(len, figure.get_suptitle().splitlines())) <= 104

@@ -19,8 +19,8 @@ from cxr.superres.settings import Degradation
 
 MAP = 256
 """Rows and columns of a heat map as it is drawn."""
-CHOSEN = "least", "middle", "most"
-"""Which radiographs are drawn, by how likely the detector holds the finding."""
+CHOSEN = "least", "middle", "greatest"
+"""Which radiographs are drawn, by their logits of the finding."""
 
 
 def draw(cases: Sequence[Case], found: Sequence[dict[str, Any]], degradations: Sequence[Degradation], folder: Path) -> None:
@@ -69,7 +69,7 @@ def _panels(data: Dataset, looked: Looked, which: str) -> list[Panel]:
     pixels = (frame.pixels / frame.white).astype(np.float32)
     source = str(data.table["source"].iloc[looked.row]).rpartition("/")[2]
     return [
-        Panel(f"{which} likely to it: {source}", pixels, None, looked.boxes),
+        Panel(f"{which} logit: {source}", pixels, None, looked.boxes),
         Panel("as the detector has it", pixels, shown(looked.trained, MAP), looked.boxes),
         Panel("as random weights have it", pixels, shown(looked.random, MAP), looked.boxes),
     ]
