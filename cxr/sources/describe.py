@@ -10,7 +10,7 @@ from cxr.formats.shape import shape
 from cxr.sources import columns, findings, whose
 from cxr.sources.places import DICOM_SUFFIXES
 from cxr.sources.settings import Download
-from cxr.sources.table import BETWEEN, Listed
+from cxr.sources.table import BETWEEN, EXTERNAL, Listed
 
 _SLACK = 0.02  # of the frame: boxes drawn by hand reach a little beyond it
 
@@ -68,26 +68,32 @@ def without_external(described: Sequence[Described]) -> tuple[list[Described], l
     A patient is external as a whole. Where the image that makes him so is missing, his others, which are not external
     themselves, can neither be trained on nor stand for it.
     """
-    torn = [each.listed for each in described if each.missed and each.listed.split != "external"]
+    torn = [each.listed for each in described if each.missed and each.listed.split != EXTERNAL]
     gone = {listed.file for listed in torn}
     return [each for each in described if each.listed.file not in gone], torn
 
 
 def _listed(each: Taken, head: Header | None, patient: str, name: str, settings: Download) -> Listed:
     row = each.row or columns.Row(each.origin)
-    found = row.findings if "findings" in settings.columns else findings.of_folder(each.klass, settings.meanings)
+    found = row.findings if "findings" in settings.columns else _by_place(each, settings)
     return Listed(
         file=each.target,
         name=name,
         patient=patient,
         findings=findings.joined(found),
-        split=row.split,
+        split=EXTERNAL if settings.is_outside(each.origin) else row.split,
         view=row.view or (head.view if head else ""),
         age=row.age or (f"{head.age:.4g}" if head and head.age is not None else ""),
         sex=row.sex or (head.sex if head else ""),
         spacing=row.spacing or (f"{head.spacing:.6g}" if head and head.spacing is not None else ""),
         mask=each.mask,
     )
+
+
+def _by_place(each: Taken, settings: Download) -> Iterable[str]:
+    """Return the findings that the folder or the name of an image tells: the user's word counts most, then the name."""
+    of_folder = findings.of_folder(each.klass, settings.meanings)
+    return of_folder if each.klass in settings.meanings else findings.of_name(each.origin) or of_folder
 
 
 def _header(path: Path) -> tuple[bool, Header | None]:

@@ -3,16 +3,17 @@
 import re
 from collections.abc import Iterable, Mapping
 
+from cxr.sources import patients
 from cxr.sources.table import BETWEEN
 
-NORMAL = "NORMAL"
+NORMAL, TUBERCULOSIS = "NORMAL", "TUBERCULOSIS"
 
 _SPELLINGS = {
     "normal": NORMAL,
     "no finding": NORMAL,
     "pneumonia": "PNEUMONIA",
-    "tuberculosis": "TUBERCULOSIS",
-    "tb": "TUBERCULOSIS",
+    "tuberculosis": TUBERCULOSIS,
+    "tb": TUBERCULOSIS,
     "nodule": "NODULE",
     "nodules": "NODULE",
 }
@@ -65,6 +66,20 @@ def of_folder(name: str, meanings: Mapping[str, str]) -> list[str]:
     (['NORMAL'], ['TUBERCULOSIS', 'NODULE'], [])
     """
     return [spelled(each) for each in meanings.get(name, name).split(BETWEEN) if each.strip()]
+
+
+def of_name(path: str) -> list[str]:
+    """Return the findings that the name of the file `path` tells, as some public sets write them; none where it tells nothing.
+
+    >>> of_name("CHNCXR_0327_1.png"), of_name("MCUCXR_0001_0.png"), of_name("IM-0115-0001.jpeg")
+    (['TUBERCULOSIS'], ['NORMAL'], [])
+    """
+    match patients.tuberculosis(path):
+        case None:
+            return []
+        case True:
+            return [TUBERCULOSIS]
+    return [NORMAL]
 
 
 def joined(findings: Iterable[str]) -> str:

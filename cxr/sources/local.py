@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from cxr.formats.dicom.header import begins_dicom
 from cxr.foundation.errors import UserError
-from cxr.sources import columns, layout, places, whose, zips
+from cxr.sources import columns, findings, layout, places, whose, zips
 from cxr.sources import table as listing
 from cxr.sources.describe import Described, Taken, describe, without_external
 from cxr.sources.matching import match
@@ -76,7 +76,7 @@ def fetch(source: Path, folder: Path, settings: Download) -> Fetched:
             "masks": 0 if settings.table else aside,
             "not_in_table": aside if settings.table else 0,
         }
-    external = [row for row in missing if row.split == "external"]
+    external = [row for row in missing if row.split == listing.EXTERNAL or settings.is_outside(row.file)]
     described, torn = without_external(describe(folder, kept, settings, notes, external))
     left_out["external"] = len(torn)
     for listed in torn:
@@ -119,7 +119,8 @@ def _by_folders(place: places.Place, settings: Download, notes: list[str]) -> _C
 def _classes(paths: Sequence[str], shared: int, settings: Download, notes: list[str]) -> dict[str, tuple[str, bool]]:
     """Return `layout.classes` of `paths`; a note tells of folders that may be classes, and are none."""
     classes = layout.classes(paths, settings.meanings)
-    unknown = Counter("" if classes[path][0] else layout.unknown(path, shared) for path in paths)
+    told = (bool(classes[path][0] or findings.of_name(path)) for path in paths)
+    unknown = Counter("" if known else layout.unknown(path, shared) for path, known in zip(paths, told, strict=True))
     del unknown[""]
     if unknown and "findings" not in settings.columns:
         many = f"{sum(unknown.values())} images lie in {len(unknown)} folders whose names are no known findings"

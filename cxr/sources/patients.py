@@ -1,4 +1,4 @@
-"""Whose radiograph a file is, told from its name alone: the naming schemes of public data sets."""
+"""Whose radiograph a file is, and whether it shows tuberculosis, told from its name: the schemes of public data sets."""
 
 import re
 from collections import defaultdict
@@ -26,6 +26,9 @@ _ANYWHERE = (
     _scheme(rf"{_START}phantom-(\d+){_END}", lambda match: f"phantom-{int(match[1]):04d}"),  # the project's own
 )
 
+# Shenzhen and Montgomery (Jaeger et al., Quant. Imaging Med. Surg. 4(6), 2014); the last digit is 1 where it is tuberculosis.
+_OF_TWO_CLINICS = rf"{_START}(CHN|MCU)CXR_(\d+)_([01])(?:_mask)?$"
+
 # Schemes of the file's name, which in a set laid flat may stand behind the names of its folders. The first that fits counts.
 _NAME = (
     # Open-i, as published (CXR1_1_IM-0001-3001) and in the Kaggle edition (1_IM-0001-4001.dcm.png)
@@ -37,8 +40,7 @@ _NAME = (
     _scheme(rf"{_START}(?:NORMAL|BACTERIA|VIRUS)-(\d+)-\d+$", lambda match: f"ID-{int(match[1])}"),
     # NIH ChestX-ray14: patients up to 00030805. Eight digits of another kind are often a date.
     _scheme(rf"{_START}(000\d{{5}})_\d{{3}}$", lambda match: f"NIH-{int(match[1])}"),
-    # Shenzhen and Montgomery; the last digit is the finding.
-    _scheme(rf"{_START}(CHN|MCU)CXR_(\d+)_[01](?:_mask)?$", lambda match: f"{match[1].upper()}CXR-{int(match[2])}"),
+    _scheme(_OF_TWO_CLINICS, lambda match: f"{match[1].upper()}CXR-{int(match[2])}"),
     _scheme(rf"{_START}(JPC[LN]N\d{{3}})(?:\.IMG)?$", lambda match: match[1].upper()),  # JSRT
     # One file a patient: VinDr (32 hex digits) and RSNA (a UUID). Behind other words they are hashes of files.
     _scheme(r"^(?=\d*[a-f])([0-9a-f]{32})$", lambda match: match[1].lower()),
@@ -76,6 +78,16 @@ def patient(path: str) -> str:
                 return named(match)
         name, longer = _FURTHER.sub("", name), name
     return ""
+
+
+def tuberculosis(path: str) -> bool | None:
+    """Return whether the file `path` (with or without folders and suffix) shows tuberculosis; None where its name does not say.
+
+    >>> tuberculosis("a/CHNCXR_0327_1.png"), tuberculosis("MCUCXR_0001_0 (1).png"), tuberculosis("scan_1.png")
+    (True, False, None)
+    """
+    match = re.search(_OF_TWO_CLINICS, original(path), re.IGNORECASE)
+    return match[3] == "1" if match else None
 
 
 def stem(path: str) -> str:

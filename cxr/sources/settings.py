@@ -21,6 +21,7 @@ class Download:
     columns: dict[str, Any]
     findings: dict[Any, str]
     patient: str
+    external: str
 
     def __post_init__(self) -> None:
         """Raise ValueError when the source lacks a path, and for columns, findings or an expression that cannot be."""
@@ -32,15 +33,20 @@ class Download:
                 raise ValueError(
                     f'findings has {_short(value)}: {_short(finding)}; expected texts, such as "Lung Opacity": PNEUMONIA'
                 )
-        try:
-            re.compile(self.patient)
-        except (re.error, OverflowError, RecursionError) as error:
-            raise ValueError(f"patient is {_short(self.patient)}, which is no regular expression: {error}") from None
+        for name, expression in (("patient", self.patient), ("external", self.external)):
+            try:
+                re.compile(expression)
+            except (re.error, OverflowError, RecursionError) as error:
+                raise ValueError(f"{name} is {_short(expression)}, which is no regular expression: {error}") from None
 
     @property
     def meanings(self) -> dict[str, str]:
         """What values of a table, or names of folders, mean."""
         return {str(value): finding for value, finding in self.findings.items()}
+
+    def is_outside(self, path: str) -> bool:
+        """Tell whether the file `path`, below the source, is of another source than those that are learnt from."""
+        return bool(self.external and re.search(self.external, path))
 
     def _check_columns(self) -> None:
         for name, column in self.columns.items():

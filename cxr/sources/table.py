@@ -13,7 +13,8 @@ from cxr.foundation.files import replacing, whole
 NAME = "table.csv"
 BETWEEN = "|"
 """Between several findings, or several boxes, of one radiograph."""
-PARTS = ("train", "val", "test", "external")
+EXTERNAL = "external"
+PARTS = ("train", "val", "test", EXTERNAL)
 """From the least to the most secluded."""
 
 _SIDES = 4  # numbers of a box

@@ -55,7 +55,7 @@ def leaking(folder, truth):
 
 
 def fetch(source, folder):
-    return local.fetch(source, folder, Download("local", str(source), "", {}, {}, ""))
+    return local.fetch(source, folder, Download("local", str(source), "", {}, {}, "", ""))
 
 
 def pack(path, names):

@@ -178,3 +178,10 @@ def test_curves_are_drawn_with_their_areas():
     assert axes.get_title() == "NODULE, x2"
     figure = charts.reliability(reliability(given.scores["original", ""], given.design.labels), r"$\foo$")
     figure.canvas.draw()  # which a formula would stop
+
+
+def test_of_tuberculosis_alone_whos_target_is_told():
+    found = measured(case(finding="TUBERCULOSIS", threshold=9.0))
+    assert found["who"]["target"] == "not met"
+    assert "WHO's target: 90% sensitivity and 70% specificity" in table([{**found, "differences": []}])
+    assert "who" not in measured(case())

@@ -218,7 +218,7 @@ def test_mutated_zips_are_unpacked_or_refused_in_one_line(content: bytes) -> Non
     def work(folder: Path) -> None:
         (folder / "a.zip").write_bytes(content)
         try:
-            fetch(folder / "a.zip", folder / "raw", Download("local", "a.zip", "", {}, {}, ""))
+            fetch(folder / "a.zip", folder / "raw", Download("local", "a.zip", "", {}, {}, "", ""))
         except UserError as error:
             assert "\n" not in str(error)  # noqa: PT017
             assert "a.zip" in str(error)  # noqa: PT017

@@ -8,7 +8,7 @@ FILE = {"file": "f"}
 
 
 def by(columns, findings=None):
-    return Download("local", "a.zip", "t.csv", columns, findings or {}, "")
+    return Download("local", "a.zip", "t.csv", columns, findings or {}, "", "")
 
 
 def rows(text, columns, findings=None):
@@ -181,10 +181,12 @@ def test_what_is_no_such_table_is_one_line(content, columns, told):
         ({"findings": {1.5: "NORMAL"}}, "findings has 1.5: 'NORMAL'"),
         ({"patient": "a{99999999999999999999}"}, "which is no regular expression"),
         ({"patient": "(a"}, r"patient is '\(a', which is no regular expression"),
+        ({"external": "[a"}, r"external is '\[a', which is no regular expression"),
     ],
 )
 def test_settings_that_cannot_be(change, told):
-    good = {"source": "local", "path": "a.zip", "table": "t.csv", "columns": {"file": "f"}, "findings": {}, "patient": ""}
+    good = {"source": "local", "path": "a.zip", "table": "t.csv", "columns": {"file": "f"}, "findings": {}}
+    good |= {"patient": "", "external": ""}
     Download(**good)
     with pytest.raises(ValueError, match=told):
         Download(**{**good, **change})
@@ -208,6 +210,7 @@ def test_a_mapping_that_a_few_lines_make_huge_is_told_in_one_short_line():
                     "columns": {"file": "f"},
                     "findings": {},
                     "patient": "",
+                    "external": "",
                     **settings,
                 }
             )

@@ -1,6 +1,6 @@
 import pytest
 
-from cxr.sources.findings import joined, of_cell, spelled
+from cxr.sources.findings import joined, of_cell, of_name, spelled
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,21 @@ def test_an_empty_cell_may_mean_something():
 def test_equal_findings_are_equal_texts():
     assert joined(["NODULE", "Effusion", "NODULE"]) == joined(["Effusion", "NODULE"]) == "Effusion|NODULE"
     assert joined([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("CXR_png/CHNCXR_0001_0.png", ["NORMAL"]),
+        ("CHNCXR_0662_1", ["TUBERCULOSIS"]),
+        ("montgomery/images/mcucxr_0399_1.PNG", ["TUBERCULOSIS"]),
+        ("MCUCXR_0001_0_mask.png", ["NORMAL"]),
+        ("images_CHNCXR_0001_1 (1).png", ["TUBERCULOSIS"]),  # a set laid flat, and a copy
+        ("XCHNCXR_0001_1.png", []),
+        ("CHNCXR_0001_2.png", []),
+        ("CHNCXR_0001.png", []),
+        ("a/00000013_001.png", []),
+    ],
+)
+def test_shenzhen_and_montgomery_say_in_the_name_whether_it_is_tuberculosis(path, expected):
+    assert of_name(path) == expected

@@ -22,7 +22,7 @@ WANTED = {path.split("/", 1)[1]: content for path, content in IMAGES.items()}
 
 
 def fetch(source, folder, **settings):
-    plain = {"source": "local", "path": str(source), "table": "", "columns": {}, "findings": {}, "patient": ""}
+    plain = {"source": "local", "path": str(source), "table": "", "columns": {}, "findings": {}, "patient": "", "external": ""}
     return local.fetch(source, folder, Download(**{**plain, **settings}))
 
 
@@ -534,3 +534,53 @@ def test_control_characters_do_not_reach_the_table(tmp_path):
     fetch(source, tmp_path / "raw", table="t.csv", columns={"file": "f", "patient": "p"})
     assert [(row.file, row.patient) for row in table.read(tmp_path / "raw")] == [("a b\nc.png", "1 2")]
     assert sorted(taken(tmp_path / "raw")) == ["a b\nc.png"]
+
+
+CLINICS = {
+    "shenzhen/CXR_png/CHNCXR_0001_0.png": b"1",
+    "shenzhen/CXR_png/CHNCXR_0002_1.png": b"2",
+    "shenzhen/ClinicalReadings/CHNCXR_0002_1.txt": b"male, 30 yrs",
+    "montgomery/CXR_png/MCUCXR_0001_0.png": b"3",
+    "montgomery/CXR_png/MCUCXR_0002_1.png": b"4",
+    "montgomery/ManualMask/leftMask/MCUCXR_0002_1.png": b"5",
+}
+
+
+@pytest.mark.parametrize("external", ["MCUCXR", "^montgomery/"])
+def test_of_two_clinics_names_tell_patient_and_finding_and_one_is_another_source(tmp_path, external):
+    source = make_folder(tmp_path / "source", CLINICS.items())
+    fetched = fetch(source, tmp_path / "raw", external=external)
+    rows = {row.file.rpartition("/")[2]: row for row in table.read(tmp_path / "raw")}
+    assert {name: (row.patient, row.findings, row.split) for name, row in rows.items()} == {
+        "CHNCXR_0001_0.png": ("CHNCXR-1", "NORMAL", ""),
+        "CHNCXR_0002_1.png": ("CHNCXR-2", "TUBERCULOSIS", ""),
+        "MCUCXR_0001_0.png": ("MCUCXR-1", "NORMAL", "external"),
+        "MCUCXR_0002_1.png": ("MCUCXR-2", "TUBERCULOSIS", "external"),
+    }
+    assert fetched.images == {"NORMAL": 2, "TUBERCULOSIS": 2}
+    assert fetched.left_out["masks"] == 1
+    assert fetched.notes == []
+
+
+def test_a_name_tells_more_than_a_folder_and_the_users_word_more_than_a_name(tmp_path):
+    source = make_folder(tmp_path / "source", [("tb/CHNCXR_0001_0.png", b"1"), ("ward/CHNCXR_0002_1.png", b"2")])
+    fetch(source, tmp_path / "raw")
+    assert {row.findings for row in table.read(tmp_path / "raw")} == {"NORMAL", "TUBERCULOSIS"}
+    fetch(source, tmp_path / "told", findings={"ward": "NODULE"})
+    assert {row.file: row.findings for row in table.read(tmp_path / "told")} == {
+        "tb/CHNCXR_0001_0.png": "NORMAL",
+        "ward/CHNCXR_0002_1.png": "NODULE",
+    }
+
+
+def test_what_a_table_calls_external_or_a_name_does_is_so(tmp_path):
+    rows = b"f,s\nCHNCXR_0001_0.png,external\nCHNCXR_0002_1.png,train\nMCUCXR_0001_0.png,train\nMCUCXR_0009_0.png,\n"
+    entries = [("CHNCXR_0001_0.png", b"1"), ("CHNCXR_0002_1.png", b"2"), ("MCUCXR_0001_0.png", b"3"), ("t.csv", rows)]
+    source = make_folder(tmp_path / "source", entries)
+    columns = {"file": "f", "split": "s"}
+    fetch(source, tmp_path / "raw", table="t.csv", columns=columns, external="MCU")
+    assert {row.file: row.split for row in table.read(tmp_path / "raw")} == {
+        "CHNCXR_0001_0.png": "external",
+        "CHNCXR_0002_1.png": "train",
+        "MCUCXR_0001_0.png": "external",
+    }

@@ -18,6 +18,7 @@ download:
   columns: {columns}
   findings: {{}}
   patient: ""
+  external: ""
 phantom:
   images: 9
   size: 64

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr.detection.abstaining import ANSWERS, COVERAGE, NOT_KNOWN, Sets, answers
+from cxr.detection.evaluation.target import TUBERCULOSIS, line, target
 from cxr.detection.training import DECIMALS, operating
 from cxr.measures.areas import POWER, Design, area, detectable, difference
 from cxr.measures.discrimination import BINS, calibration_error
@@ -54,6 +55,8 @@ def measured(case: Case) -> dict[str, Any]:
     found: dict[str, Any] = {"finding": case.finding, "group": case.group, **counts, "too_few": _too_few(case.design)}
     if len(labels):
         found |= {"abstaining": abstaining(case), "answered": answered(case)}
+    if len(labels) and case.finding == TUBERCULOSIS:
+        found["who"] = target(case.scores[ORIGINAL, ""] >= case.threshold, case.design)
     if labels.all() or not labels.any():
         return found
     of_pairs = {view: logits[case.matched] for view, logits in case.scores.items()}
@@ -165,6 +168,8 @@ def table(found: Sequence[Mapping[str, Any]]) -> str:
             lines.append(f"Too few: {record['too_few']}")
         if "areas" in record:
             lines += _lines(record)
+        if "who" in record:
+            lines.append(line(record["who"]))
         if "heat_map" in record:
             lines += pointed(record["heat_map"])
     return "\n".join(lines)
