@@ -4,11 +4,11 @@ A card is docs/cards/NETWORK.md, in the form that Hugging Face uses: a head of Y
 of the network, from benchmarks/results/conditions.csv or clean_networks.csv, from pretrained/limits.csv, and from
 pretrained/training_data.yaml, which says by the SHA-256 of the training pixels whose radiographs they are.
 `python -m tools.cards WORKSPACE` prints an entry for that file.
+No detector is bundled; docs/cards/detector.md is of one whose figures benchmarks/results/ keeps (`tools.detector_card`).
 """
 
 import csv
 import sys
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,14 @@ from cxr.superres.methods import NETWORKS, TITLES
 from cxr.superres.model import BUILDERS, Model, load_model
 from cxr.superres.settings import CLEAN, NATIVE
 from stages.evaluate import PIXELS, SPLIT, TABLE
+from tools.detector_card import CARDS, bundled, people
 from tools.limits import CONDITIONS as MEASURED
 from tools.results import gain
 
-CARDS, DATA = ROOT / "docs/cards", ROOT / "pretrained/training_data.yaml"
+DATA = ROOT / "pretrained/training_data.yaml"
 CONDITIONS = [ROOT / "benchmarks/results" / name for name in MEASURED]
 LIMITS = ROOT / "pretrained" / FILE
 BLURRED = "blur1"
-OLD = 16  # years from which a patient counts as grown up
 
 PAPERS = {
     "srcnn": 'Dong, Loy, He and Tang, "Image Super-Resolution Using Deep Convolutional Networks", TPAMI 38(2), 2016',
@@ -160,25 +160,8 @@ def entry(workspace: Path) -> str:
     """Return, as YAML, whose radiographs the training pixels of `workspace` are."""
     data = packed.load(workspace / PIXELS, workspace / TABLE, workspace / SPLIT)
     rows = data.rows("train")
-    table = data.table.iloc[rows]
-    ages = [float(age) for age in table["age"].astype(str) if age.replace(".", "", 1).isdigit()]
-    told = [
-        f"{len(rows)} radiographs of {table['patient'].nunique()} patients, {_counted(table['findings'])}",
-        f"views: {_counted(table['view'].astype(str))}; sex: {_counted(table['sex'].astype(str))}",
-        f"age: {_ages(ages)}, not told of {len(rows) - len(ages)}",
-    ]
-    lines = "\n".join(f"    - {line!r}" for line in told)
+    lines = "\n".join(f"    - {line!r}" for line in people(data.table.iloc[rows]))
     return f"{packed.digest(data.images, rows)}:\n  told:\n{lines}"
-
-
-def _counted(values: Iterable[str]) -> str:
-    return ", ".join(f"{count} {value or 'not told'}" for value, count in Counter(values).most_common())
-
-
-def _ages(ages: list[float]) -> str:
-    if not ages:
-        return "of none known"
-    return f"{sum(age < OLD for age in ages)} below {OLD} years, {sum(age >= OLD for age in ages)} of {OLD} and more"
 
 
 def main() -> None:
@@ -190,6 +173,7 @@ def main() -> None:
         path = ROOT / f"pretrained/{name}.safetensors"
         if path.is_file():
             write_text(CARDS / f"{name}.md", card(load_model(path)))
+    write_text(CARDS / "detector.md", bundled())
 
 
 if __name__ == "__main__":

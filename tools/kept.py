@@ -4,7 +4,8 @@ WORKSPACE/metrics/statistics.json, as the stage evaluate wrote it, becomes bench
 metric over the images of a group, by a model, or a mean difference, of a pair of models; p is adjusted by Holm's method.
 With --detection it is WORKSPACE/metrics/detect.json, as the stage detect wrote it. A row is of a finding and a group of images:
 the area under the ROC curve of a view, of all images or of those that are matched in sharpness, its sensitivity or specificity,
-the difference of a pair of views, the area of a shortcut, or a count.
+the difference of a pair of views, the area of a shortcut, a count, a likelihood ratio, what the sets hold, how often heat maps
+point to the finding, or a share that stands against WHO's target.
 `python -m tools.tables` makes tables of either.
 """
 
@@ -24,6 +25,7 @@ from stages.evaluate import STATISTICS
 RESULTS = ROOT / "benchmarks/results"
 ALL, MATCHED = "all", "matched"
 MEAN, DIFFERENCE, AREA, SHORTCUT, COUNT = "mean", "difference", "area", "shortcut", "count"
+RATIO, SETS, HEAT, WHO = "ratio", "sets", "heat map", "who"
 OPERATING = "sensitivity", "specificity"
 COLUMNS = (
     *("what", "group", "of", "degradation", "metric"),
@@ -64,6 +66,11 @@ def _records(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield from ({**place, "what": name, "value": record[name]} for name in OPERATING)
     yield from ({**record, "what": DIFFERENCE, "of": record["pair"]} for record in found.get("differences", ()))
     yield from ({**record, "what": SHORTCUT, "of": record["measure"]} for record in found.get("shortcuts", ()))
+    yield from ({**record, "what": RATIO, "of": record["answer"]} for record in found.get("answered", {}).get("ratios", ()))
+    for what, name in ((SETS, "abstaining"), (HEAT, "heat_map"), (WHO, "who")):
+        for of, value in found.get(name, {}).items():
+            if value is None or isinstance(value, int | float | dict):  # of a text a CSV of figures has nothing
+                yield {"what": what, "of": of, **(value if isinstance(value, dict) else {"value": value})}
 
 
 class Kind(NamedTuple):
