@@ -23,7 +23,8 @@ def heat_maps(network: Network, square: Tensor) -> Maps:
 
     Grad-CAM, Selvaraju et al., ICCV 2017, of the last layer whose features have a place, but for its last step, which leaves
     out what is below 0 (`shown`). Of a network that takes the mean of these features over the image it is, but for a factor,
-    the class activation map of Zhou et al., CVPR 2016.
+    the class activation map of Zhou et al., CVPR 2016. As there, a cell stands for its share of the square; where strides and
+    padding put the middle of what it has seen may be half a cell off.
     Raises UserError where no layer has features with a place.
     """
     features: list[Tensor] = []

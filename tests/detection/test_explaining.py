@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from cxr.detection.detector import Network
+from cxr.detection.detector import Detector, Network
 from cxr.detection.evaluation.heat import Looked, covered, hits, pointing
 from cxr.detection.evaluation.pictures import chosen
 from cxr.detection.evaluation.report import pointed
-from cxr.detection.explaining import has_map, heat_maps, inside, peak, shown
+from cxr.detection.explaining import has_map, heat_maps, inside, peak, randomised, shown
 from cxr.detection.networks.backbones import OnPhotographs, backbone
 from cxr.detection.networks.compact import Compact
 from cxr.foundation.errors import UserError
@@ -18,7 +18,12 @@ from cxr.foundation.errors import UserError
 def test_where_features_are_averaged_it_is_the_class_activation_map():
     """Zhou et al. (2016): the sum of the features, each weighed as the finding weighs its mean; averaged it is the logit."""
     torch.manual_seed(0)
-    network = Network(backbone("lite0", 96, learnt=False), 2).eval()
+    network = Network(backbone("lite0", 96, learnt=False), 2)
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = 1.0
+    network.train()(torch.rand(4, 1, 96, 96))  # so that features are as large as those of a network that has learnt
+    network.eval()
     square = torch.rand(1, 1, 96, 96)
     found = heat_maps(network, square)
     features = []
@@ -26,6 +31,7 @@ def test_where_features_are_averaged_it_is_the_class_activation_map():
     logits = network(square)[0]
     expected = torch.einsum("fc,chw->fhw", network.head.weight, features[0][0])
     assert found.shape == (2, 3, 3)
+    assert expected.std() > 0.01
     np.testing.assert_allclose(found * 9, expected.detach().numpy(), rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(
         expected.mean((1, 2)).detach() + network.head.bias.detach(), logits.detach(), rtol=1e-3, atol=1e-5
@@ -97,6 +103,20 @@ def test_a_network_without_places_has_no_map():
     assert has_map(Network(Compact(), 1), 64)
     with pytest.raises(UserError, match="this network has no heat map: no layer's features have a place; use compact or lite0"):
         heat_maps(network, torch.rand(1, 1, 32, 32))
+
+
+def test_random_weights_are_the_same_each_time_and_leave_other_random_numbers_alone():
+    trained = Network(Compact(), 2)
+    known = Detector(trained, ("A", "B"), {}, {}, None, 64, {"network": "compact"}, "")
+    torch.manual_seed(3)
+    first, number = randomised(known), torch.rand(1)
+    torch.manual_seed(3)
+    assert torch.rand(1) == number
+    second = randomised(known)
+    square = torch.rand(1, 1, 64, 64)
+    assert torch.equal(first(square), second(square))
+    assert not torch.allclose(first(square), trained.eval()(square))
+    assert first(square).shape == (1, 2)
 
 
 def test_boxes_count_once_where_they_overlap():
