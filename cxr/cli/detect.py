@@ -29,6 +29,7 @@ from cxr.detection.instrument import BESIDE, Evidence, Seen, Told, explain, look
 from cxr.figures.heat_maps import Panel, heat_maps
 from cxr.figures.layout import DISCLAIMER, save
 from cxr.formats.decode import Unusable
+from cxr.foundation.access import private
 from cxr.foundation.errors import RefusedError, UserError
 from cxr.foundation.files import refuse_special
 
@@ -110,7 +111,8 @@ def _draw(found: Seen, trained: Detector, evidence: Evidence, name: str, target:
     panels = [Panel(name, found.image)]
     panels += [Panel(_title(each, maps[each.finding]), found.image, drawn_map(maps[each.finding], MAP)) for each in found.told]
     told = [evidence.pointing(finding) for finding in trained.findings]
-    save(heat_maps([panels], "What in the dotted square speaks for a finding", told), target)
+    with private(target):
+        save(heat_maps([panels], "What in the dotted square speaks for a finding", told), target)
 
 
 def _title(told: Told, heat: Maps) -> str:

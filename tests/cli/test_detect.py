@@ -238,6 +238,7 @@ def test_a_heat_map_of_each_file_of_which_anything_is_told_says_what_it_is_worth
         "For research, not for diagnosis.",
     ]
     assert [each.name for each in maps.iterdir()] == ["0.png.heat_map.png"]
+    assert [each.stat().st_mode & 0o777 for each in (maps, maps / "0.png.heat_map.png")] == [0o700, 0o600]
     drawn = np.asarray(Image.open(maps / "0.png.heat_map.png").convert("RGB")).astype(int)
     assert (np.ptp(drawn, axis=2) > 30).mean() > 0.01  # in colours
 

@@ -195,7 +195,7 @@ def test_a_result_never_meets_the_comparison_of_another():
     write(Path("in/a.png.compare.png"), 1)
     run("in", "-o", "out")
     with pytest.raises(
-        UserError, match=r"a.png and in/a.png.compare.png would both become more/a.png.compare.png; enhance them one"
+        UserError, match=r"a.png and in/a.png.compare.png would both become more/a.png.compare.png; give them one"
     ):
         run("in", "-o", "more", "--compare")
     assert not Path("more").exists()
