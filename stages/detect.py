@@ -43,16 +43,15 @@ def run(workspace: Path) -> None:
         with files.replacing_folder(workspace / FIGURES):
             return
     known, judged = labels.labels(data.table, trained.findings, settings.complete), groups(data, archive, trained, device)
-    looked_at = np.concatenate([data.rows("train"), *(each.rows for each in judged)])
-    found = cases(data, known, trained, judged, Shortcuts.of(data, looked_at))
+    shortcuts = Shortcuts.of(data, np.concatenate([data.rows("train"), *(each.rows for each in judged)]))
+    found = cases(data, known, trained, judged, shortcuts)
     looked = heat.looks(data, known, trained, judged)
     told = [{**measured(each), "heat_map": heat.pointing(maps)} for each, maps in zip(found, looked, strict=True)]
-    made_with = [{**provenance.made_with("detect"), "device": device.type, "detector": trained.digest}]
-    name = test_set(data, archive.degradations, archive.seed)
-    files.write_json(workspace / METRICS, {**for_metrics(told), "test_set": name, "made_with": made_with})
+    made_with = {**provenance.made_with("detect"), "device": device.type, "detector": trained.digest}
+    more = {"test_set": test_set(data, archive.degradations, archive.seed), "made_with": [made_with]}
+    files.write_json(workspace / METRICS, {**for_metrics(told), **more})
     with files.replacing_folder(workspace / FIGURES) as folder:
-        pictures.draw(found, told, archive.degradations, folder)
-        pictures.draw_heat_maps(data, found, told, looked, folder)
+        pictures.draw(data, found, told, looked, archive.degradations, folder)
     print(table(told))
 
 

@@ -23,7 +23,22 @@ CHOSEN = "least", "middle", "greatest"
 """Which radiographs are drawn, by their logits of the finding."""
 
 
-def draw(cases: Sequence[Case], found: Sequence[dict[str, Any]], degradations: Sequence[Degradation], folder: Path) -> None:
+def draw(
+    data: Dataset,
+    cases: Sequence[Case],
+    found: Sequence[dict[str, Any]],
+    looked: Sequence[Sequence[Looked] | None],
+    degradations: Sequence[Degradation],
+    folder: Path,
+) -> None:
+    """Draw into `folder` what was `found` of `cases` of `data`, and where the detector `looked` for each finding."""
+    draw_charts(cases, found, degradations, folder)
+    draw_heat_maps(data, cases, found, looked, folder)
+
+
+def draw_charts(
+    cases: Sequence[Case], found: Sequence[dict[str, Any]], degradations: Sequence[Degradation], folder: Path
+) -> None:
     """Draw into `folder` what was `found` of those `cases` of the test images that have images with and without the finding."""
     for case, record, name in zip(cases, found, _names(cases), strict=True):
         if case.group != TEST or "areas" not in record:
