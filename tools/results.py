@@ -127,7 +127,7 @@ def opening(rows: Rows, *others: str, history: Iterable[Row]) -> Lines:
         cells = [_marked(at.get(name)) for name in names]
         full = ", in full" if limited else ""
         lines.append([f"{_title(network)}{full}", *cells, seconds.get(network, UNMEASURED)])
-    told = f"\ns/MP: seconds that the network alone takes for a megapixel of the result, on {processor}."
+    told = f"\ns/MP: seconds for a megapixel of the result at x2, from array to array, on {processor}."
     return [*table(("gain, dB", *names, "s/MP"), lines), *([told] if processor else [])]
 
 
