@@ -1,10 +1,12 @@
 """The networks that detectors are built on."""
 
+import math
 import sys
 import types
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from cxr.detection.networks.backbones import backbone
@@ -142,3 +144,39 @@ def test_a_network_without_weights_is_told(monkeypatch):
         UserError, match=r"train_detector\.network timm:nothing: no pretrained weights for nothing; name another"
     ):
         backbone("timm:nothing", 20)
+
+
+def test_lite0_computes_what_its_published_weights_say():
+    """Block by block as the paper has it, by plain functions, from weights alone: expansion, depth, projection, and the sum."""
+    torch.manual_seed(0)
+    network = Lite0().eval()
+    with torch.no_grad():
+        for name, tensor in network.state_dict().items():
+            if tensor.is_floating_point() and "convolution" not in name:
+                tensor.copy_(torch.rand_like(tensor) + 0.5)  # of normalisation: as if it had learnt
+    weights = (each for each in network.state_dict().values() if each.ndim)
+    blocks = (1, False, 1), (2, True, 2), (2, True, 2), (2, True, 3), (1, True, 3), (2, True, 4), (1, True, 1)
+
+    def layer(maps, stride=1, active=True):
+        kernel, scale, shift, mean, variance = (next(weights) for _ in range(5))
+        side, length = kernel.shape[-1], maps.shape[-1]
+        lacking = max((math.ceil(length / stride) - 1) * stride + side - length, 0)
+        ends = lacking // 2, lacking - lacking // 2
+        groups = maps.shape[1] // kernel.shape[1]
+        found = F.conv2d(F.pad(maps, ends * 2), kernel, stride=stride, groups=groups)
+        found = (found - mean[:, None, None]) / (variance + 1e-3)[:, None, None].sqrt() * scale[:, None, None] + shift[
+            :, None, None
+        ]
+        return found.clamp(0, 6) if active else found
+
+    with torch.inference_mode():
+        images = torch.rand(1, 3, 64, 64)
+        maps = layer(images, 2)
+        for stride, expanded, count in blocks:
+            for number in range(count):
+                inner = layer(maps) if expanded else maps
+                inner = layer(layer(inner, 1 if number else stride), active=False)
+                maps = maps + inner if number else inner
+        expected = layer(maps).mean((2, 3))
+        torch.testing.assert_close(network(images), expected, rtol=1e-4, atol=1e-4)
+    assert next(weights, None) is None
