@@ -8,7 +8,7 @@ lung. Lesions are left out, and counted, whose window leaves the frame, or whose
 are divided at random: SHARES learn, choose the epoch, and are tested.
 
 `compact` learns windows of the radiographs as they are (`full`), and once more of the same reduced to a shorter side of REDUCED
-pixels (`size 256`), whose windows are brought back to SIDE pixels. Its learning rate is the one of `--rates` whose loss on the
+pixels (`256`), whose windows are brought back to SIDE pixels. Its learning rate is the one of `--rates` whose loss on the
 validation windows is least with seed 0. It is tested on windows of the radiographs as they are, and
 of what is made of copies with 1/scale of their rows and columns. Logits are means over seeds. Diameters are of a disc of the
 mask's area, in pixels of the full size, and classes are terciles of the lesions that were learnt from.
@@ -62,7 +62,7 @@ Mask = npt.NDArray[np.bool_]
 Pixels = npt.NDArray[np.uint8]
 
 SIDE, REDUCED = 64, 256
-FULL, SMALLER = "full", f"size {REDUCED}"
+FULL, SMALLER = "full", str(REDUCED)
 """How large radiographs are before they are degraded."""
 SHARES = {"train": 0.6, "val": 0.15, "test": 0.25}
 SEED = 0  # of the division

@@ -38,6 +38,8 @@ WRITTEN_BY = {
     **dict.fromkeys(("detection", "views", "view_differences"), "python -m tools.kept WORKSPACE {name} --detection"),
     "sets": "python -m benchmarks.sets WORKSPACE -o {path}",
     "unusual": "python -m benchmarks.unusual WORKSPACE -o {path}",
+    **dict.fromkeys(("backbones", "tuning"), "python -m benchmarks.backbones WORKSPACE -o {path}"),
+    **dict.fromkeys(("lesions", "lesion_differences"), "python -m benchmarks.lesions ARCHIVE -o {path}"),
     **dict.fromkeys(("natural", "matlab"), "python -m benchmarks.natural_images IMAGES [-o FOLDER] --keep {path}"),
 }
 """By table, what writes its CSV."""
@@ -212,6 +214,69 @@ def unusual(rows: Rows) -> Lines:
     return table(("picture", "images", "AUC", "refused"), lines)
 
 
+def backbones(rows: Rows) -> Lines:
+    """Return by group the least difference of two networks that would be found, their areas, and how far these are apart."""
+    groups = {"test": "test", "external": "another source"}
+    told = [row for row in rows if row["what"] != "tuned"]
+    at = {(row["what"], row["network"], row["seed"], row["group"]): row for row in told}
+    there = [group for group in groups if group in {row["group"] for row in told}]
+    lines = []
+    for what, network, seed in dict.fromkeys((row["what"], row["network"], row["seed"]) for row in told):
+        found = [at.get((what, network, seed, group)) for group in there]
+        pair = network.replace("-", " - ")
+        seeds = f"seed {seed}" if seed.isdigit() else seed
+        if what == "detectable":
+            lines.append([f"least {pair} found four times in five", *(_least(row) for row in found)])
+        elif what == AREA:
+            lines.append([f"{network}, {seeds}", *map(_area, found)])
+        else:
+            lines.append([f"{pair}, {seeds}", *(interval(row, "value", 3) for row in found)])
+    return table(("AUC", *(groups[group] for group in there)), lines)
+
+
+def tuning(rows: Rows) -> Lines:
+    """Return by network and learning rate the loss on the validation radiographs, with seed 0."""
+    at = {(row["network"], row["rate"]): row for row in rows if row["what"] == "tuned"}
+    rates = sorted({rate for _, rate in at}, key=float)
+    networks = dict.fromkeys(network for network, _ in at)
+    lines = [[each, *(f"{float(at[each, rate]['value']):.3f}" for rate in rates)] for each in networks]
+    return table(("validation loss at a rate of", *rates), lines)
+
+
+def lesions(rows: Rows, form: str) -> Lines:
+    """Return the AUC of lesions against mirrored lung by view and diameter, of radiographs in one form."""
+    found = [row for row in rows if row["what"] == AREA and row["form"] == form]
+    at = {(row["of"], row["degradation"], row["diameter"]): row for row in found}
+    diameters = _diameters(found)
+    views = dict.fromkeys((row["of"], row["degradation"]) for row in found)
+    lines = [[f"{_view(of)} {scale}".strip(), *(_area(at.get((of, scale, each))) for each in diameters)] for of, scale in views]
+    return table(("seen as", *diameters.values()), lines)
+
+
+def lesion_differences(rows: Rows, form: str) -> Lines:
+    """Return by pair of views and diameter the difference in AUC, and the least one that would be found four times in five."""
+    found = [row for row in rows if row["what"] == DIFFERENCE and row["form"] == form]
+    at = {(row["of"], row["degradation"], row["diameter"]): row for row in found}
+    diameters = _diameters(found)
+    lines = []
+    for pair, scale in dict.fromkeys((row["of"], row["degradation"]) for row in found):
+        first, second = map(_view, pair.split("-"))
+        cells = (at.get((pair, scale, each)) for each in diameters)
+        lines.append([f"{first} - {second}, {scale}", *(f"{interval(row, 'value', 3)}; {_least(row)}" for row in cells)])
+    return table(("difference in AUC; least found", *diameters.values()), lines)
+
+
+def _diameters(rows: Rows) -> dict[str, str]:
+    """Return by diameter how many lesions there are, of how many patients, as the head of a column."""
+    return {row["diameter"]: f"{row['diameter']}: {row['lesions']} of {row['patients']}" for row in rows}
+
+
+def _least(row: Cells | None) -> str:
+    """Return the least difference that would be found, which `row` has as its value or beside one."""
+    least = row and (row["value"] if row["what"] == "detectable" else row["detectable"])
+    return f"{float(least):.3f}" if least else UNMEASURED
+
+
 def natural(rows: Rows) -> Lines:
     """Return PSNR and SSIM on Set5 by scale, ours and the published ones of each network, and the budget of ours."""
     at = {(row["network"], row["budget"], row["scale"]): row for row in rows}
@@ -240,6 +305,7 @@ def tables(history: Iterable[Row], folder: Path = RESULTS) -> Tables:
     makers: Tables = {
         **{each.__name__: each for each in (gains, over_bicubic, findings, conditions, given, harm, estimates)},
         **{each.__name__: each for each in (detection, views, view_differences, sets, unusual, natural, matlab)},
+        **{each.__name__: each for each in (backbones, tuning, lesions, lesion_differences)},
         "opening": partial(opening, history=list(history)),
     }
     return {name: _from_file(make, WRITTEN_BY[name], folder) for name, make in makers.items()}

@@ -113,6 +113,53 @@ def test_what_sets_hold_and_what_is_unusual_is_told():
     assert results.unusual([{**kind, "low": "", "high": ""}])[2] == "| inverted | 57 | 0.990 | 49% |"
 
 
+def test_networks_are_told_with_what_could_be_found_first():
+    columns = "what,finding,group,images,patients,positives,network,epochs,rate,seed,value,low,high"
+    lines = [
+        "detectable,A,test,9,9,4,lite0-compact,20,,mean logits,,,",
+        "detectable,A,external,9,9,4,lite0-compact,20,,mean logits,0.12,,",
+        "tuned,,,,,,compact,20,0.002,0,0.16,,",
+        "tuned,,,,,,compact,20,0.0005,0,0.2,,",
+        "area,A,test,9,9,4,compact,20,0.002,0,0.9,0.8,0.95",
+        "area,A,external,9,9,4,compact,20,0.002,0,0.6,,",
+        "difference,A,test,9,9,4,lite0-compact,20,,0,0.01,-0.02,0.04",
+        "difference,A,external,9,9,4,lite0-compact,20,,0,-0.1,,",
+    ]
+    rows = list(csv.DictReader([columns, *lines]))
+    assert results.backbones(rows) == [
+        "| AUC | test | another source |",
+        "| --- | --- | --- |",
+        "| least lite0 - compact found four times in five | - | 0.120 |",
+        "| compact, seed 0 | 0.900 [0.800, 0.950] | 0.600 |",
+        "| lite0 - compact, seed 0 | +0.010 [-0.020, +0.040] | -0.100 |",
+    ]
+    assert results.tuning(rows)[::2] == ["| validation loss at a rate of | 0.0005 | 0.002 |", "| compact | 0.200 | 0.160 |"]
+
+
+def test_lesions_are_told_by_view_and_diameter():
+    columns = "what,form,diameter,of,degradation,lesions,patients,value,low,high,detectable"
+    lines = [
+        "count,,,train,,409,150,409,,,",
+        "area,full,all,original,,184,70,0.65,0.6,0.7,",
+        "area,full,all,bicubic,x2,184,70,0.64,,,",
+        "area,full,below 9,original,,60,9,0.6,,,",
+        "area,256,all,original,,184,70,0.61,,,",
+        "difference,full,all,bicubic-original,x2,184,70,-0.01,-0.02,0.01,0.031",
+        "difference,full,below 9,bicubic-original,x2,60,9,0,,,",
+    ]
+    rows = list(csv.DictReader([columns, *lines]))
+    assert results.lesions(rows, "full") == [
+        "| seen as | all: 184 of 70 | below 9: 60 of 9 |",
+        "| --- | --- | --- |",
+        "| original | 0.650 [0.600, 0.700] | 0.600 |",
+        "| bicubic x2 | 0.640 | - |",
+    ]
+    assert results.lesion_differences(rows, "full")[2:] == [
+        "| bicubic - original, x2 | -0.010 [-0.020, +0.010]; 0.031 | +0.000; - |"
+    ]
+    assert results.lesions(rows, "256")[2:] == ["| original | 0.610 |"]
+
+
 def test_areas_are_told_by_view():
     assert results.views(ROWS, "PNEUMONIA") == [
         "| PNEUMONIA, seen as | x2 | x3 | x4 |",
