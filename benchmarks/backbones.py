@@ -48,7 +48,7 @@ DETECTABLE, TUNED, AREA, DIFFERENCE = "detectable", "tuned", "area", "difference
 OF_MEAN, MEAN_OF = "mean logits", "mean of areas"
 """Of which seeds, where it is not of one."""
 COLUMNS = (
-    *("what", "finding", "group", "images", "patients", "positives", "network", "epochs", "rate", "seed"),
+    *("what", "finding", "group", "images", "patients", "positives", "network", "size", "epochs", "rate", "seed"),
     *("value", "low", "high"),
 )
 
@@ -149,36 +149,41 @@ def compared(first: Sequence[Floats], second: Sequence[Floats], design: Design) 
     return [*rows, row({**of, "seed": OF_MEAN}, difference(means[1], means[0], design))]
 
 
+def judged(trials: Trials, runs: Mapping[str, Sequence[Trained]]) -> list[dict[str, object]]:
+    """Return the rows of the networks' `runs` with the seeds, of each finding and group that has both classes."""
+    patients = trials.data.table["patient"].to_numpy(str)
+    rows: list[dict[str, object]] = []
+    for number, finding in enumerate(trials.known.names):
+        for group in (each for each in JUDGED if each in trials.images):
+            of_group = trials.data.rows(group)
+            known = trials.known.rows(finding, of_group)
+            shown, there = trials.known.of(finding)[known], np.isin(of_group, known)
+            if shown.all() or not shown.any():
+                continue
+            design = Design(shown, patients[known])
+            first, second = ([run.logits[group][there, number] for run in runs[network]] for network in (FIRST, SECOND))
+            counts = {"images": len(known), "patients": len(set(design.patients)), "positives": int(shown.sum())}
+            rows += [{**each, "finding": finding, "group": group, **counts} for each in compared(first, second, design)]
+    return rows
+
+
 def measured(
     workspace: Path, rates: Sequence[float] = RATES, seeds: int = SEEDS, epochs: int | None = None
 ) -> list[dict[str, object]]:
     """Return the rows of the CSV, by COLUMNS. Raises UserError where nothing can be learnt."""
     trials = Trials(workspace, epochs)
     found = {network: tuned(trials, network, rates, seeds) for network in (FIRST, SECOND)}
-    patients = trials.data.table["patient"].to_numpy(str)
-    rows: list[dict[str, object]] = []
-    for number, finding in enumerate(trials.known.names):
-        for group in (each for each in JUDGED if each in trials.images):
-            of_group = trials.data.rows(group)
-            judged = trials.known.rows(finding, of_group)
-            shown, there = trials.known.of(finding)[judged], np.isin(of_group, judged)
-            if shown.all() or not shown.any():
-                continue
-            design = Design(shown, patients[judged])
-            first, second = ([run.logits[group][there, number] for run in found[network][1]] for network in (FIRST, SECOND))
-            counts = {"images": len(judged), "patients": len(set(design.patients)), "positives": int(shown.sum())}
-            given = {"finding": finding, "group": group, **counts, "epochs": trials.learning.epochs}
-            chosen = {network: each[1][0].rate for network, each in found.items()}
-            rows += [{**each, **given, "rate": chosen.get(str(each["network"]))} for each in compared(first, second, design)]
-    rows.sort(key=lambda each: each["what"] != DETECTABLE)
-    grid = [
-        {**dict.fromkeys(COLUMNS), "what": TUNED, "network": network, "epochs": trials.learning.epochs, "rate": run.rate}
-        | {"seed": run.seed, "value": round(run.loss, DECIMALS)}
-        for network, (runs, _) in found.items()
-        for run in runs
+    rates_of: dict[object, float] = {network: runs[0].rate for network, (_, runs) in found.items()}
+    rows: list[dict[str, object]] = [
+        {**dict.fromkeys(COLUMNS), "what": TUNED, "network": network, "rate": run.rate, "seed": run.seed}
+        | {"value": round(run.loss, DECIMALS)}
+        for network, (grid, _) in found.items()
+        for run in grid
     ]
-    first_rows = sum(each["what"] == DETECTABLE for each in rows)
-    return [*rows[:first_rows], *grid, *rows[first_rows:]]
+    of_seeds = judged(trials, {network: runs for network, (_, runs) in found.items()})
+    rows += [{**each, "rate": rates_of.get(each["network"])} for each in of_seeds]
+    rows.sort(key=lambda each: each["what"] != DETECTABLE)
+    return [{**each, "size": trials.size, "epochs": trials.learning.epochs} for each in rows]
 
 
 def main() -> None:
