@@ -14,8 +14,8 @@ of what is made of copies with 1/scale of their rows and columns. Logits are mea
 mask's area, in pixels of the full size, and classes are terciles of the lesions that were learnt from.
 
 Rows have areas under the ROC curve and their differences with intervals by patient, and the least difference that would be
-found four times in five; areas of what knows nothing of lesions; counts; and by how many dB the radiographs have less detail
-down than across, at frequencies above a quarter of a cycle a pixel.
+found four times in five; areas of what knows nothing of lesions; counts; and quartiles, over radiographs, of how many dB less
+detail they have down than across, at frequencies above a quarter of a cycle a pixel.
 """
 
 import argparse
@@ -281,15 +281,22 @@ def shortcuts(tested: Windows) -> list[dict[str, object]]:
     return [row(SHORTCUT, name, area(each, design), given) for name, each in measures.items()]
 
 
-def less_down(radiographs: Sequence[Radiograph]) -> float:
-    """Return by how many dB the windows have less power down than across, at frequencies above HIGH."""
-    windows = originals(radiographs, FULL).pixels[:, 0].double().numpy()
+def less_down(radiograph: Radiograph) -> float:
+    """Return by how many dB its windows have less power down than across, at frequencies above HIGH."""
+    windows = originals([radiograph], FULL).pixels[:, 0].double().numpy()
     taper = np.hanning(SIDE)
     tapered = (windows - windows.mean(axis=(1, 2), keepdims=True)) * taper[:, None] * taper
     power = (np.abs(np.fft.fft2(tapered)) ** 2).mean(axis=0)
     fast = np.abs(np.fft.fftfreq(SIDE)) > HIGH
     down, across = power[fast][:, ~fast].sum(), power[~fast][:, fast].sum()
     return float(10 * np.log10(across / down))
+
+
+def details(radiographs: Sequence[Radiograph]) -> list[dict[str, object]]:
+    """Return rows of the quartiles over radiographs of `less_down`."""
+    found = [less_down(each) for each in radiographs if each.lesions]
+    of = {"lower quartile": 0.25, "median": 0.5, "upper quartile": 0.75}
+    return [row(DETAIL, name, Estimate(round(float(np.quantile(found, at)), 1)), {}) for name, at in of.items()]
 
 
 def counts(radiographs: Sequence[Radiograph], parts: dict[str, str]) -> list[dict[str, object]]:
@@ -316,8 +323,7 @@ def measured(
     by_part = {part: [each for each in radiographs if parts[each.patient] == part] for part in SHARES}
     if empty := [part for part, of in by_part.items() if not any(each.lesions for each in of)]:
         raise UserError(f"{archive} has no lesion with a mirrored window in {empty[0]}; it has too few patients")
-    detail = row(DETAIL, "across less down, dB", Estimate(round(less_down(radiographs), 1)), {})
-    rows = [*counts(radiographs, parts), detail]
+    rows = [*counts(radiographs, parts), *details(radiographs)]
     for form in (FULL, SMALLER):
         train, val, tested = (originals(of, form) for of in by_part.values())
         networks, rate = learnt(train, val, settings, rates, seeds)

@@ -103,8 +103,10 @@ def test_detail_is_missing_where_lines_are_blurred():
     sharp = np.random.default_rng(0).integers(0, 256, SHAPE).astype(np.uint8)
     blurred = ((sharp.astype(float) + np.roll(sharp, 1, 0) + np.roll(sharp, -1, 0)) / 3).astype(np.uint8)
     found = tool.found_in(disc(100, 80, 5))
-    assert abs(tool.less_down([tool.Radiograph("a", "p", sharp, *found)])) < 0.5
-    assert tool.less_down([tool.Radiograph("a", "p", blurred, *found)]) > 6
+    radiographs = [tool.Radiograph("a", "p", pixels, *found) for pixels in (sharp, blurred)]
+    assert abs(tool.less_down(radiographs[0])) < 0.5
+    assert tool.less_down(radiographs[1]) > 6
+    assert [row["value"] for row in tool.details(radiographs)] == sorted(row["value"] for row in tool.details(radiographs))
 
 
 def test_an_archive_is_measured_by_view_and_diameter(tmp_path):
