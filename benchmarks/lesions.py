@@ -9,8 +9,8 @@ are divided at random: SHARES learn, choose the epoch, and are tested.
 
 `compact` learns windows of the radiographs as they are (`full`), and once more of the same reduced to a shorter side of REDUCED
 pixels (`256`), whose windows are brought back to SIDE pixels. Its learning rate is the one of `--rates` whose loss on the
-validation windows is least with seed 0. It is tested on windows of the radiographs as they are, and
-of what is made of copies with 1/scale of their rows and columns. Logits are means over seeds. Diameters are of a disc of the
+validation windows is least with seed 0. It is tested on windows of the radiographs as they are, and of what the bundled
+networks make of copies with 1/scale of their rows and columns. Logits are means over seeds. Diameters are of a disc of the
 mask's area, in pixels of the full size, and classes are terciles of the lesions that were learnt from.
 
 Rows have areas under the ROC curve and their differences with intervals by patient, and the least difference that would be
@@ -167,7 +167,7 @@ def in_frame(image: Tensor, shape: tuple[int, ...], reduced: tuple[int, ...]) ->
 
     It may lack last rows and columns, which then repeat. Bicubic.
     """
-    lacking = [whole - there for whole, there in zip(reduced, image.shape[2:], strict=True)]
+    lacking = [wanted - there for wanted, there in zip(reduced, image.shape[2:], strict=True)]
     padded = F.pad(image, (0, lacking[1], 0, lacking[0]), mode="replicate")
     if tuple(reduced) == tuple(shape):
         return padded
