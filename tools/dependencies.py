@@ -1,4 +1,6 @@
-"""Write into dvc.yaml what code and which keys of environment.json each stage depends on: `python -m tools.dependencies`.
+"""Write into dvc.yaml and trial/dvc.yaml what code and which keys of environment.json each stage depends on.
+
+    python -m tools.dependencies
 
 Both are read off its imports.
 """
@@ -13,7 +15,7 @@ from cxr.foundation.errors import one_line_errors
 from cxr.foundation.files import write_text
 from cxr.foundation.place import ROOT
 
-DVC = Path("dvc.yaml")
+DVC, TRIAL = Path("dvc.yaml"), Path("trial/dvc.yaml")
 PACKAGES = ("cxr", "stages")
 # What a stage imports that computes on a device, or on a device in a precision.
 RESOLVED = {
@@ -108,13 +110,14 @@ def _file(module: str, root: Path) -> str | None:
 
 
 def main() -> None:
-    """Rewrite dvc.yaml, and say which stages depend on other code than before."""
-    before = (ROOT / DVC).read_text(encoding="utf-8")
-    after = written(before, {stage: closure(f"stages.{stage}") for stage in declared(before)})
-    write_text(ROOT / DVC, after)
-    stages = ({found["stage"]: found[0] for found in _STAGE.finditer(text)} for text in (before, after))
-    changed = [stage for (stage, was), now in zip(*(each.items() for each in stages), strict=True) if (stage, was) != now]
-    print(f"{DVC}: {', '.join(changed) or 'nothing'} changed")
+    """Rewrite both, and say which stages depend on other code than before."""
+    for path in (DVC, TRIAL):
+        before = (ROOT / path).read_text(encoding="utf-8")
+        after = written(before, {stage: closure(f"stages.{stage}") for stage in declared(before)})
+        write_text(ROOT / path, after)
+        stages = ({found["stage"]: found[0] for found in _STAGE.finditer(text)} for text in (before, after))
+        changed = [stage for (stage, was), now in zip(*(each.items() for each in stages), strict=True) if (stage, was) != now]
+        print(f"{path}: {', '.join(changed) or 'nothing'} changed")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cxr.measures.areas import Design, area, detectable, difference, placed
-from cxr.measures.intervals import Estimate, Floats, Truths, holm, outward, student, sums
+from cxr.measures.intervals import ENOUGH, Estimate, Floats, Truths, holm, outward, student, sums
 from cxr.superres.methods import BICUBIC, LEAD, LOW, ORIGINAL
 from cxr.trial.observers import Scores
 from cxr.trial.protocol import FINDINGS, NODULE, Protocol, Setting
@@ -53,7 +53,7 @@ def rows(cells: Sequence[Cell], people: Floats, protocol: Protocol) -> list[Row]
     for finding in FINDINGS:
         curve = {setting: found[HOTELLING, finding, setting] for setting in protocol.settings}
         made += _worth(curve, people, protocol)
-    primary = [row for row in made if _is_primary(row, protocol)]
+    primary = [row for row in made if _is_primary(row, protocol) and row["p"] is not None]
     for row, p in zip(primary, holm([row["p"] for row in primary]), strict=True):
         row["p"] = p
     return made
@@ -113,7 +113,8 @@ def part(scores: Scores, people: Floats) -> Part:
 def combined(parts: Sequence[Part], of: Callable[[Sequence[float]], float]) -> Estimate:
     """Return what the function `of` makes of areas, with the interval that its linear part has, by person.
 
-    Derivatives are differences over STEP to either side. There is no interval where the function is not finite.
+    Derivatives are differences over STEP to either side. There is no interval of fewer than ENOUGH people, or where
+    the function is not finite.
     """
     values = [each.value for each in parts]
     value, moved = of(values), np.zeros_like(parts[0].of)
@@ -122,7 +123,7 @@ def combined(parts: Sequence[Part], of: Callable[[Sequence[float]], float]) -> E
         moved = moved + (ends[1] - ends[0]) / (2 * STEP) * each.of
     count = len(moved)
     error = float(np.sqrt(count / (count - 1) * (moved**2).sum()))
-    if not np.isfinite(value) or not np.isfinite(error) or not error:
+    if count < ENOUGH or not np.isfinite(value) or not np.isfinite(error) or not error:
         return Estimate(float(value))
     return student(float(value), error, count - 1)
 
@@ -204,9 +205,15 @@ def gates(cells: Sequence[Cell], people: Floats, protocol: Protocol, deviations:
             if found.low is not None and found.low > 0:
                 beating.append(f"{view} by {found.value:.3f} ({cell.finding}, {cell.setting.name}, {cell.observer})")
     most = float(np.abs(deviations).max())
-    told = ", ".join(f"{name} {each.value:+.3f} [{each.low:+.3f}, {each.high:+.3f}]" for name, each in apart.items())
+    told = ", ".join(f"{name} {in_words(each)}" for name, each in apart.items())
     return [
         Gate("order", ordered, f"loss of area beyond the nodule's: {told}"),
         Gate("original", not beating, "; ".join(beating) or "no view is better than the original beyond its interval"),
         Gate("spectrum", most <= 3, f"adults' spectrum differs from radiographs' by {most:.2f} dB at most"),
     ]
+
+
+def in_words(found: Estimate) -> str:
+    """Return a difference with its interval, if it has one."""
+    ends = "no interval" if found.low is None else f"{found.low:+.3f}, {found.high:+.3f}"
+    return f"{found.value:+.3f} [{ends}]"

@@ -28,7 +28,6 @@ class Person(NamedTuple):
     """A phantom as its radiograph is taken, and where its regions lie."""
 
     number: int
-    grown: bool
     integral: Floats
     """Line integral of attenuation, (H, W)."""
     arriving: Floats
@@ -39,10 +38,19 @@ class Person(NamedTuple):
     """Top and left of each region with its EDGE, (R, 2)."""
 
 
+class Regions(NamedTuple):
+    """What of a person lies in the regions with their EDGE: (R, side + 2 EDGE, side + 2 EDGE) each."""
+
+    number: int
+    integral: Floats
+    scattered: Floats
+    even: Floats
+    display: Display
+
+
 def person(protocol: Protocol, number: int, pixel: float) -> Person:
     """Return phantom `number` of the trial, healthy, with pixels of `pixel` mm: children have even numbers, adults odd ones."""
-    grown = bool(number % 2)
-    larger = ADULT if grown else 1.0
+    larger = ADULT if number % 2 else 1.0
     subject, anatomy = Subject(number, 0), Anatomy.of(protocol.seed, number)
     view = View.of(protocol.seed, subject, round(FIELD * larger / pixel))
     view = replace(view, contrast=protocol.display * view.contrast)
@@ -52,7 +60,7 @@ def person(protocol: Protocol, number: int, pixel: float) -> Person:
     middles = np.array(list(_middles(protocol, number, view, anatomy, larger)))
     corners = np.round(middles * view.shape).astype(int) - protocol.side // 2 - EDGE
     display = Display.of(softened(passed + scattered, pixel), view)
-    return Person(number, grown, integral, passed + scattered, scattered, display, corners)
+    return Person(number, integral, passed + scattered, scattered, display, corners)
 
 
 def _middles(protocol: Protocol, number: int, view: View, anatomy: Anatomy, larger: float) -> Iterator[tuple[float, float]]:
@@ -77,7 +85,17 @@ def whole(of: Person, protocol: Protocol, setting: Setting) -> Pixels:
     return of.display.levels(read, WHITE).astype(np.uint8)
 
 
-def taken(of: Person, protocol: Protocol, setting: Setting, finding: str, adds: Floats | None = None) -> Pixels:
+def regions(of: Person, protocol: Protocol) -> Regions:
+    """Return the regions of a person, which need far less memory than the whole."""
+    side = protocol.side + 2 * EDGE
+    places = [(slice(top, top + side), slice(left, left + side)) for top, left in of.corners]
+    integral, scattered, even = (
+        np.stack([each[place] for place in places]) for each in (of.integral, of.scattered, of.display.even)
+    )
+    return Regions(of.number, integral, scattered, even, of.display._replace(even=np.empty(0, np.float32)))
+
+
+def taken(of: Regions, protocol: Protocol, setting: Setting, finding: str, adds: Floats | None = None) -> Pixels:
     """Return the regions (R, side, side) as a detector reads and shows them, with what `finding` `adds` to the line integral.
 
     `adds` (side + 2 EDGE, side + 2 EDGE) is None where there is no finding. Noise is a function of seed, person, setting and
@@ -85,11 +103,10 @@ def taken(of: Person, protocol: Protocol, setting: Setting, finding: str, adds: 
     """
     random = stream(protocol.seed, of.number, "region", setting.name, finding)
     made = []
-    for top, left in of.corners:
-        place = slice(top, top + protocol.side + 2 * EDGE), slice(left, left + protocol.side + 2 * EDGE)
-        integral = of.integral[place] if adds is None else of.integral[place] + adds
-        read = counted(intensity(integral) + of.scattered[place], setting.dose, setting.pixel, random)
-        levels = of.display._replace(even=of.display.even[place]).levels(read, WHITE)
+    for healthy, scattered, even in zip(of.integral, of.scattered, of.even, strict=True):
+        integral = healthy if adds is None else healthy + adds
+        read = counted(intensity(integral) + scattered, setting.dose, setting.pixel, random)
+        levels = of.display._replace(even=even).levels(read, WHITE)
         made.append(levels[EDGE:-EDGE, EDGE:-EDGE])
     return np.stack(made).astype(np.uint8)
 

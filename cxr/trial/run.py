@@ -19,8 +19,8 @@ from cxr.trial.analysis import HOTELLING, NETWORK, Cell
 from cxr.trial.findings import added
 from cxr.trial.observers import Scores, hotelling, network
 from cxr.trial.protocol import FINDINGS, Protocol, Setting
-from cxr.trial.regions import EDGE, Person, Pixels, person, taken, whole
-from cxr.trial.views import VIEWS, joined, models, on_arrival, views
+from cxr.trial.regions import EDGE, Pixels, Regions, person, regions, taken, whole
+from cxr.trial.views import VIEWS, Arrived, joined, models, on_arrival, views
 
 NONE = "none"
 
@@ -60,17 +60,20 @@ def _setting(
     protocol: Protocol, setting: Setting, networks: Mapping[str, Model], progress: "tqdm[None]"
 ) -> dict[str, dict[str, torch.Tensor]]:
     """Return scores (2, N) by view, by observer and finding."""
-    people = [person(protocol, number, setting.pixel) for number in range(protocol.people)]
-    arrivals = [on_arrival(whole(each, protocol, setting), protocol.scale, networks[LEAD]) for each in people]
+    people, arrivals = list[Regions](), list[Arrived]()
+    for number in range(protocol.people):
+        one = person(protocol, number, setting.pixel)
+        arrivals.append(on_arrival(whole(one, protocol, setting), protocol.scale, networks[LEAD]))
+        people.append(regions(one, protocol))
     side = protocol.side + 2 * EDGE
     adds = {finding: added(finding, protocol.contrasts[finding], side, setting.pixel) for finding in FINDINGS}
 
     def seen(finding: str) -> dict[str, Pixels]:
-        def one(of: Person, number: int) -> dict[str, Pixels]:
+        made = []
+        for of, arrival in zip(people, arrivals, strict=True):
+            made.append(views(taken(of, protocol, setting, finding, adds.get(finding)), protocol, arrival, networks))
             progress.update()
-            return views(taken(of, protocol, setting, finding, adds.get(finding)), protocol, arrivals[number], networks)
-
-        return joined(one(each, number) for number, each in enumerate(people))
+        return joined(made)
 
     first = people_of(protocol) < protocol.people // 2
     absent, found, kept = seen(NONE), dict[str, dict[str, torch.Tensor]](), dict[str, dict[str, Pixels]]()

@@ -15,7 +15,7 @@ from cxr.superres.enhance import restore
 from cxr.superres.estimation.arrival import arrived
 from cxr.superres.limits import limit
 from cxr.superres.methods import BICUBIC, LEAD, LOW, NETWORKS, ORIGINAL
-from cxr.superres.model import Model, load_model
+from cxr.superres.model import FOLDERS, Model, load_model
 from cxr.superres.settings import Degradation
 from cxr.superres.told import Told
 from cxr.trial.protocol import Protocol
@@ -39,7 +39,7 @@ class Arrived(NamedTuple):
 
 def models() -> dict[str, Model]:
     """Return the bundled networks, by name."""
-    return {name: load_model(name, torch.device("cpu")) for name in NETWORKS}
+    return {name: load_model(FOLDERS[-1] / f"{name}.safetensors", torch.device("cpu")) for name in NETWORKS}
 
 
 def on_arrival(radiograph: Pixels, scale: int, lead: Model) -> Arrived:
