@@ -13,7 +13,7 @@ from cxr.foundation import environment, errors, files, params
 from cxr.trial.analysis import gates, rows
 from cxr.trial.picture import harm_map
 from cxr.trial.protocol import Protocol
-from cxr.trial.report import for_metrics, spectrum_rows, table
+from cxr.trial.report import for_metrics, gate_rows, spectrum_rows, table
 from cxr.trial.run import people_of
 from cxr.trial.run import run as run_trial
 from cxr.trial.spectrum import Reference, deviations
@@ -31,7 +31,7 @@ def run(workspace: Path) -> None:
     cells, people = run_trial(protocol, workspace / CHECKPOINTS), people_of(protocol)
     found, held = rows(cells, people, protocol), gates(cells, people, protocol, apart[True])
     with files.replacing_folder(workspace / FIGURES) as folder:
-        files.write_table(folder / "trial.csv", [*found, *spectrum_rows(apart, protocol, reference)])
+        files.write_table(folder / "trial.csv", [*found, *gate_rows(held), *spectrum_rows(apart, protocol, reference)])
         save(harm_map(found, protocol), folder / "harm_map.png")
     files.write_json(workspace / METRICS, {**for_metrics(found, held, protocol), "made_with": environment.versions()})
     print(table(found, held, protocol))

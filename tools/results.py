@@ -175,9 +175,9 @@ def detection(rows: Rows) -> Lines:
         original = {row["what"]: row for row in found if row["of"] == ORIGINAL}
         told = [f"{float(original[what]['value']):.2f}" if what in original else UNMEASURED for what in OPERATING]
         best = max((row for row in found if row["what"] == SHORTCUT), key=lambda row: float(row["value"]), default=None)
-        beside = f"{best['of'].replace('_', ' ')} {_area(best)}" if best else UNMEASURED
+        beside = f"{best['of'].replace('_', ' ')} {area(best)}" if best else UNMEASURED
         counts = [f"{count['positives']} of {count['images']}", count["patients"]]
-        lines.append([finding, group, *counts, _area(original.get(AREA)), *told, beside])
+        lines.append([finding, group, *counts, area(original.get(AREA)), *told, beside])
     heads = "with it, of images", "patients", "AUC", "sensitivity", "specificity", "best shortcut, AUC"
     return table(("finding", "group", *heads), lines)
 
@@ -186,7 +186,7 @@ def views(rows: Rows, finding: str) -> Lines:
     """Return the AUC of `finding` on the test images in each view, by scale; the original is the same at each scale."""
     at = {(row["of"], row["degradation"]): row for row in _of_test(rows, AREA, finding)}
     seen = sorted(dict.fromkeys(view for view, _ in at), key=lambda view: view == ORIGINAL)  # which comes last
-    lines = [[_view(view), *(_area(at.get((view, "" if view == ORIGINAL else name))) for name in NAMES)] for view in seen]
+    lines = [[_view(view), *(area(at.get((view, "" if view == ORIGINAL else name))) for name in NAMES)] for view in seen]
     return table((f"{finding}, seen as", *NAMES), lines)
 
 
@@ -210,7 +210,7 @@ def sets(rows: Rows) -> Lines:
 def unusual(rows: Rows) -> Lines:
     """Return by kind of picture how well the distance tells it from test radiographs, and how many are refused."""
     told = [row for row in rows if int(row["images"])]
-    lines = [[row["kind"], row["images"], _area({**row, "value": row["auc"]}), f"{float(row['refused']):.0%}"] for row in told]
+    lines = [[row["kind"], row["images"], area({**row, "value": row["auc"]}), f"{float(row['refused']):.0%}"] for row in told]
     return table(("picture", "images", "AUC", "refused"), lines)
 
 
@@ -228,7 +228,7 @@ def backbones(rows: Rows) -> Lines:
         if what == "detectable":
             lines.append([f"least {pair} found four times in five", *(_least(row) for row in found)])
         elif what == AREA:
-            lines.append([f"{network}, {seeds}", *map(_area, found)])
+            lines.append([f"{network}, {seeds}", *map(area, found)])
         else:
             lines.append([f"{pair}, {seeds}", *(interval(row, "value", 3) for row in found)])
     return table(("AUC", *(groups[group] for group in there)), lines)
@@ -249,7 +249,7 @@ def lesions(rows: Rows, form: str) -> Lines:
     at = {(row["of"], row["degradation"], row["diameter"]): row for row in found}
     diameters = _diameters(found)
     views = dict.fromkeys((row["of"], row["degradation"]) for row in found)
-    lines = [[f"{_view(of)} {scale}".strip(), *(_area(at.get((of, scale, each))) for each in diameters)] for of, scale in views]
+    lines = [[f"{_view(of)} {scale}".strip(), *(area(at.get((of, scale, each))) for each in diameters)] for of, scale in views]
     return table(("seen as", *diameters.values()), lines)
 
 
@@ -308,7 +308,7 @@ def tables(history: Iterable[Row], folder: Path = RESULTS) -> Tables:
         **{each.__name__: each for each in (backbones, tuning, lesions, lesion_differences)},
         "opening": partial(opening, history=list(history)),
     }
-    return {name: _from_file(make, WRITTEN_BY[name], folder) for name, make in makers.items()}
+    return {name: from_file(make, WRITTEN_BY[name], folder) for name, make in makers.items()}
 
 
 def interval(row: Cells | None, value: str = "mean", decimals: int = 2) -> str:
@@ -373,7 +373,7 @@ def _share(value: str) -> str:
     return f"{float(value):.1%}" if value else UNMEASURED
 
 
-def _area(row: Cells | None) -> str:
+def area(row: Cells | None) -> str:
     """Return an area under the ROC curve with its interval, where it has one."""
     if row is None:
         return UNMEASURED
@@ -450,7 +450,7 @@ def _estimate(row: Cells | None) -> str:
     return f"{middle} ({least} to {greatest}), {float(row['near']):.0%}"
 
 
-def _from_file(make: Callable[..., Lines], command: str, folder: Path) -> Callable[..., Lines]:
+def from_file(make: Callable[..., Lines], command: str, folder: Path) -> Callable[..., Lines]:
     """Return `make`, of rows, as a function of the name of the CSV in `folder` that has them, which `command` writes."""
 
     @wraps(make)

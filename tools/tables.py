@@ -14,7 +14,7 @@ from cxr.foundation.errors import UserError, one_line_errors
 from cxr.foundation.files import write_text
 from cxr.foundation.place import ROOT
 from cxr.superres.methods import NETWORKS
-from tools import results
+from tools import results, trial_tables
 from tools.markdown import Tables, table, written
 
 PAGES = tuple(map(Path, ("README.md", "docs/performance.md", "docs/results.md", "pretrained/README.md")))
@@ -149,7 +149,7 @@ def of_history(rows: Iterable[Row]) -> Tables:
 def every() -> Tables:
     """Return all tables, as the CSVs of this repository have them."""
     rows = read(ROOT / HISTORY)
-    return {**of_history(rows), **results.tables(rows)}
+    return {**of_history(rows), **results.tables(rows), **trial_tables.tables()}
 
 
 def rewritten(page: Path, tables: Tables) -> str:

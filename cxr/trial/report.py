@@ -11,7 +11,7 @@ from cxr.trial.protocol import FINDINGS, Protocol, Setting
 from cxr.trial.spectrum import Reference
 from cxr.trial.views import AS_USED, VIEWS
 
-SPECTRUM = "spectrum"
+SPECTRUM, GATE = "spectrum", "gate"
 SHOWN = (LOW, *VIEWS[3:])
 
 
@@ -25,6 +25,12 @@ def spectrum_rows(apart: Mapping[bool, Floats], protocol: Protocol, reference: R
             told = f"{middle:.3f} per mm", round(float(value), 2), None, None, None
             made.append(dict(zip(COLUMNS, (*named, *told), strict=True)))
     return made
+
+
+def gate_rows(held: Sequence[Gate]) -> list[Row]:
+    """Return a row for each gate, by COLUMNS: 1 where it holds, and why in `of`."""
+    named = dict.fromkeys(COLUMNS, "") | dict.fromkeys(("low", "high", "p"))
+    return [{**named, "what": GATE, "view": gate.name, "of": gate.told, "value": int(gate.held)} for gate in held]
 
 
 def for_metrics(found: Sequence[Row], held: Sequence[Gate], protocol: Protocol) -> dict[str, Any]:

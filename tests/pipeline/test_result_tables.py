@@ -129,7 +129,7 @@ def test_the_opening_marks_what_is_certain_and_tells_what_it_costs_on_the_proces
         "| EDSR, as given | +1.50 | (+0.00) | (+0.01) | - | 1.1 |",
         "| EDSR, in full | +1.85 | -0.51 | (+0.01) | - | 1.1 |",
         "| VDSR | (+1.20) | - | - | - | - |",
-        "\ns/MP: seconds that the network alone takes for a megapixel of the result, on A.",
+        "\ns/MP: seconds for a megapixel of the result at x2, from array to array, on A.",
     ]
     assert results.opening(MEASURED, "noise5", history=[])[0] == "| gain, dB | clean | blur1 | native | s/MP |"
     assert results.opening(MEASURED, history=[])[-1] == "| VDSR | (+1.20) | - | - | - | - |"
