@@ -20,7 +20,7 @@ import torch
 
 from cxr.dataset import packed
 from cxr.detection import detector
-from cxr.detection.evaluation.report import EXTERNAL
+from cxr.detection.evaluation.report import EXTERNAL, OF
 from cxr.foundation.errors import UserError, one_line_errors
 from cxr.foundation.files import whole, write_text
 from cxr.foundation.params import load
@@ -334,7 +334,7 @@ def _findings(rows: Rows) -> Lines:
 
 
 def _by_group(rows: Rows) -> Iterable[tuple[str, str, Rows]]:
-    for finding, group in dict.fromkeys((row["finding"], row["group"]) for row in rows):
+    for finding, group in dict.fromkeys((row["finding"], row["group"]) for row in rows if OF not in row["group"]):
         yield finding, group, [row for row in rows if (row["finding"], row["group"]) == (finding, group)]
 
 

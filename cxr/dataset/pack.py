@@ -25,7 +25,7 @@ from cxr.sources import table as sources
 from cxr.sources.table import Listed
 
 COLUMNS = (
-    *("id", "patient", "findings", "split_wish", "source", "view", "age", "sex", "spacing", "boxes", "mask"),
+    *("id", "patient", "findings", "split_wish", "source", "view", "age", "sex", "spacing", "boxes", "mask", "collection"),
     *("begin", "rows", "columns", "bits", "native_rows", "native_columns", "sha256"),
 )
 REJECTED_COLUMNS = ("file", "findings", "kind", "reason")
@@ -100,7 +100,7 @@ def _described(row: Listed, prepared: Prepared, settings: Preprocess) -> dict[st
         "findings": row.findings,
         "split_wish": row.split,
         "source": row.name,
-        **{name: getattr(row, name) for name in ("view", "age", "sex")},
+        **{name: getattr(row, name) for name in ("view", "age", "sex", "collection")},
         # Where its own name is not told, its mask's is not either: the table of the raw folder has both.
         "mask": row.mask if row.name == row.file or not row.mask else f"{row.name}-mask",
         "spacing": f"{float(row.spacing) * window.rows / height:.6g}" if row.spacing else "",

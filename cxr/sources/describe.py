@@ -1,7 +1,7 @@
 """Everything that is known of each image taken, as rows of the table that lies beside them."""
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from cxr.formats.decode import Unusable
@@ -10,8 +10,10 @@ from cxr.formats.shape import shape
 from cxr.sources import columns, findings, whose
 from cxr.sources.places import DICOM_SUFFIXES
 from cxr.sources.settings import Download
-from cxr.sources.table import BETWEEN, EXTERNAL, Listed
+from cxr.sources.table import BETWEEN, EXTERNAL, PARTS, Listed
 
+_PARTS = frozenset((*PARTS, "valid", "validation", "training", "testing"))
+_FEWEST = 10  # patients of a collection: a folder of fewer may be named after one
 _SLACK = 0.02  # of the frame: boxes drawn by hand reach a little beyond it
 
 
@@ -56,10 +58,34 @@ def describe(
     boxes = [BETWEEN.join(_shares(folder / each.target, each.row, outside)) if each.row else "" for each in taken]
     if outside:
         notes.append(f"{len(outside)} boxes are left out, such as {outside[0]}; see download.columns.frame")
+    collections = _collections([each.origin for each in taken], [patient for patient, _, _ in known[: len(taken)]], settings)
     return [
-        Described(_listed(each, head, patient, name or each.target, settings)._replace(boxes=shares), way, patient in missed)
-        for each, (_, head), (patient, way, name), shares in zip(taken, headers, known[: len(taken)], boxes, strict=True)
+        Described(
+            _listed(each, head, patient, name or each.target, settings)._replace(boxes=shares, collection=collection),
+            way,
+            patient in missed,
+        )
+        for each, (_, head), (patient, way, name), shares, collection in zip(
+            taken, headers, known[: len(taken)], boxes, collections, strict=True
+        )
     ]
+
+
+def _collections(origins: Sequence[str], patients: Sequence[str], settings: Download) -> list[str]:
+    """Return of which collection each image is, by the first folder of its path that names neither finding nor part.
+
+    "" where no folder does, or one of fewer than _FEWEST patients; and of all, where there are not two collections.
+    """
+
+    def told(folder: str) -> bool:
+        return folder not in settings.meanings and folder.casefold() not in _PARTS and not findings.is_known(folder)
+
+    named = [next(filter(told, PurePosixPath(origin).parts[:-1]), "") for origin in origins]
+    of: dict[str, set[str]] = {}
+    for name, patient, origin in zip(named, patients, origins, strict=True):
+        of.setdefault(name, set()).add(patient or origin)
+    large = {name for name, members in of.items() if name and len(members) >= _FEWEST}
+    return [name if name in large and len(of) > 1 else "" for name in named]
 
 
 def without_external(described: Sequence[Described]) -> tuple[list[Described], list[Listed]]:

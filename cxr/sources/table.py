@@ -46,6 +46,8 @@ class Listed(NamedTuple):
     """What is ill, joined by BETWEEN: the finding, if known, left, top, width and height, as shares of the image's sides."""
     mask: str = ""
     """The path, below the folder, of an image that is not black where something is ill."""
+    collection: str = ""
+    """Which of several sets of radiographs it is of, by its folder in the source."""
 
 
 def plain(path: str) -> str:

@@ -71,7 +71,8 @@ def test_what_it_learnt_from_is_said(model):
     ranges = {"clean": 0.3, "blur": 1.2, "noise": 6.0, "quanta": [1000.0, 20000.0], "grain": 0.7, "jpeg": [60, 95]}
     text = card(replace(model, described={**model.described, "ranges": ranges, "noise": [0, 6]}))
     assert "blind: 30% of the copies are clean; others have, by chance, blur up to 1.2 pixels" in text
-    assert "noise of up to 6 grey levels or of 1,000 to 20,000 quanta at white, and JPEG of quality 60 to 95" in text
+    told = "1,000 to 20,000 quanta at white, correlated by a Gaussian of up to 0.7 pixels, and JPEG of quality 60 to 95"
+    assert f"noise of up to 6 grey levels or of {told}" in text
     assert "from copies with noise of 5 grey levels" in card(replace(model, described={**model.described, "noise": [0, 5]}))
 
 

@@ -250,6 +250,25 @@ def test_kaggles_table(tmp_path):
     assert fetched.notes == []
 
 
+def test_collections_are_folders_of_ten_patients_or_more_that_name_neither_finding_nor_part(tmp_path):
+    names = [(f"kaggle/train/NORMAL/person{number}_1.jpeg", f"k{number}".encode()) for number in range(10)]
+    names += [(f"nih/images/{number:08}_000.png", f"n{number}".encode()) for number in range(10)]
+    names += [(f"Meyer, Hans/{number}.png", f"m{number}".encode()) for number in range(3)]
+    fetch(make_folder(tmp_path / "source", names), tmp_path / "raw", patient=r"(person\d+|\d{8}|Meyer)")
+    told = {row.patient: row.collection for row in listed(tmp_path / "raw").values()}
+    assert told["person3"] == "kaggle"
+    assert told["00000004"] == "nih"
+    assert told["Meyer"] == ""  # a folder of one patient may have the patient's name
+
+
+def test_there_is_no_collection_where_all_are_of_one(tmp_path):
+    names = [
+        (f"set/{part}/NORMAL/person{number}_1.jpeg", f"{number}".encode()) for number, part in enumerate(["val", "test"] * 8)
+    ]
+    fetch(make_folder(tmp_path / "source", names), tmp_path / "raw")
+    assert {row.collection for row in listed(tmp_path / "raw").values()} == {""}
+
+
 @pytest.mark.parametrize("pack", [make_zip, make_folder])
 def test_images_of_no_class_keep_their_path_below_common_folders_and_are_counted(tmp_path, pack):
     entries = [

@@ -21,15 +21,15 @@ def test_control_characters_become_blanks(tmp_path, character):
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        ("a,a,,,,,,,,,,more", "row 1 has 12 cells"),
-        ("a,a,,,,,,,,,\nb,b", "row 2 has 2 cells"),
+        ("a,a,,,,,,,,,,,more", "row 1 has 13 cells"),
+        ("a,a,,,,,,,,,,\nb,b", "row 2 has 2 cells"),
         ('"a" x,a', "is damaged"),
-        ("a,a,,,,,,,abc,,", "the spacing 'abc'"),
-        ("a,a,,,,,,,-1,,", "the spacing '-1'"),
-        ("a,a,,,,,,,nan,,", "the spacing 'nan'"),
-        ("a,a,,,odd,,,,,,", "the split 'odd'"),
-        ("a,a,,,,,,,,NODULE 1 2,", "the box 'NODULE 1 2'"),
-        (",a,,,,,,,,,", "no file"),
+        ("a,a,,,,,,,abc,,,", "the spacing 'abc'"),
+        ("a,a,,,,,,,-1,,,", "the spacing '-1'"),
+        ("a,a,,,,,,,nan,,,", "the spacing 'nan'"),
+        ("a,a,,,odd,,,,,,,", "the split 'odd'"),
+        ("a,a,,,,,,,,NODULE 1 2,,", "the box 'NODULE 1 2'"),
+        (",a,,,,,,,,,,", "no file"),
     ],
 )
 def test_what_write_does_not_write_is_one_line(tmp_path, body, told):

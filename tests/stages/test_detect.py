@@ -209,6 +209,21 @@ def test_another_source_is_told_by_itself_and_as_it_is(changed):
     assert {(record["view"], record["degradation"]) for record in found.get("areas", [])} <= {("original", "")}
 
 
+def test_each_of_several_collections_stands_by_itself_and_is_a_shortcut(changed):
+    table = pd.read_csv(changed / "data/images.csv", keep_default_na=False, dtype=str)
+    table["collection"] = ["one" if number % 2 else "two" for number in range(len(table))]
+    table.to_csv(changed / "data/images.csv", index=False)
+    before = json.loads((changed / "metrics/detect.json").read_text())
+    detect.run(changed)
+    after = json.loads((changed / "metrics/detect.json").read_text())
+    assert after["auc"] == before["auc"]  # what is compared across branches is of all collections together
+    found = {(each["finding"], each["group"]): each for each in after["measured"]}
+    for name in {finding for finding, _ in found}:
+        parts = [found[name, f"test: {collection}"]["images"] for collection in ("one", "two")]
+        assert sum(parts) == found[name, "test"]["images"]
+        assert "collection" in {each["measure"] for each in found[name, "test"].get("shortcuts", [{"measure": "collection"}])}
+
+
 def test_every_view_is_seen_as_its_central_square(told):
     data = data_of(told)
     archive, trained = Archive.open(told / "data/restored", data), detector.read(told / "models/detector.safetensors", CPU)

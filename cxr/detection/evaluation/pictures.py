@@ -9,7 +9,7 @@ import numpy as np
 
 from cxr.dataset.packed import Dataset
 from cxr.detection.evaluation.heat import Looked
-from cxr.detection.evaluation.report import DEGRADED_VIEWS, TEST, Case, pointed
+from cxr.detection.evaluation.report import DEGRADED_VIEWS, OF, TEST, Case, pointed
 from cxr.detection.explaining import shown
 from cxr.figures import charts
 from cxr.figures.heat_maps import Panel, heat_maps
@@ -65,7 +65,7 @@ def draw_heat_maps(
     Of the radiographs that were `looked` at, those whose logit of the finding is the least, in the middle and the greatest.
     """
     for case, record, each, name in zip(cases, found, looked, _names(cases), strict=True):
-        if each:
+        if each and OF not in case.group:
             rows = [_panels(data, drawn, which) for which, drawn in chosen(each)]
             title = f"{case.finding}, {case.group}: outlined what its source calls ill, and what speaks for it to a network"
             figure = heat_maps(rows, title, pointed(record["heat_map"]))

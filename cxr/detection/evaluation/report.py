@@ -20,6 +20,8 @@ DEGRADED_VIEWS = (LOW, *NAMES)
 PAIRS = ((BICUBIC, ORIGINAL), (LEAD, ORIGINAL), *RIVALS)
 TEST, EXTERNAL = "test", "external"
 """Groups of radiographs: of the sources that a detector learnt from, and of another."""
+OF = ": "
+"""In the name of a part of a group, between that and the collection."""
 
 View = tuple[str, str]
 """How an image is seen, one of VIEWS or ORIGINAL, and the name of its degradation, or an empty text."""
@@ -146,7 +148,7 @@ def for_metrics(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     shown: dict[str, dict[str, float]] = {}
     for record in found:
         areas = {(each["view"], each["degradation"]): each["value"] for each in record.get("areas", ())}
-        if not areas:
+        if not areas or OF in record["group"]:
             continue
         of_finding = shown.setdefault(record["finding"], {})
         if record["group"] == EXTERNAL:

@@ -20,7 +20,7 @@ THUMBNAIL = 16
 """Rows and columns of a picture too small to show a lesion."""
 REGULARISED = 0.01
 """Inverse strength of the penalty on the weights of what reads thumbnails."""
-METADATA = "age", "sex", "view", "spacing"
+METADATA = "age", "sex", "view", "spacing", "collection"
 """Columns of the table, where it knows them: numbers as they are, and of texts how often each goes with the finding."""
 
 

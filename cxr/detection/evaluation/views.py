@@ -10,7 +10,7 @@ from tqdm import tqdm
 from cxr.compute.device import repeatable
 from cxr.dataset.packed import Dataset, Integers
 from cxr.detection.detector import Detector
-from cxr.detection.evaluation.report import DEGRADED_VIEWS, EXTERNAL, TEST, Case, View
+from cxr.detection.evaluation.report import DEGRADED_VIEWS, EXTERNAL, OF, TEST, Case, View
 from cxr.detection.evaluation.shortcuts import Shortcuts
 from cxr.detection.frames import levels
 from cxr.detection.labels import Labels
@@ -33,9 +33,30 @@ class Group(NamedTuple):
 
 
 def groups(data: Dataset, archive: Archive, detector: Detector, device: torch.device) -> list[Group]:
-    """Return the test images of `data` in every view that `archive` has, and the external ones, if any, as they are."""
+    """Return the test images of `data` in every view that `archive` has, and the external ones, if any, as they are.
+
+    Where images come from several collections, those of each stand by themselves as well.
+    """
     with repeatable():
-        return _groups(data, archive, detector, device)
+        found = _groups(data, archive, detector, device)
+    return [*found, *(part for group in found for part in _by_collection(data, group))]
+
+
+def _by_collection(data: Dataset, group: Group) -> list[Group]:
+    """Return the parts of `group` that come from one collection each; none where there is but one."""
+    of = data.table["collection"].astype(str).to_numpy(str)[group.rows] if "collection" in data.table else np.array([])
+    names = [name for name in sorted(set(of)) if name]
+    if len(set(of)) < 2:
+        return []
+    return [
+        Group(
+            f"{group.name}{OF}{name}",
+            group.rows[of == name],
+            {view: logits[of == name] for view, logits in group.logits.items()},
+            group.distances[of == name],
+        )
+        for name in names
+    ]
 
 
 def _groups(data: Dataset, archive: Archive, detector: Detector, device: torch.device) -> list[Group]:
