@@ -23,15 +23,13 @@ from cxr.trial.analysis import (
 from cxr.trial.picture import NAMES
 from cxr.trial.protocol import FINDINGS
 from cxr.trial.report import GATE, SPECTRUM
-from cxr.trial.views import VIEWS
+from cxr.trial.views import LESS, VIEWS
 from tools.kept import RESULTS
 from tools.markdown import Tables, table
 from tools.results import UNMEASURED, Cells, Lines, Rows, area, from_file, interval
 
 WRITTEN_BY = "dvc repro trial/dvc.yaml, and a copy of plots/trial/trial.csv to {path},"
 TITLES = {"original": "original", **NAMES}
-LESS = VIEWS[1:2] + VIEWS[3:]
-"""The views that are compared with bicubic interpolation."""
 
 
 def trial_gates(rows: Rows) -> Lines:
@@ -47,14 +45,18 @@ def trial_areas(rows: Rows, observer: str) -> Lines:
     return table(("AUC", *FINDINGS), lines)
 
 
-def trial_gains(rows: Rows, observer: str) -> Lines:
-    """Return what is gained over bicubic interpolation by view and finding, at the usual setting, after what would be found."""
-    least = {row["finding"]: row for row in _usual(rows, DETECTABLE, observer) if row["view"] == LEAD}
-    at = {(row["view"], row["finding"]): row for row in _usual(rows, DIFFERENCE, observer) if row["of"] == BICUBIC}
+def trial_gains(rows: Rows, observer: str, other: str = BICUBIC) -> Lines:
+    """Return what is gained over the view `other` by view and finding, at the usual setting, by `observer`.
+
+    Before it, where that is bicubic interpolation, the least that would be found.
+    """
+    least = {row["finding"]: row for row in _usual(rows, DETECTABLE, observer) if (row["view"], row["of"]) == (LEAD, other)}
+    at = {(row["view"], row["finding"]): row for row in _usual(rows, DIFFERENCE, observer) if row["of"] == other}
     first = [f"{float(least[name]['value']):.3f}" if name in least else UNMEASURED for name in FINDINGS]
-    lines = [[f"least found four times in five, {TITLES[LEAD]}", *first]]
-    lines += [[TITLES[view], *(interval(at.get((view, name)), "value", 3) for name in FINDINGS)] for view in LESS]
-    return table(("AUC, less bicubic's", *FINDINGS), lines)
+    lines = [[f"least found four times in five, {TITLES[LEAD]}", *first]] if least else []
+    there = [view for view in VIEWS if any((view, name) in at for name in FINDINGS)]
+    lines += [[TITLES[view], *(interval(at.get((view, name)), "value", 3) for name in FINDINGS)] for view in there]
+    return table((f"AUC, less that of {TITLES[other]}", *FINDINGS), lines)
 
 
 def trial_settings(rows: Rows, view: str) -> Lines:

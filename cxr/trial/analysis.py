@@ -8,12 +8,14 @@ import numpy as np
 
 from cxr.measures.areas import Design, area, detectable, difference, placed
 from cxr.measures.intervals import ENOUGH, Estimate, Floats, Truths, holm, outward, student, sums
-from cxr.superres.methods import BICUBIC, LEAD, LOW, ORIGINAL
+from cxr.superres.methods import BICUBIC, LEAD, ORIGINAL
 from cxr.trial.observers import Scores
 from cxr.trial.protocol import FINDINGS, NODULE, Protocol, Setting
-from cxr.trial.views import AS_USED, MADE, VIEWS
+from cxr.trial.views import AS_USED, LESS, UNSHARP, VIEWS
 
 DECIMALS = 4
+OTHERS = ORIGINAL, BICUBIC, UNSHARP
+"""Views with which those after them are compared: unsharp masking since it knows nothing of radiographs."""
 CLEAR = 4  # standard errors above zero that a loss must have, so that shares of it have an interval
 STEP = 1e-4  # of area, for derivatives
 HOTELLING, NETWORK = "hotelling", "network"
@@ -71,12 +73,12 @@ def _of_cell(cell: Cell, people: Floats, protocol: Protocol) -> Iterator[Row]:
         design, joined = _design(people[of]), {view: _joined(cell.scores[view], of) for view in VIEWS}
         for view in VIEWS:
             yield _row(AREA, cell, group, view, "", area(joined[view], design))
-        for view, other in product(VIEWS, (ORIGINAL, BICUBIC)):
-            if view != other and (view, other) != (ORIGINAL, BICUBIC):
+        for view, other in product(VIEWS, OTHERS):
+            if VIEWS.index(view) > VIEWS.index(other):
                 yield _row(DIFFERENCE, cell, group, view, other, difference(joined[view], joined[other], design))
         if group == ALL:
             parts = {view: part(cell.scores[view], people) for view in VIEWS}
-            for view in (*MADE[1:], LOW):
+            for view in LESS:
                 yield _row(RECOVERED, cell, group, view, "", recovered(parts[view], parts[BICUBIC], parts[ORIGINAL]))
             if cell.setting == protocol.usual:
                 for view in (LEAD, AS_USED):
@@ -154,7 +156,7 @@ def _worth(curve: Mapping[Setting, Cell], people: Floats, protocol: Protocol) ->
         known = [part(curve[setting].scores[BICUBIC], people) for setting in at]
         rising = known if what == WORTH_DOSE else known[::-1]
         places = np.log2(varied if what == WORTH_DOSE else varied[::-1])
-        for view in (LOW, *MADE[1:], ORIGINAL):
+        for view in (*LESS, ORIGINAL):
             method = part(usual.scores[view], people)
             yield _row(what, usual, ALL, view, *_equivalent(method, rising, places))
 

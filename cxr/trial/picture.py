@@ -12,7 +12,7 @@ from cxr.figures.layout import DISCLAIMER, DPI
 from cxr.superres.methods import BICUBIC, LEAD, LOW, TITLES
 from cxr.trial.analysis import ALL, DIFFERENCE, HOTELLING
 from cxr.trial.protocol import FINDINGS, Protocol
-from cxr.trial.views import AS_USED, MADE, UNSHARP
+from cxr.trial.views import AS_USED, LESS, UNSHARP
 
 WIDEST = 0.15  # of AUC either way, at the ends of the colours
 COLOURS = "PuOr"  # orange: worse; violet: better; readers of any colour vision can tell them apart
@@ -28,9 +28,8 @@ def harm_map(rows: Sequence[Mapping[str, Any]], protocol: Protocol) -> Figure:
     leaves zero out.
     """
     settings = list(protocol.settings)
-    shown = [LOW, *MADE[1:]]
-    figure = Figure(figsize=(2.2 + 2.1 * len(shown), 3.6), dpi=DPI, layout="constrained")
-    for axis, view in zip(figure.subplots(1, len(shown), sharey=True, squeeze=False)[0], shown, strict=True):
+    figure = Figure(figsize=(2.2 + 2.1 * len(LESS), 3.6), dpi=DPI, layout="constrained")
+    for axis, view in zip(figure.subplots(1, len(LESS), sharey=True, squeeze=False)[0], LESS, strict=True):
         better = np.full((len(FINDINGS), len(settings)), np.nan)
         for row in rows:
             of = row["what"], row["observer"], row["people"], row["view"], row["of"]

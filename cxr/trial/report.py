@@ -4,15 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cxr.measures.intervals import Floats
-from cxr.superres.methods import BICUBIC, LEAD, LOW, ORIGINAL
+from cxr.superres.methods import BICUBIC, LEAD, ORIGINAL
 from cxr.trial.analysis import ADULTS, ALL, AREA, CHILDREN, COLUMNS, DETECTABLE, DIFFERENCE, HOTELLING, Gate, Row
 from cxr.trial.picture import NAMES
 from cxr.trial.protocol import FINDINGS, Protocol, Setting
 from cxr.trial.spectrum import Reference
-from cxr.trial.views import AS_USED, VIEWS
+from cxr.trial.views import AS_USED, LESS
 
 SPECTRUM, GATE = "spectrum", "gate"
-SHOWN = (LOW, *VIEWS[3:])
 
 
 def spectrum_rows(apart: Mapping[bool, Floats], protocol: Protocol, reference: Reference) -> list[Row]:
@@ -60,7 +59,7 @@ def table(found: Sequence[Row], held: Sequence[Gate], protocol: Protocol) -> str
         for finding in FINDINGS:
             known = {row["view"]: row["value"] for row in areas if row["finding"] == finding}
             lines.append(f"{finding}: original {known[ORIGINAL]:.3f}, bicubic {known[BICUBIC]:.3f}")
-            for view in SHOWN:
+            for view in LESS:
                 row = next(row for row in differences if (row["finding"], row["view"]) == (finding, view))
                 ends = "none" if row["low"] is None else f"{row['low']:+.3f}, {row['high']:+.3f}"
                 lines.append(f"  {NAMES[view]:18} {row['value']:+.3f} [{ends}]")

@@ -23,9 +23,9 @@ from cxr.trial.regions import Pixels, as_tensor
 
 UNSHARP, AS_USED = "unsharp", f"{LEAD}_as_used"
 """Bicubic interpolation, sharpened; and what the command gives, which uses no more of a network than is known to do no harm."""
-VIEWS = (ORIGINAL, LOW, BICUBIC, UNSHARP, *NETWORKS, AS_USED)
-MADE = VIEWS[2:]
-"""Those that are made of the low-resolution copy."""
+VIEWS = (ORIGINAL, BICUBIC, LOW, UNSHARP, *NETWORKS, AS_USED)
+LESS = VIEWS[2:]
+"""Those that are compared with bicubic interpolation."""
 
 
 class Arrived(NamedTuple):
