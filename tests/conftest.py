@@ -36,7 +36,8 @@ SLOW = (
 LONG = (
     *(f"pipeline/test_{name}" for name in ("benchmarks", "disk", "fuzz", "pipeline", "report")),
     *("web/test_fuzz", "web/test_server", "web/test_worker"),
-    *("architecture/test_a_further_network", "cli/test_calls_home", "compute/test_ranks", "stages/test_trial"),
+    *("architecture/test_a_further_network", "cli/test_calls_home", "compute/test_ranks"),
+    *("foundation/test_provenance", "stages/test_detect", "stages/test_trial", "stages/test_tuberculosis"),
 )
 
 
