@@ -9,12 +9,12 @@ from pathlib import Path
 
 from cxr.compute.memory import keep_freed_memory
 from cxr.figures.layout import save
-from cxr.foundation import environment, errors, files, params
+from cxr.foundation import errors, files, params
 from cxr.trial.analysis import gates, rows
 from cxr.trial.picture import harm_map
 from cxr.trial.protocol import Protocol
-from cxr.trial.report import for_metrics, gate_rows, spectrum_rows, table
-from cxr.trial.run import people_of
+from cxr.trial.report import every_row, for_metrics, table
+from cxr.trial.run import forget, made_with, people_of
 from cxr.trial.run import run as run_trial
 from cxr.trial.spectrum import Reference, deviations
 
@@ -29,11 +29,13 @@ def run(workspace: Path) -> None:
     reference = Reference.read(workspace / SPECTRUM)
     apart = {grown: deviations(protocol, reference, grown) for grown in (True, False)}
     cells, people = run_trial(protocol, workspace / CHECKPOINTS), people_of(protocol)
-    found, held = rows(cells, people, protocol), gates(cells, people, protocol, apart[True])
+    found = rows(cells, people, protocol)
+    held = gates(cells, people, protocol, apart[True], reference.edges[-1])
     with files.replacing_folder(workspace / FIGURES) as folder:
-        files.write_table(folder / "trial.csv", [*found, *gate_rows(held), *spectrum_rows(apart, protocol, reference)])
+        files.write_table(folder / "trial.csv", every_row(found, held, apart, protocol, reference))
         save(harm_map(found, protocol), folder / "harm_map.png")
-    files.write_json(workspace / METRICS, {**for_metrics(found, held, protocol), "made_with": environment.versions()})
+    files.write_json(workspace / METRICS, {**for_metrics(found, held, protocol), "made_with": made_with()})
+    forget(protocol, workspace / CHECKPOINTS)
     print(table(found, held, protocol))
 
 

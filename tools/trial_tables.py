@@ -16,13 +16,14 @@ from cxr.trial.analysis import (
     DETECTABLE,
     DIFFERENCE,
     HOTELLING,
+    PRIMARY,
     RECOVERED,
     WORTH_DOSE,
     WORTH_PIXEL,
 )
 from cxr.trial.picture import NAMES
 from cxr.trial.protocol import FINDINGS
-from cxr.trial.report import GATE, SPECTRUM
+from cxr.trial.report import GATE, MARGIN, SPECTRUM, verdict
 from cxr.trial.views import LESS, VIEWS
 from tools.kept import RESULTS
 from tools.markdown import Tables, table
@@ -55,7 +56,12 @@ def trial_gains(rows: Rows, observer: str, other: str = BICUBIC) -> Lines:
     first = [f"{float(least[name]['value']):.3f}" if name in least else UNMEASURED for name in FINDINGS]
     lines = [[f"least found four times in five, {TITLES[LEAD]}", *first]] if least else []
     there = [view for view in VIEWS if any((view, name) in at for name in FINDINGS)]
-    lines += [[TITLES[view], *(interval(at.get((view, name)), "value", 3) for name in FINDINGS)] for view in there]
+    margin = next((float(row["value"]) for row in rows if row["what"] == MARGIN), 0.0)
+    for view in there:
+        found = [at.get((view, name)) for name in FINDINGS]
+        lines.append(
+            [TITLES[view], *(f"{interval(row, 'value', 3)} {verdict(row, margin)}" if row else UNMEASURED for row in found)]
+        )
     return table((f"AUC, less that of {TITLES[other]}", *FINDINGS), lines)
 
 
@@ -76,6 +82,14 @@ def trial_people(rows: Rows, view: str) -> Lines:
         at = {row["finding"]: row for row in found if (row["view"], row["of"]) == (view, BICUBIC)}
         lines.append([people, *(interval(at.get(name), "value", 3) for name in FINDINGS)])
     return table((f"{TITLES[view]}, less bicubic", *FINDINGS), lines)
+
+
+def trial_primary(rows: Rows) -> Lines:
+    """Return p of the primary comparison by finding, adjusted by Holm's method."""
+    at = {row["finding"]: row for row in rows if row["what"] == PRIMARY}
+    return table(
+        ("p, adjusted", *FINDINGS), [[TITLES[LEAD], *(f"{float(at[n]['p']):.2g}" if n in at else UNMEASURED for n in FINDINGS)]]
+    )
 
 
 def trial_worth(rows: Rows) -> Lines:
@@ -101,7 +115,7 @@ def trial_spectrum(rows: Rows) -> Lines:
 
 def tables(folder: Path = RESULTS) -> Tables:
     """Return all tables of the trial, from the CSVs in `folder`."""
-    makers = (trial_gates, trial_areas, trial_gains, trial_settings, trial_people, trial_worth, trial_spectrum)
+    makers = (trial_gates, trial_areas, trial_gains, trial_settings, trial_people, trial_primary, trial_worth, trial_spectrum)
     return {each.__name__: from_file(each, WRITTEN_BY, folder) for each in makers}
 
 

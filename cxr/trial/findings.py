@@ -1,6 +1,6 @@
 """The findings: how thick what they add is along each ray, in the middle of a region.
 
-All lie within 5 mm of its middle, so that they are the same whatever a pixel measures.
+All lie within `protocol.REACH` of its middle, so that they are the same whatever a pixel measures.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,6 @@ from cxr.sources.phantom.tissues import CORTICAL_BONE, INFLATED_LUNG, SOFT_TISSU
 from cxr.trial.protocol import FINDINGS
 
 FINER = 8  # times as fine is the grid on which they are drawn, before each pixel takes its mean
-REACH = 5.0  # mm from the middle
 
 
 def added(finding: str, contrast: float, side: int, pixel: float) -> Floats:

@@ -78,7 +78,8 @@ def network(absent: Pixels, present: Mapping[str, Pixels], first: Truths, epochs
     """Return the scores of a small network, by finding, of regions (N, S, S) without a finding and with each of `present`.
 
     One network tells all findings: each of its logits learns from the regions with that finding and from those with none.
-    Halves are learnt and judged as by `hotelling`.
+    Halves are learnt and judged as by `hotelling`. It learnt from the regions that bring its scores to one scale, so that those
+    of the people whom it judges are not quite of mean 0 and deviation 1, in both halves alike.
     """
     made = {name: Scores(np.empty(len(absent)), np.empty(len(absent))) for name in present}
     groups = [absent, *present.values()]

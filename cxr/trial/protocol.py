@@ -5,12 +5,17 @@ from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
 from cxr.foundation.params import SEED, Must, at_least, between
+from cxr.sources.phantom.detector import spread
 
 NODULE = "nodule"
 """The finding that hardly depends on resolution: MacMahon et al., Radiology 158(1), 1986."""
 FINDINGS = (NODULE, "miliary texture", "septal lines", "pneumothorax edge", "catheter tip")
+REACH = 5.2
+"""How far findings reach from the middle of a region, mm."""
+EDGE = 6
+"""Pixels around a region, which the detector's blur sees."""
 EVEN = Must("even", lambda value: value % 2 == 0)
-THREE = Must("three, in order", lambda values: len(values) == 3 and values[0] < values[1] < values[2])
+THREE = Must("three above 0, in order", lambda values: len(values) == 3 and 0 < values[0] < values[1] < values[2])
 
 
 class Setting(NamedTuple):
@@ -49,6 +54,8 @@ class Protocol:
         """Raise ValueError when the values do not fit together."""
         if self.side % self.scale or (self.side - self.inner) % 2 or self.inner > self.side:
             raise ValueError(f"side is {self.side}; expected a multiple of scale, and {self.inner} in its middle")
+        if self.inner * self.pixels[0] / 2 < REACH or 4 * spread(self.pixels[0]) > EDGE:
+            raise ValueError(f"pixels begin with {self.pixels[0]:g}; expected larger ones: a finding, or the blur, is cut off")
         if tuple(self.contrasts) != FINDINGS or not all(_positive(each) for each in self.contrasts.values()):
             raise ValueError(f"contrasts has {', '.join(self.contrasts)}; expected a number above 0 for {', '.join(FINDINGS)}")
 

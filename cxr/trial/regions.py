@@ -14,13 +14,11 @@ from cxr.sources.phantom.tissues import attenuation
 from cxr.sources.phantom.view import FIELD, View
 from cxr.sources.phantom.volumes import lungs
 from cxr.superres.degradation.levels import WHITE
-from cxr.trial.findings import REACH
-from cxr.trial.protocol import Protocol, Setting
+from cxr.trial.protocol import EDGE, REACH, Protocol, Setting
 
 Pixels = npt.NDArray[np.uint8]
 
 ADULT = 1.5  # times as large as a child's is an adult's body, in all directions
-EDGE = 6  # pixels around a region, which the detector's blur sees: more than 4 of its widths
 DEEP = 15.0  # mm of lung, at least, wherever a finding may lie
 
 

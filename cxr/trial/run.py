@@ -1,5 +1,6 @@
 """Running the trial: every setting in turn, each kept when it is done."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +11,8 @@ import torch
 from tqdm import tqdm
 
 from cxr.compute.checkpoint import Checkpoint
+from cxr.foundation import environment, params
+from cxr.foundation.place import ROOT
 from cxr.measures.intervals import Truths
 from cxr.measures.observer import Floats, channels, outputs
 from cxr.sources.phantom.detector import softened
@@ -18,11 +21,13 @@ from cxr.superres.model import Model
 from cxr.trial.analysis import HOTELLING, NETWORK, Cell
 from cxr.trial.findings import added
 from cxr.trial.observers import Scores, hotelling, network
-from cxr.trial.protocol import FINDINGS, Protocol, Setting
-from cxr.trial.regions import EDGE, Pixels, Regions, person, regions, taken, whole
+from cxr.trial.protocol import EDGE, FINDINGS, Protocol, Setting
+from cxr.trial.regions import Pixels, Regions, person, regions, taken, whole
 from cxr.trial.views import VIEWS, Arrived, joined, models, on_arrival, views
 
 NONE = "none"
+DECLARED = Path("trial/dvc.yaml")
+"""Where the stage is declared."""
 
 
 def people_of(protocol: Protocol) -> npt.NDArray[np.float64]:
@@ -30,18 +35,21 @@ def people_of(protocol: Protocol) -> npt.NDArray[np.float64]:
     return np.repeat(np.arange(protocol.people), protocol.regions).astype(float)
 
 
+def halves(protocol: Protocol) -> Truths:
+    """Return which regions are of the first half of the people, by whom observers learn to judge the second, (N,)."""
+    return people_of(protocol) < protocol.people // 2
+
+
 def run(protocol: Protocol, checkpoints: Path) -> list[Cell]:
     """Return what both observers make of every finding at every setting; the small network at the usual setting alone.
 
-    A setting that an interrupted run has finished is not computed again.
+    A setting that an interrupted run of the same code, networks, limits and versions has finished is not computed again.
     """
     networks, cells = models(), list[Cell]()
-    digests = {name: model.digest for name, model in networks.items()}
     total = len(list(protocol.settings)) * protocol.people * (1 + len(FINDINGS))
     with tqdm(total=total, unit="person", disable=None) as progress:
         for setting in protocol.settings:
-            identity = {"protocol": asdict(protocol), "networks": digests, "setting": setting}
-            checkpoint = Checkpoint(checkpoints, "trial", identity)
+            checkpoint = _kept(protocol, setting, checkpoints)
             if not (found := checkpoint.load()):
                 found = _setting(protocol, setting, networks, progress)
                 checkpoint.save(found)
@@ -49,6 +57,23 @@ def run(protocol: Protocol, checkpoints: Path) -> list[Cell]:
                 progress.update(protocol.people * (1 + len(FINDINGS)))
             cells += [_cell(name.split("|"), setting, scores) for name, scores in found.items()]
     return cells
+
+
+def forget(protocol: Protocol, checkpoints: Path) -> None:
+    """Remove what `run` keeps of a trial whose results have been written."""
+    for setting in protocol.settings:
+        _kept(protocol, setting, checkpoints).remove()
+
+
+def made_with() -> dict[str, str]:
+    """Return the hash of all files that trial/dvc.yaml has the stage depend on, and the versions of what computes."""
+    paths = sorted(params.load(ROOT / DECLARED)["stages"]["trial"]["deps"])
+    lines = [f"{path} {hashlib.sha256((ROOT / path).read_bytes()).hexdigest()}\n" for path in paths]
+    return {"code": hashlib.sha256("".join(lines).encode()).hexdigest(), **environment.versions()}
+
+
+def _kept(protocol: Protocol, setting: Setting, folder: Path) -> Checkpoint:
+    return Checkpoint(folder, "trial", {"protocol": asdict(protocol), "setting": setting, "made_with": made_with()})
 
 
 def _cell(name: Sequence[str], setting: Setting, scores: Mapping[str, torch.Tensor]) -> Cell:
@@ -75,7 +100,7 @@ def _setting(
             progress.update()
         return joined(made)
 
-    first = people_of(protocol) < protocol.people // 2
+    first = halves(protocol)
     absent, found, kept = seen(NONE), dict[str, dict[str, torch.Tensor]](), dict[str, dict[str, Pixels]]()
     for finding in FINDINGS:
         present = seen(finding)

@@ -39,7 +39,7 @@ class Reference(NamedTuple):
             with path.open(newline="", encoding="utf-8") as file:
                 rows = [[float(row[name]) for name in COLUMNS] for row in csv.DictReader(file)]
             pixel, low, high, power = np.array(rows).T
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path} cannot be read ({error}); restore it with git checkout") from None
         return cls(float(pixel[0]), np.append(low, high[-1]), power)
 

@@ -6,6 +6,7 @@ from cxr.foundation.errors import UserError
 from cxr.foundation.files import write_table
 from cxr.trial.analysis import COLUMNS
 from cxr.trial.protocol import FINDINGS
+from cxr.trial.report import verdict
 from tools import trial_tables
 
 
@@ -55,7 +56,23 @@ def test_areas_are_of_all_people_at_the_usual_setting_by_the_observer_that_is_na
 def test_gains_say_first_what_would_be_found(made):
     lines = made["trial_gains"]("trial", "hotelling")
     assert "0.011" in lines[2]
-    assert line(lines, "EDSR")[1] == "+0.012 [+0.004, +0.021]"
+    assert line(lines, "EDSR")[1] == "+0.012 [+0.004, +0.021] better"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told"),
+    [
+        (0.001, 0.1, "better"),
+        (-0.01, 0.03, "no worse"),
+        (-0.015, -0.001, "worse, within the margin"),
+        (-0.03, -0.001, "worse"),
+        (-0.03, 0.01, "not told"),
+        (None, None, "not told"),
+        ("", "", "not told"),
+    ],
+)
+def test_a_verdict_is_what_the_interval_says_of_the_margin(low, high, told):
+    assert verdict({"low": low, "high": high}, 0.02) == told
 
 
 def test_settings_and_people_stand_apart(made):

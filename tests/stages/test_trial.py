@@ -5,18 +5,22 @@ import json
 import shutil
 from dataclasses import asdict, replace
 
+import torch
 from ruamel.yaml import YAML
 
 import stages.trial
 from cxr.foundation import params
-from cxr.trial.protocol import Protocol
+from cxr.trial import run
+from cxr.trial.analysis import HOTELLING
+from cxr.trial.protocol import FINDINGS, Protocol
+from cxr.trial.views import VIEWS
 from tests.support.tiny import ROOT
 
 PROTOCOL = params.read(ROOT / "trial/params.yaml", "trial", Protocol)
-TINY = replace(PROTOCOL, people=4, regions=2, side=32, inner=24, epochs=1)
+TINY = replace(PROTOCOL, people=4, regions=2, side=80, inner=72, epochs=1)
 
 
-def test_a_tiny_trial_writes_what_it_found_and_goes_on_where_it_was(tmp_path, capsys, monkeypatch):
+def test_a_tiny_trial_writes_what_it_found(tmp_path, capsys, monkeypatch):
     (tmp_path / "trial").mkdir()
     shutil.copy(ROOT / "trial/spectrum.csv", tmp_path / "trial")
     document = {"trial": {**asdict(TINY), **{name: list(getattr(TINY, name)) for name in ("doses", "pixels", "unsharp")}}}
@@ -31,7 +35,30 @@ def test_a_tiny_trial_writes_what_it_found_and_goes_on_where_it_was(tmp_path, ca
     assert (tmp_path / "plots/trial/harm_map.png").stat().st_size > 10_000
     said = capsys.readouterr().out
     assert "NOT HELD: order" in said
-    before = {path.name: path.read_bytes() for path in (tmp_path / "plots/trial").iterdir()}
-    monkeypatch.setattr("cxr.trial.run._setting", None)  # every setting is there already
-    stages.trial.run(tmp_path)
-    assert before == {path.name: path.read_bytes() for path in (tmp_path / "plots/trial").iterdir()}
+    assert not list((tmp_path / "checkpoints").iterdir())  # what it led to has been written
+
+
+def test_a_setting_that_is_done_is_taken_up_by_the_same_code_alone(tmp_path, monkeypatch):
+    made = []
+
+    def one(protocol, setting, networks, progress):
+        made.append(setting)
+        scores = torch.full((2, protocol.pairs), float(len(made)))
+        return {f"{HOTELLING}|{finding}": dict.fromkeys(VIEWS, scores) for finding in FINDINGS}
+
+    monkeypatch.setattr(run, "_setting", one)
+    assert len(run.run(TINY, tmp_path)) == 5 * len(FINDINGS)
+    assert len(made) == 5
+    run.run(TINY, tmp_path)
+    assert len(made) == 5
+    monkeypatch.setattr(run, "made_with", lambda: {"code": "changed"})
+    run.run(TINY, tmp_path)
+    assert len(made) == 10
+
+
+def test_what_decides_a_trial_is_code_networks_limits_and_versions():
+    declared = YAML(typ="safe").load(ROOT / "trial/dvc.yaml")["stages"]["trial"]["deps"]
+    assert {"pretrained/limits.csv", "pretrained/edsr.safetensors", "cxr/trial/observers.py", "trial/spectrum.csv"} <= set(
+        declared
+    )
+    assert {"code", "torch", "numpy", "scipy"} <= set(run.made_with())

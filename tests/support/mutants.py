@@ -124,6 +124,27 @@ MUTANTS = [
         "tests/sources/test_local.py::test_of_two_clinics_names_tell_patient_and_finding_and_one_is_another_source",
     ),
     Mutant(
+        "an observer of the trial judges those whom it learnt from",
+        "cxr/trial/observers.py",
+        "each[judged] = (given[judged] @ by - known.mean()) / known.std()",
+        "each[learnt] = (given[learnt] @ by - known.mean()) / known.std()",
+        "tests/trial/test_trial.py::test_nobody_is_judged_by_an_observer_that_learnt_from_him",
+    ),
+    Mutant(
+        "both halves of the trial hold everybody",
+        "cxr/trial/run.py",
+        "return people_of(protocol) < protocol.people // 2",
+        "return np.arange(protocol.pairs) % 2 == 0",
+        "tests/trial/test_trial.py::test_the_halves_share_nobody_and_both_have_children_and_adults",
+    ),
+    Mutant(
+        "the primary comparison of the trial is not adjusted",
+        "cxr/trial/analysis.py",
+        'holm([row["p"] for row in primary])',
+        '[row["p"] for row in primary]',
+        "tests/trial/test_trial.py::test_the_primary_comparison_is_adjusted_by_holms_method_and_no_other",
+    ),
+    Mutant(
         "VDSR's gradients pass where ReLU has cut off",
         "cxr/superres/kernels/convolution.py",
         "threshold_backward.grad_input(grad_output, maps, 0,",
@@ -674,7 +695,7 @@ def main() -> None:
     alive = 0
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "project"
-        kept = ("cxr", "stages", "tools", "benchmarks", "tests", "pretrained", ".dvc/plots")
+        kept = ("cxr", "stages", "tools", "benchmarks", "tests", "pretrained", "trial", ".dvc/plots")
         for name in kept:
             shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("pyproject.toml", "params.yaml", "demo.yaml", "dvc.yaml", "enhance.py"):

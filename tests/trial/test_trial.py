@@ -23,6 +23,7 @@ from cxr.trial.analysis import (
     COLUMNS,
     DIFFERENCE,
     HOTELLING,
+    PRIMARY,
     RECOVERED,
     WORTH_DOSE,
     WORTH_PIXEL,
@@ -30,22 +31,23 @@ from cxr.trial.analysis import (
     Part,
     combined,
     gates,
+    least_found,
     part,
     recovered,
     rows,
 )
-from cxr.trial.findings import REACH, added
+from cxr.trial.findings import added
 from cxr.trial.observers import Scores, hotelling, network
-from cxr.trial.protocol import FINDINGS, NODULE, Protocol, Setting
-from cxr.trial.regions import EDGE, as_tensor, person, regions, taken, whole
-from cxr.trial.run import people_of
+from cxr.trial.protocol import EDGE, FINDINGS, NODULE, REACH, Protocol, Setting
+from cxr.trial.regions import as_tensor, person, regions, taken, whole
+from cxr.trial.run import halves, people_of
 from cxr.trial.spectrum import Reference, spectrum
 from cxr.trial.views import AS_USED, VIEWS, Arrived, models, sharpened, views
 from tests.support.tiny import ROOT
 from tools.dependencies import closure
 
 PROTOCOL = params.read(ROOT / "trial/params.yaml", "trial", Protocol)
-TINY = replace(PROTOCOL, people=4, regions=2, side=32, inner=24, epochs=1)
+TINY = replace(PROTOCOL, people=4, regions=2, side=80, inner=72, epochs=1)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,7 @@ def test_a_finding_has_the_mass_that_its_shape_has():
 def test_a_finding_lies_within_reach_and_is_the_same_with_any_pixel(finding):
     fine, coarse = (added(finding, 0.5, side, pixel) for side, pixel in ((160, 0.15), (40, 0.6)))
     line = np.abs((np.arange(160) + 0.5 - 80) * 0.15)
-    assert np.hypot(*np.meshgrid(line, line))[fine > 0].max() < REACH + 0.2
+    assert np.hypot(*np.meshgrid(line, line))[fine > 0].max() <= REACH + 0.15 * np.sqrt(0.5)
     assert coarse.sum() * 0.6**2 == pytest.approx(fine.sum() * 0.15**2, rel=5e-3)
 
 
@@ -167,6 +169,35 @@ def test_observers_find_nothing_where_there_is_nothing():
     found.append(network(noise[0], {NODULE: noise[1]}, first, 2, 0)[NODULE])
     for scores in found:
         assert part(scores, people).value == pytest.approx(0.5, abs=0.08)
+
+
+def test_nobody_is_judged_by_an_observer_that_learnt_from_him():
+    """With as many channels as regions an observer knows those that it learnt from by heart, and no others."""
+    random, first = np.random.default_rng(3), np.arange(80) < 40
+    absent, present = random.normal(size=(2, 80, 40))
+    value = part(hotelling(absent, present, first), np.repeat(np.arange(20.0), 4)).value
+    assert value == pytest.approx(0.5, abs=0.12)
+    noise = random.integers(100, 140, (2, 80, 24, 24)).astype(np.uint8)
+    found = network(noise[0], {NODULE: noise[1]}, first, 30, 0)[NODULE]
+    assert part(found, np.repeat(np.arange(20.0), 4)).value == pytest.approx(0.5, abs=0.15)
+
+
+def test_the_halves_share_nobody_and_both_have_children_and_adults():
+    people, first = people_of(PROTOCOL), halves(PROTOCOL)
+    assert not set(people[first]) & set(people[~first])
+    assert all(set(people[of] % 2) == {0, 1} for of in (first, ~first))
+
+
+def test_the_least_difference_is_found_four_times_in_five():
+    seen, least = [], []
+    for seed in range(300):
+        scores = drawn({}, seed=seed)
+        one, other = (part(scores[view], PEOPLE) for view in (LEAD, BICUBIC))
+        least.append(least_found(one, other))
+        seen.append(combined([one, other], lambda areas: areas[0] - areas[1]).value)
+    there = np.mean(least)
+    error = np.std(seen, ddof=1)
+    assert norm.sf(1.96 - there / error) == pytest.approx(0.8, abs=0.06)
 
 
 def test_the_small_network_finds_a_bright_dot_in_anatomy_that_varies_more():
@@ -268,20 +299,30 @@ def test_rows_say_every_view_at_every_setting(found):
     assert one[0]["value"] == pytest.approx(0.04, abs=0.02)
     shares = of(found, what=RECOVERED, finding="septal lines", view=LEAD, dose=1.0, pixel=0.3)
     assert shares[0]["low"] < 0.5 < shares[0]["high"]
-    assert sum(row["p"] is not None and row["view"] == LEAD and row["of"] == BICUBIC for row in of(found, people="all")) >= 5
+
+
+def test_the_primary_comparison_is_adjusted_by_holms_method_and_no_other(found):
+    wanted = {"observer": HOTELLING, "people": "all", "view": LEAD, "of": BICUBIC, "dose": 1.0, "pixel": 0.3}
+    plain, primary = of(found, what=DIFFERENCE, **wanted), of(found, what=PRIMARY, **wanted)
+    assert [row["finding"] for row in primary] == list(FINDINGS)
+    p = np.array([row["p"] for row in plain])
+    order = np.argsort(p)
+    stepped = np.minimum(np.maximum.accumulate(p[order] * np.arange(5, 0, -1)), 1)
+    assert [primary[place]["p"] for place in order] == pytest.approx(list(stepped))
 
 
 def test_dose_and_pixel_are_told_at_which_bicubic_does_as_well(found):
     """The lead's area is .04 above bicubic's at the usual setting, as bicubic's is at the greatest dose."""
     dose = of(found, what=WORTH_DOSE, finding="septal lines", view=LEAD)[0]
     pixel = of(found, what=WORTH_PIXEL, finding="septal lines", view=LEAD)[0]
-    assert dose["value"] is None or dose["value"] > 1.5
+    assert dose["of"] == "" or dose["of"] == "above"
+    assert dose["value"] is None or dose["value"] == pytest.approx(4, rel=0.5)
     assert pixel["value"] == pytest.approx(0.3 * 2**-0.8, rel=0.25)
     assert of(found, what=WORTH_DOSE, finding="septal lines", view=ORIGINAL)[0]["of"] == "above"
 
 
 def test_the_gates_hold_where_all_is_as_it_should_be():
-    held = gates(cells(PROTOCOL, usual), PEOPLE, PROTOCOL, np.array([1.0, -2.9]))
+    held = gates(cells(PROTOCOL, usual), PEOPLE, PROTOCOL, np.array([1.0, -2.9]), 1.2)
     assert [gate.held for gate in held] == [True, True, True]
 
 
@@ -293,11 +334,15 @@ def test_each_gate_fails_alone():
         return {**usual(finding, setting), LEAD: 0.9}
 
     none = np.zeros(3)
-    assert [gate.held for gate in gates(cells(PROTOCOL, alike), PEOPLE, PROTOCOL, none)] == [False, True, True]
-    judged = gates(cells(PROTOCOL, beaten), PEOPLE, PROTOCOL, none)
+    assert [gate.held for gate in gates(cells(PROTOCOL, alike), PEOPLE, PROTOCOL, none, 1.2)] == [False, True, True]
+    judged = gates(cells(PROTOCOL, beaten), PEOPLE, PROTOCOL, none, 1.2)
     assert [gate.held for gate in judged] == [True, False, True]
     assert LEAD in judged[1].told
-    assert [gate.held for gate in gates(cells(PROTOCOL, usual), PEOPLE, PROTOCOL, np.array([0, -3.1]))] == [True, True, False]
+    assert [gate.held for gate in gates(cells(PROTOCOL, usual), PEOPLE, PROTOCOL, np.array([0, -3.1]), 1.2)] == [
+        True,
+        True,
+        False,
+    ]
 
 
 def test_an_area_that_does_not_vary_has_no_interval():
@@ -340,6 +385,9 @@ def test_phantoms_of_the_protocol_have_the_spectrum_that_is_kept():
     ("changed", "told"),
     [
         ({"doses": [1, 0.5, 4]}, "doses"),
+        ({"doses": [-1, 0, 4]}, "doses"),
+        ({"pixels": [0.05, 0.1, 0.2]}, "pixels"),
+        ({"inner": 16}, "pixels"),
         ({"people": 5}, "people"),
         ({"side": 33}, "side"),
         ({"contrasts": {"nodule": 1}}, "contrasts"),
