@@ -54,6 +54,8 @@ def describe(
     missed = {patient for patient, _, _ in known[len(taken) :] if patient}
     if nobody := sum(bool(head and head.placeholder and not head.patients) for _, head in headers):
         notes.append(f"{nobody} of {len(taken)} images have a DICOM header with a word such as ANONYMOUS for a patient")
+    if external := sum(settings.is_outside(each.origin) for each in taken):
+        notes.append(f"{external} of {len(taken)} images are external by download.external")
     outside: list[str] = []
     boxes = [BETWEEN.join(_shares(folder / each.target, each.row, outside)) if each.row else "" for each in taken]
     if outside:

@@ -50,7 +50,8 @@ def fetch(source: Path, folder: Path, settings: Download) -> Fetched:
     An image whose nearest folder is a class (`layout.classes`) goes to CLASS/NAME, unless it is DICOM or a table lists it:
     those keep their path, below the folders that all images have in common. Raises UserError when `source` is missing,
     damaged, encrypted, unsafe to unpack or without images; when its table cannot be read or lists none of them; and when two
-    different images would have the same path (upper and lower case count as equal, as some file systems cannot hold both).
+    different images would have the same path (upper and lower case count as equal, as some file systems cannot hold both);
+    and when `settings.external` is found in the path of no image, since what it is to keep apart would be learnt from.
     """
     notes: list[str] = []
     with places.opened(source, folder) as place:
@@ -58,6 +59,7 @@ def fetch(source: Path, folder: Path, settings: Download) -> Fetched:
             raise UserError(f"{source}: no images in it (DICOM, {', '.join(places.IMAGE_SUFFIXES)}); give radiographs")
         by = _by_table if settings.table else _by_folders
         taken, masks, missing = by(place, settings, notes)
+        settings.refuse_unfound([each.origin for each in taken.values()])
         everything = dict(sorted({**taken, **masks}.items()))
         place.check(list(everything), folder)
         shelf = _Shelf(source, folder)

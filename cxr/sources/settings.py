@@ -2,8 +2,11 @@
 
 import re
 import reprlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from cxr.foundation.errors import UserError
 
 COLUMNS = ("file", "patient", "findings", "split", "spacing", "view", "age", "sex", "boxes", "frame", "mask")
 """What of a radiograph a table can say; `frame` has the size in pixels of the image in which boxes are given."""
@@ -45,8 +48,18 @@ class Download:
         return {str(value): finding for value, finding in self.findings.items()}
 
     def is_outside(self, path: str) -> bool:
-        """Tell whether the file `path`, below the source, is of another source than those that are learnt from."""
-        return bool(self.external and re.search(self.external, path))
+        """Tell whether the file `path`, below the source, is of another source than those that are learnt from.
+
+        Upper and lower case count as equal, as in the names that tell patients and findings.
+        """
+        return bool(self.external and re.search(self.external, path, re.IGNORECASE))
+
+    def refuse_unfound(self, paths: Sequence[str]) -> None:
+        """Raise UserError when `external` names another source, but is found in none of the radiographs' `paths`."""
+        if self.external and paths and not any(map(self.is_outside, paths)):
+            many = f"none of {len(paths)} radiographs, such as {min(paths)!r}"
+            remedy = "nothing would be external; mend it, or leave it empty"
+            raise UserError(f"download.external is {_short(self.external)}, which is found in the path of {many}; {remedy}")
 
     def _check_columns(self) -> None:
         for name, column in self.columns.items():

@@ -1,5 +1,6 @@
 import hashlib
 import io
+import re
 import stat
 import zipfile
 
@@ -565,7 +566,7 @@ CLINICS = {
 }
 
 
-@pytest.mark.parametrize("external", ["MCUCXR", "^montgomery/"])
+@pytest.mark.parametrize("external", ["MCUCXR", "^montgomery/", "mcucxr", "^Montgomery/"])
 def test_of_two_clinics_names_tell_patient_and_finding_and_one_is_another_source(tmp_path, external):
     source = make_folder(tmp_path / "source", CLINICS.items())
     fetched = fetch(source, tmp_path / "raw", external=external)
@@ -578,7 +579,24 @@ def test_of_two_clinics_names_tell_patient_and_finding_and_one_is_another_source
     }
     assert fetched.images == {"NORMAL": 2, "TUBERCULOSIS": 2}
     assert fetched.left_out["masks"] == 1
-    assert fetched.notes == []
+    assert fetched.notes == ["2 of 4 images are external by download.external"]
+
+
+TABLE = b"f\nshenzhen/CXR_png/CHNCXR_0001_0.png\nMCUXCR_0009_1.png\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "of"),
+    [
+        ({}, "4 radiographs, such as 'montgomery/CXR_png/MCUCXR_0001_0.png'"),
+        ({"table": "t.csv", "columns": {"file": "f"}}, "1 radiographs, such as 'shenzhen/CXR_png/CHNCXR_0001_0.png'"),
+    ],
+)
+def test_an_expression_for_another_source_that_is_found_in_no_file_is_refused(tmp_path, settings, of):
+    source = make_folder(tmp_path / "source", {**CLINICS, "t.csv": TABLE}.items())
+    where = re.escape(f"download.external is 'MCUXCR', which is found in the path of none of {of}; nothing would be external")
+    with pytest.raises(UserError, match=f"^{where}; mend it, or leave it empty$"):
+        fetch(source, tmp_path / "raw", external="MCUXCR", **settings)
 
 
 def test_a_name_tells_more_than_a_folder_and_the_users_word_more_than_a_name(tmp_path):
