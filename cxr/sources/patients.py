@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePosixPath
 
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".dcm", ".dicom", ".ima")
@@ -71,23 +71,25 @@ def patient(path: str) -> str:
     for pattern, named in _ANYWHERE:
         if match := pattern.search(path):
             return named(match)
-    name, longer = original(path), ""
-    while name != longer:
+    for name in _shorter(path):
         for pattern, named in _NAME:
             if match := pattern.search(name):
                 return named(match)
-        name, longer = _FURTHER.sub("", name), name
     return ""
 
 
 def tuberculosis(path: str) -> bool | None:
     """Return whether the file `path` (with or without folders and suffix) shows tuberculosis; None where its name does not say.
 
+    A name that tells the patient by this scheme tells this, too, whatever marks of copies it has.
+
     >>> tuberculosis("a/CHNCXR_0327_1.png"), tuberculosis("MCUCXR_0001_0 (1).png"), tuberculosis("scan_1.png")
     (True, False, None)
     """
-    match = re.search(_OF_TWO_CLINICS, original(path), re.IGNORECASE)
-    return match[3] == "1" if match else None
+    for name in _shorter(path):
+        if match := re.search(_OF_TWO_CLINICS, name, re.IGNORECASE):
+            return match[3] == "1"
+    return None
 
 
 def stem(path: str) -> str:
@@ -143,6 +145,14 @@ def copies(paths: Iterable[str]) -> dict[str, list[str]]:
         for path in members:
             names[path].append(f"file {group}")
     return dict(names)
+
+
+def _shorter(path: str) -> Iterator[str]:
+    """Yield the stem of the radiograph of which `path` is a copy, then without each further number that may mark one."""
+    name, longer = original(path), ""
+    while name != longer:
+        yield name
+        name, longer = _FURTHER.sub("", name), name
 
 
 def _unmarked(numbered: re.Pattern[str] | None, path: str) -> str:

@@ -1,6 +1,7 @@
 import pytest
 
 from cxr.sources.findings import joined, of_cell, of_name, spelled
+from cxr.sources.patients import patient
 
 
 @pytest.mark.parametrize(
@@ -71,6 +72,11 @@ def test_equal_findings_are_equal_texts():
         ("montgomery/images/mcucxr_0399_1.PNG", ["TUBERCULOSIS"]),
         ("MCUCXR_0001_0_mask.png", ["NORMAL"]),
         ("images_CHNCXR_0001_1 (1).png", ["TUBERCULOSIS"]),  # a set laid flat, and a copy
+        ("MCUCXR_0001_1 2.png", ["TUBERCULOSIS"]),  # marks of copies that `patients.patient` forgives
+        ("MCUCXR_0001_1_512x512.png", ["TUBERCULOSIS"]),
+        ("CHNCXR_0001_1_1.png", ["TUBERCULOSIS"]),
+        ("CHNCXR_0001_0_1.png", ["NORMAL"]),
+        ("CHNCXR_0001_0_mask 2.png", ["NORMAL"]),
         ("XCHNCXR_0001_1.png", []),
         ("CHNCXR_0001_2.png", []),
         ("CHNCXR_0001.png", []),
@@ -79,3 +85,9 @@ def test_equal_findings_are_equal_texts():
 )
 def test_shenzhen_and_montgomery_say_in_the_name_whether_it_is_tuberculosis(path, expected):
     assert of_name(path) == expected
+
+
+@pytest.mark.parametrize("mark", ["", " 2", "_512x512", "_1", "_0 3", " (1)", "_1 (2)", " - Copy", "_2_resized"])
+def test_a_copy_in_a_folder_of_another_name_has_the_patient_and_the_finding_of_its_original(mark):
+    path = f"NORMAL/MCUCXR_0001_1{mark}.png"
+    assert (patient(path), of_name(path)) == ("MCUCXR-1", ["TUBERCULOSIS"])
