@@ -124,6 +124,27 @@ MUTANTS = [
         "tests/sources/test_local.py::test_of_two_clinics_names_tell_patient_and_finding_and_one_is_another_source",
     ),
     Mutant(
+        "an expression for another source that is found in no file leaves all files inside",
+        "cxr/sources/local.py",
+        "        settings.refuse_unfound([each.origin for each in taken.values()])\n",
+        "",
+        "tests/sources/test_local.py::test_an_expression_for_another_source_that_is_found_in_no_file_is_refused",
+    ),
+    Mutant(
+        "another source that is written in capitals is learnt from",
+        "cxr/sources/settings.py",
+        "re.search(self.external, path, re.IGNORECASE)",
+        "re.search(self.external, path)",
+        "tests/sources/test_local.py::test_of_two_clinics_names_tell_patient_and_finding_and_one_is_another_source",
+    ),
+    Mutant(
+        "a copy whose name tells the patient has the finding of its folder",
+        "cxr/sources/patients.py",
+        "        if match := re.search(_OF_TWO_CLINICS, name, re.IGNORECASE):\n",
+        "        if match := re.search(_OF_TWO_CLINICS, original(path), re.IGNORECASE):\n",
+        "tests/sources/test_findings.py::test_a_copy_in_a_folder_of_another_name_has_the_patient_and_the_finding_of_its_original",
+    ),
+    Mutant(
         "an observer of the trial judges those whom it learnt from",
         "cxr/trial/observers.py",
         "each[judged] = (given[judged] @ by - known.mean()) / known.std()",
