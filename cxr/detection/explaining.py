@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from cxr.compute.device import repeatable
 from cxr.dataset.boxes import Box
@@ -16,36 +16,67 @@ from cxr.foundation.randomness import generator
 Maps = npt.NDArray[np.float32]
 SPATIAL = 4
 """Dimensions of features that have a place: images, channels, rows, columns."""
+_ATTENDS = ("attention", "attn")
+"""In what networks call their layers that look at all places at once, or weigh channels, by custom."""
+_REMEDY = "use compact or lite0"
 
 
 def heat_maps(network: Network, square: Tensor) -> Maps:
-    """Return how much each place of `square` (1, 1, S, S) in [0, 1] speaks for each finding: (F, h, w), of any sign.
+    """Return how much each place of `square` (1, 1, S, S) in [0, 1] speaks for each finding: (F, h, w), h = w, of any sign.
 
     Grad-CAM, Selvaraju et al., ICCV 2017, of the last layer whose features have a place, but for its last step, which leaves
     out what is below 0 (`shown`). Of a network that takes the mean of these features over the image it is, but for a factor,
     the class activation map of Zhou et al., CVPR 2016. As there, a cell stands for its share of the square; where strides and
     padding put the middle of what it has seen may be half a cell off.
-    Raises UserError where no layer has features with a place.
+    Raises UserError for a network with attention, which mixes places, and one whose last features with a place do not lead to
+    the logits by pooling alone: they would be those of patches or of heads, and a map of them nonsense.
     """
-    features: list[Tensor] = []
+    if any(_attends(layer) for layer in network.body.modules()):
+        raise UserError(f"this network has no heat map: its attention mixes places; {_REMEDY}")
+    last: Tensor | None = None
 
-    def keep(_layer: object, _given: object, found: object) -> None:
-        if isinstance(found, Tensor) and found.ndim == SPATIAL and min(found.shape[2:]) > 1:
-            features.append(found)
+    def keep(_layer: object, _given: object, made: object) -> None:
+        nonlocal last
+        for each in made if isinstance(made, tuple | list) else (made,):
+            if isinstance(each, Tensor) and _is_unpooled(each):
+                last = each
 
     hooks = [layer.register_forward_hook(keep) for layer in network.body.modules()]
     try:
         with torch.enable_grad(), repeatable():
             logits = network.eval()(square.detach().clone().requires_grad_())[0]
-            if not features:
-                raise UserError("this network has no heat map: no layer's features have a place; use compact or lite0")
-            slopes = [torch.autograd.grad(logit, features[-1], retain_graph=True)[0] for logit in logits]
+            if last is None or not _has_places(last, square.shape[-1]):
+                raise UserError(f"this network has no heat map: no layer's features have a place; {_REMEDY}")
+            slopes = [torch.autograd.grad(logit, last, retain_graph=True, allow_unused=True)[0] for logit in logits]
     finally:
         for hook in hooks:
             hook.remove()
-    maps = [(slope.mean((2, 3), keepdim=True) * features[-1]).sum(1) for slope in slopes]
+    if any(slope is None for slope in slopes):
+        raise UserError(f"this network has no heat map: its last features with a place decide nothing; {_REMEDY}")
+    maps = [(slope.mean((2, 3), keepdim=True) * last).sum(1) for slope in slopes]
     found: Maps = torch.cat(maps).detach().float().cpu().numpy()
     return found
+
+
+def _attends(layer: nn.Module) -> bool:
+    name = type(layer).__name__.lower()
+    return isinstance(layer, nn.MultiheadAttention) or any(each in name for each in _ATTENDS)
+
+
+def _is_unpooled(features: Tensor) -> bool:
+    """Tell whether `features` are of several places, tokens or the like: neither (N, D) nor (N, D, 1, 1)."""
+    return max(features.shape[2:], default=1) > 1
+
+
+def _has_places(features: Tensor, size: int) -> bool:
+    """Tell whether `features` are (N, C, h, w) as convolutions make them of squares of that `size`: h = w.
+
+    With channels last, or of tokens, the last two dimensions are not alike.
+    """
+    if features.ndim != SPATIAL:
+        return False
+    rows, columns = features.shape[2:]
+    return 1 < rows == columns <= size
 
 
 def has_map(network: Network, size: int) -> bool:

@@ -67,7 +67,7 @@ class Pointing(NamedTuple):
     randomised: float
     """The share of a network that has learnt nothing."""
     chance: float
-    """The share of the picture that boxes cover."""
+    """The share that boxes cover of the central square, which is what the network sees."""
 
 
 class Measured(NamedTuple):

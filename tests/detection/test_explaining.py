@@ -105,6 +105,117 @@ def test_a_network_without_places_has_no_map():
         heat_maps(network, torch.rand(1, 1, 32, 32))
 
 
+class Attention(nn.Module):
+    """As timm's: its norms see (N, heads, tokens, numbers of a head)."""
+
+    def __init__(self, heads, width):
+        super().__init__()
+        self.heads, self.qkv = heads, nn.Linear(width, 3 * width)
+        self.q_norm, self.k_norm = nn.LayerNorm(width // heads), nn.LayerNorm(width // heads)
+
+    def forward(self, tokens):
+        images, count, width = tokens.shape
+        q, k, v = self.qkv(tokens).reshape(images, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        mixed = torch.softmax(self.q_norm(q) @ self.k_norm(k).transpose(2, 3), -1) @ v
+        return mixed.transpose(1, 2).reshape(images, count, width)
+
+
+class Of(nn.Module):
+    """A network of patches: those of 8x8 pixels, what `mixes` them, and their mean."""
+
+    def __init__(self, mixes):
+        super().__init__()
+        self.patches, self.mixes = nn.Conv2d(3, 64, 8, 8), mixes
+
+    def forward(self, images):
+        return self.mixes(self.patches(images).flatten(2).transpose(1, 2)).mean(1)
+
+
+class Scaled(nn.Module):
+    """Attention that is not called so."""
+
+    def __init__(self, heads):
+        super().__init__()
+        self.heads, self.norm = heads, nn.LayerNorm(64 // heads)
+
+    def forward(self, tokens):
+        heads = self.norm(tokens.unflatten(2, (self.heads, -1)).transpose(1, 2))
+        return (torch.softmax(heads @ heads.transpose(2, 3), -1) @ heads).transpose(1, 2).flatten(2)
+
+
+class ChannelsLast(nn.Module):
+    """As Swin: rows, columns, channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches, self.norm = nn.Conv2d(3, 64, 8, 8), nn.LayerNorm(64)
+
+    def forward(self, images):
+        return self.norm(self.patches(images).permute(0, 2, 3, 1)).mean((1, 2))
+
+
+class Aside(nn.Module):
+    """Its features with a place, which are made last, do not matter."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.other = nn.Conv2d(3, 64, 8, 8), nn.Conv2d(3, 64, 8, 8)
+
+    def forward(self, images):
+        found = self.layer(images).mean((2, 3))
+        self.other(images)
+        return found
+
+
+ATTENTION, PLACE = "its attention mixes places", "no layer's features have a place"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (lambda: Of(Attention(16, 64)), ATTENTION),
+        (lambda: Of(Attention(1, 64)), ATTENTION),  # 64 tokens to a head of 64 numbers: as square as a map
+        (lambda: Of(nn.TransformerEncoderLayer(64, 4, 64, batch_first=True)), ATTENTION),
+        (lambda: Of(Scaled(4)), PLACE),
+        (lambda: Of(nn.LayerNorm(64)), PLACE),  # an embedding of patches is no map of what comes of them
+        (ChannelsLast, PLACE),
+        (Aside, "its last features with a place decide nothing"),
+    ],
+)
+def test_what_is_no_map_of_places_is_none(body, reason):
+    torch.manual_seed(0)
+    network = Network(OnPhotographs(body(), 64, (0.5, 0.2)), 2).eval()
+    assert network(torch.rand(1, 1, 64, 64)).shape == (1, 2)
+    assert not has_map(network, 64)
+    with pytest.raises(UserError, match=f"^this network has no heat map: {reason}; use compact or lite0$"):
+        heat_maps(network, torch.rand(1, 1, 64, 64))
+
+
+def test_layers_that_weigh_pooled_features_and_normalise_channels_last_do_not_hide_a_map():
+    class Convolutional(nn.Module):
+        """A block as ConvNeXt's, squeeze and excitation, and layers behind the mean, as MobileNetV3 has them."""
+
+        def __init__(self):
+            super().__init__()
+            self.stem, self.norm, self.wide, self.narrow = (
+                nn.Conv2d(3, 32, 8, 8),
+                nn.LayerNorm(32),
+                nn.Linear(32, 48),
+                nn.Linear(48, 32),
+            )
+            self.squeeze, self.pool = nn.Conv2d(32, 32, 1), nn.AdaptiveAvgPool2d(1)
+            self.block, self.last = nn.Identity(), nn.Conv2d(32, 64, 1)
+
+        def forward(self, images):
+            maps = self.stem(images)
+            maps = maps + self.narrow(self.wide(self.norm(maps.permute(0, 2, 3, 1)))).permute(0, 3, 1, 2)
+            maps = self.block(maps * self.squeeze(self.pool(maps)).sigmoid())
+            return self.last(self.pool(maps)).flatten(1)
+
+    network = Network(OnPhotographs(Convolutional(), 64, (0.5, 0.2)), 2).eval()
+    assert heat_maps(network, torch.rand(1, 1, 64, 64)).shape == (2, 8, 8)
+
+
 def test_random_weights_are_the_same_each_time_and_leave_other_random_numbers_alone():
     trained = Network(Compact(), 2)
     known = Detector(trained, ("A", "B"), {}, {}, None, 64, {"network": "compact"}, "")

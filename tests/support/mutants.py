@@ -98,8 +98,8 @@ MUTANTS = [
     Mutant(
         "a heat map shows what speaks against the finding",
         "cxr/detection/explaining.py",
-        "(slope.mean((2, 3), keepdim=True) * features[-1])",
-        "(slope.mean((2, 3), keepdim=True).abs() * features[-1])",
+        "(slope.mean((2, 3), keepdim=True) * last)",
+        "(slope.mean((2, 3), keepdim=True).abs() * last)",
         "tests/detection/test_explaining.py::test_where_features_are_averaged_it_is_the_class_activation_map",
     ),
     Mutant(
