@@ -10,10 +10,13 @@ the detector, or --evidence. There is no probability, unless --prevalence tells 
 Where a picture is unlike the radiographs that the detector knows, nothing is told, and the command ends with 3. So it does
 where the detector was not shown to do better on another source than shortcuts such as sharpness; with --even-so it is used.
 With --heat-map a PNG in FOLDER shows, beside each radiograph of which anything is told, what in it speaks for each finding, and
-says how often such maps point to it. No file is replaced without --overwrite.
+says how often such maps point to it. No file is replaced without --overwrite. Where a map cannot be drawn, the answers stand,
+and the command ends with 1.
 """
 
 import argparse
+import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,27 +57,31 @@ def main(arguments: Sequence[str], prog: str = "cxr detect") -> None:
     evidence = Evidence.of(given.evidence or given.model.with_name(BESIDE), trained)
     maps = _targets(given)
     failed: list[str] = []
+    undrawn: list[str] = []
     refused = drawn = 0
     for path in given.files:
         name = shown(path)
         try:
             refuse_special(path)
             found = look(path, trained, evidence, given.even_so)
-            for line in lines(found, given.prevalence):
-                say(f"{name}: {line}")
-            if path in maps:
+        except (UserError, Unusable, OSError) as error:
+            failed.append(f"{name}: {_reason(error).removeprefix(f'{path}: ')}")
+            refused += isinstance(error, RefusedError)
+            continue
+        for line in lines(found, given.prevalence):
+            say(f"{name}: {line}")
+        if path in maps:
+            try:
                 _draw(found, trained, evidence, shown(path.name), maps[path])
                 drawn += 1
-        except (UserError, Unusable, OSError) as error:
-            reason = (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)
-            failed.append(f"{name}: {reason.removeprefix(f'{path}: ')}")
-            refused += isinstance(error, RefusedError)
+            except (UserError, OSError) as error:
+                undrawn.append(f"{shown(maps[path])}: {_reason(error)}")
     for finding in trained.findings if drawn else ():
         say(evidence.pointing(finding))
     say(DISCLAIMER)
-    if failed:
-        several = [f"{len(failed)} files of which nothing is told:"] if len(failed) > 1 else []
-        raise (RefusedError if refused == len(failed) else UserError)("\n  ".join([*several, *failed]))
+    if failed or undrawn:
+        told = [*_listed("files of which nothing is told", failed), *_listed("heat maps that are not drawn", undrawn)]
+        raise (RefusedError if refused == len(failed) and not undrawn else UserError)("\n  ".join(told))
 
 
 def lines(seen: Seen, prevalence: float | None = None) -> list[str]:
@@ -93,12 +100,31 @@ def lines(seen: Seen, prevalence: float | None = None) -> list[str]:
     return [*told, *seen.remarks]
 
 
+def _reason(error: Exception) -> str:
+    return (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)
+
+
+def _listed(what: str, told: list[str]) -> list[str]:
+    """Return lines on each of `what` that went wrong, under how many they are where there are several."""
+    return [f"{len(told)} {what}:", *told] if len(told) > 1 else told
+
+
 def _targets(given: argparse.Namespace) -> dict[Path, Path]:
-    """Return where the heat map of each file goes, if any is wanted. Raises UserError where that would harm a file."""
+    """Return where the heat map of each file goes, if any is wanted.
+
+    Raises UserError where that would harm a file, and where nothing can be written there: before the first answer.
+    """
     if not given.heat_map:
         return {}
-    if given.heat_map.exists() and not given.heat_map.is_dir():
-        raise UserError(f"{shown(given.heat_map)} is no folder; name a folder for heat maps")
+    there = next(path for path in (given.heat_map.absolute(), *given.heat_map.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise UserError(f"{shown(there)} is no folder; name a folder for heat maps")
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        remedy = "name a folder for heat maps that can be written"
+        raise UserError(f"{shown(given.heat_map)}: {_reason(error)}; {remedy}") from None
     jobs = [(path, given.heat_map / f"{path.name}{ENDS}") for path in dict.fromkeys(given.files)]
     others = [path for path in (given.model, given.evidence) if path]
     targets.refuse(jobs, False, others, given.overwrite, lambda _: NO_RESULT, {path: shown(path) for path, _ in jobs})
@@ -111,7 +137,9 @@ def _draw(found: Seen, trained: Detector, evidence: Evidence, name: str, target:
     panels = [Panel(name, found.image)]
     panels += [Panel(_title(each, maps[each.finding]), found.image, drawn_map(maps[each.finding], MAP)) for each in found.told]
     told = [evidence.pointing(finding) for finding in trained.findings]
-    with private(target):
+    with private(target), warnings.catch_warnings():
+        # Of signs in the name that the font of the picture lacks, such as Chinese ones: a box stands for each.
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
         save(heat_maps([panels], "What in the dotted square speaks for a finding", told), target)
 
 

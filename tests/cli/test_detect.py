@@ -1,7 +1,10 @@
 """The command that says what a detector sees."""
 
+import errno
 import json
 import math
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -260,6 +263,51 @@ def test_a_heat_map_replaces_no_file_unless_it_may(folder, tmp_path):
         run(folder, folder / "0.png", tmp_path / "other/0.png", "--heat-map", tmp_path / "new")
     with pytest.raises(UserError, match=r"0\.png is no folder; name a folder for heat maps"):
         run(folder, folder / "0.png", "--heat-map", tmp_path / "other/0.png")
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("{folder}/0.png/maps", r"0\.png is no folder; name a folder for heat maps"),
+        pytest.param(
+            "/proc/maps",
+            "^/proc/maps: .+; name a folder for heat maps that can be written",
+            marks=pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="of Linux"),
+        ),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_looked_at(folder, capsys, target, reason):
+    with pytest.raises(UserError, match=reason):
+        run(folder, folder / "0.png", "--heat-map", target.format(folder=folder))
+    assert capsys.readouterr().out == ""
+
+
+def test_a_map_that_cannot_be_drawn_is_told_apart_from_radiographs_and_the_answers_stand(folder, tmp_path, capsys, monkeypatch):
+    def full(_figure, path):
+        if path.name.startswith("1"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr("cxr.cli.detect.save", full)
+    files = [folder / "0.png", folder / "1.png"]
+    with pytest.raises(UserError, match=r"^\S*/maps/1\.png\.heat_map\.png: No space left on device$") as raised:
+        run(folder, *files, "--heat-map", tmp_path / "maps")
+    assert not isinstance(raised.value, RefusedError)
+    said = capsys.readouterr().out
+    assert "0.png: PNEUMONIA" in said
+    assert "1.png: PNEUMONIA" in said
+    assert "whether heat maps of PNEUMONIA point to it was not measured" in said
+    (tmp_path / "broken.dcm").write_bytes(bytes(128) + b"DICM" + bytes(300))
+    both = r"^\S*broken\.dcm: no DICOM image\n  \S*/maps/1\.png\.heat_map\.png: No space left on device$"
+    with pytest.raises(UserError, match=both):
+        run(folder, tmp_path / "broken.dcm", files[1], "--heat-map", tmp_path / "maps")
+
+
+def test_signs_that_the_pictures_font_lacks_are_not_warned_of(folder, tmp_path, recwarn):
+    path = tmp_path / "胸部 1.png"
+    path.write_bytes((folder / "0.png").read_bytes())
+    run(folder, path, "--heat-map", tmp_path / "maps")
+    assert [each.name for each in (tmp_path / "maps").iterdir()] == ["胸部 1.png.heat_map.png"]
+    assert [str(each.message) for each in recwarn] == []
 
 
 def test_a_radiograph_that_is_refused_has_no_heat_map(folder, tmp_path):
