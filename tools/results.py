@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.history import Row
-from cxr.detection.evaluation.report import TEST
+from cxr.detection.evaluation.report import EXTERNAL, TEST
 from cxr.foundation.errors import UserError
 from cxr.measures.intervals import Estimate, outward
 from cxr.superres.methods import BICUBIC, LOW, NETWORKS, ORIGINAL, TITLES, VIEWS
@@ -29,6 +29,10 @@ NAMES = tuple(f"x{scale}" for scale in SCALES)
 UNMEASURED = "-"
 HELD = "held", "held_with", "held_without", "single"
 """Columns of what sets hold."""
+HEAT = "hit", "randomised", "one place", "chance", "correlation"
+"""What is told of heat maps."""
+DETECTABLE = "detectable"
+"""A row that tells the least difference that would be found."""
 
 WRITTEN_BY = {
     **dict.fromkeys(("gains", "over_bicubic", "findings"), "python -m tools.kept WORKSPACE {name}"),
@@ -40,6 +44,8 @@ WRITTEN_BY = {
     "unusual": "python -m benchmarks.unusual WORKSPACE -o {path}",
     **dict.fromkeys(("backbones", "tuning"), "python -m benchmarks.backbones WORKSPACE -o {path}"),
     **dict.fromkeys(("lesions", "lesion_differences"), "python -m benchmarks.lesions ARCHIVE -o {path}"),
+    **dict.fromkeys(("own_views", "own_view_differences"), "python -m benchmarks.own_views WORKSPACE -o {path}"),
+    "heat_maps": "python -m benchmarks.heat_maps WORKSPACE -o {path}",
     **dict.fromkeys(("natural", "matlab"), "python -m benchmarks.natural_images IMAGES [-o FOLDER] --keep {path}"),
 }
 """By table, what writes its CSV."""
@@ -173,7 +179,7 @@ def detection(rows: Rows) -> Lines:
         found = [row for row in rows if (row["finding"], row["group"]) == (finding, group)]
         count = {row["of"]: f"{float(row['value']):.0f}" for row in found if row["what"] == COUNT}
         original = {row["what"]: row for row in found if row["of"] == ORIGINAL}
-        told = [f"{float(original[what]['value']):.2f}" if what in original else UNMEASURED for what in OPERATING]
+        told = [_hundredths(original.get(what)) for what in OPERATING]
         best = max((row for row in found if row["what"] == SHORTCUT), key=lambda row: float(row["value"]), default=None)
         beside = f"{best['of'].replace('_', ' ')} {area(best)}" if best else UNMEASURED
         counts = [f"{count['positives']} of {count['images']}", count["patients"]]
@@ -216,22 +222,21 @@ def unusual(rows: Rows) -> Lines:
 
 def backbones(rows: Rows) -> Lines:
     """Return by group the least difference of two networks that would be found, their areas, and how far these are apart."""
-    groups = {"test": "test", "external": "another source"}
     told = [row for row in rows if row["what"] != "tuned"]
     at = {(row["what"], row["network"], row["seed"], row["group"]): row for row in told}
-    there = [group for group in groups if group in {row["group"] for row in told}]
+    groups = _groups(told)
     lines = []
     for what, network, seed in dict.fromkeys((row["what"], row["network"], row["seed"]) for row in told):
-        found = [at.get((what, network, seed, group)) for group in there]
+        found = [at.get((what, network, seed, group)) for group in groups]
         pair = network.replace("-", " - ")
         seeds = f"seed {seed}" if seed.isdigit() else seed
-        if what == "detectable":
+        if what == DETECTABLE:
             lines.append([f"least {pair} found four times in five", *(_least(row) for row in found)])
         elif what == AREA:
             lines.append([f"{network}, {seeds}", *map(area, found)])
         else:
             lines.append([f"{pair}, {seeds}", *(interval(row, "value", 3) for row in found)])
-    return table(("AUC", *(groups[group] for group in there)), lines)
+    return table(("AUC", *groups.values()), lines)
 
 
 def tuning(rows: Rows) -> Lines:
@@ -266,6 +271,54 @@ def lesion_differences(rows: Rows, form: str) -> Lines:
     return table(("difference in AUC; least found", *diameters.values()), lines)
 
 
+def own_views(rows: Rows) -> Lines:
+    """Return by view, and group, the AUC of the detector that learnt from it, and how often its own threshold is right."""
+    at = {(row["what"], row["of"], row["group"]): row for row in rows}
+    groups = _groups(rows)
+    lines = []
+    for view in dict.fromkeys(row["of"] for row in rows if row["what"] == AREA):
+        cells = []
+        for group in groups:
+            right = [_hundredths(at.get((what, view, group))) for what in OPERATING]
+            cells += [_area(at.get((AREA, view, group))), *right]
+        lines.append([_view(view), *cells])
+    heads = [head for name in groups.values() for head in (f"{name}: AUC", *OPERATING)]
+    return table(("learns from and is judged on", *heads), lines)
+
+
+def own_view_differences(rows: Rows) -> Lines:
+    """Return by pair of views, and group, the least difference in AUC that would be found four times in five, and what was."""
+    at = {(row["what"], row["of"], row["group"]): row for row in rows}
+    groups = _groups(rows)
+    lines = []
+    for pair in dict.fromkeys(row["of"] for row in rows if row["what"] == DIFFERENCE):
+        first, second = map(_view, pair.split("-"))
+        found = [(_least(at.get((DETECTABLE, pair, group))), at.get((DIFFERENCE, pair, group))) for group in groups]
+        cells = [cell for least, row in found for cell in (least, interval(row, "value", 3))]
+        lines.append([f"{first} - {second}", *cells])
+    heads = [head for name in groups.values() for head in (f"{name}: least found", "difference")]
+    return table(("AUC", *heads), lines)
+
+
+def heat_maps(rows: Rows) -> Lines:
+    """Return by finding and group how often heat maps point into a box, and what does so without having learnt."""
+    at = {(row["finding"], row["group"], row["of"]): row for row in rows}
+    groups = _groups(rows)
+    lines = []
+    for finding, group in dict.fromkeys((row["finding"], row["group"]) for row in rows):
+        found = {of: at[finding, group, of] for of in HEAT}
+        shares = [_area(found[of]) for of in HEAT[:-1]]
+        lines.append([finding, groups[group], found[HEAT[0]]["images"], *shares, _hundredths(found[HEAT[-1]])])
+    heads = "detector", "random weights", "one place for all", "chance", "rank correlation with random weights"
+    return table(("finding", "radiographs", "patients", *heads), lines)
+
+
+def _groups(rows: Rows) -> dict[str, str]:
+    """Return which groups `rows` have, and what tables call them."""
+    names = {TEST: "test", EXTERNAL: "another source"}
+    return {group: name for group, name in names.items() if group in {row["group"] for row in rows}}
+
+
 def _diameters(rows: Rows) -> dict[str, str]:
     """Return by diameter how many lesions there are, of how many patients, as the head of a column."""
     return {row["diameter"]: f"{row['diameter']}: {row['lesions']} of {row['patients']}" for row in rows}
@@ -273,7 +326,7 @@ def _diameters(rows: Rows) -> dict[str, str]:
 
 def _least(row: Cells | None) -> str:
     """Return the least difference that would be found, which `row` has as its value or beside one."""
-    least = row and (row["value"] if row["what"] == "detectable" else row["detectable"])
+    least = row and (row["value"] if row["what"] == DETECTABLE else row["detectable"])
     return f"{float(least):.3f}" if least else UNMEASURED
 
 
@@ -306,6 +359,7 @@ def tables(history: Iterable[Row], folder: Path = RESULTS) -> Tables:
         **{each.__name__: each for each in (gains, over_bicubic, findings, conditions, given, harm, estimates)},
         **{each.__name__: each for each in (detection, views, view_differences, sets, unusual, natural, matlab)},
         **{each.__name__: each for each in (backbones, tuning, lesions, lesion_differences)},
+        **{each.__name__: each for each in (own_views, own_view_differences, heat_maps)},
         "opening": partial(opening, history=list(history)),
     }
     return {name: from_file(make, WRITTEN_BY[name], folder) for name, make in makers.items()}
@@ -379,6 +433,11 @@ def area(row: Cells | None) -> str:
         return UNMEASURED
     ends = f" [{float(row['low']):.3f}, {float(row['high']):.3f}]" if row["low"] else ""
     return f"{float(row['value']):.3f}{ends}"
+
+
+def _hundredths(row: Cells | None) -> str:
+    """Return the value of `row`, where it has one."""
+    return f"{float(row['value']):.2f}" if row and row["value"] else UNMEASURED
 
 
 def _title(name: str) -> str:
