@@ -57,6 +57,8 @@ class Known(NamedTuple):
     """What benchmarks.sets found, if it ran."""
     unusual: Rows = ()
     """What benchmarks.unusual found, if it ran."""
+    heat: Rows = ()
+    """What benchmarks.heat_maps found, if it ran."""
 
 
 def card(known: Known, said: Mapping[int, Lines]) -> str:
@@ -110,7 +112,7 @@ def answers(known: Known) -> dict[int, Lines]:
         ],
         29: ["95% intervals by patient, DeLong's on the logit for areas; none where simulation shows that none covers."],
         30: ["The same radiographs as each method of enhancement shows them; what is unlike those that it knows (39)."],
-        31: _heat(known.rows),
+        31: _heat(known),
         32: ["On test radiographs of patients of its own sources, that nothing was learnt from or chosen on (37)."],
         33: _external(known.rows),
         35: [*_counts(known.rows), *known.left_out],
@@ -130,9 +132,10 @@ def answers(known: Known) -> dict[int, Lines]:
 
 def of_results(study: Mapping[str, Any]) -> Known:
     """Return what benchmarks/results/ keeps of the detector of `study`."""
-    found = {name: _read(kept.RESULTS / f"{study['results']}_{name}.csv") for name in ("detection", "sets", "unusual")}
+    names = "detection", "sets", "unusual", "heat_maps"
+    found = [_read(kept.RESULTS / f"{study['results']}_{name}.csv") for name in names]
     people = {"training": list(load(TRAINING)[study["training"]]["told"])}
-    return Known(study["settings"], ["Its file is not kept."], people, [], found["detection"], found["sets"], found["unusual"])
+    return Known(study["settings"], ["Its file is not kept."], people, [], *found)
 
 
 def of_workspace(workspace: Path) -> Known:
@@ -263,9 +266,11 @@ def _threshold(settings: Mapping[str, Any]) -> str:
     )
 
 
-def _heat(rows: Rows) -> Lines:
+def _heat(known: Known) -> Lines:
+    if known.heat:
+        return ["Heat maps are Grad-CAM. How often each is greatest in a box:", "", *results.heat_maps(known.heat), ""]
     lines = []
-    for finding, group, found in _by_group(rows):
+    for finding, group, found in _by_group(known.rows):
         heat = {row["of"]: row for row in found if row["what"] == kept.HEAT}
         if float(heat["images"]["value"] if "images" in heat else 0):
             beside = f"of random weights {_shown(heat['randomised'])}, by chance {_shown(heat['chance'])}"

@@ -44,6 +44,9 @@ def test_the_committed_card_is_of_the_kept_figures():
         assert f"| {row['kind']} | {row['images']} | " in text
     for row in rows_of("kermany_sets"):
         assert f"| {row['images']} | {float(row['held']):.1%} | " in text
+    hits = {row["of"]: float(row["value"]) for row in rows_of("kermany_heat_maps")}
+    assert f"| {hits['chance']:.3f} | {hits['correlation']:.2f} |" in text
+    assert hits["hit"] < hits["chance"] < hits["one place"]  # as the card's verdict on heat maps has it
     assert "PNEUMONIA, test: of 42 with it 5 are missed; of 15 without it 0 are called ill." in text  # .881 and 1
     assert "451 radiographs of 342 patients" in text
     assert "**It is not shown to tell more on another source than a shortcut that knows nothing of disease.**" in text
