@@ -1,6 +1,6 @@
 """Compare detectors that learn from radiographs as one method shows them, each judged on what it learnt to see.
 
-    python -m benchmarks.own_views WORKSPACE -o FILE.csv
+    python -m benchmarks.own_views WORKSPACE... -o FILE.csv
 
 A detector of originals that sees enhanced copies measures two things: what the copies show, and that they look unlike what it
 knows. Here every view has a detector of its own. WORKSPACE is one in which train_detector has run; its detector is that of the
@@ -10,12 +10,13 @@ settings that the first one had, and has its threshold from the validation radio
 
 First in FILE.csv stand the least differences in the area under the ROC curve that would be found four times in five. Then come
 the areas with intervals by patient, sensitivity and specificity at each detector's own threshold, and the differences of the
-areas on the same radiographs. Intervals are of other patients, not of other trainings: there is one of each view. What was
-restored, and trainings, are kept in WORKSPACE/own_views, by all that decides them: a run that was stopped goes on.
+areas on the same radiographs. Intervals are of other patients, not of other trainings; so several workspaces may be given that
+differ in train_detector.seed alone, and then there are rows of the mean logits, too. What was restored, and trainings, are kept
+in WORKSPACE/own_views, by all that decides them: a run that was stopped goes on.
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,7 +64,12 @@ AT_ONCE = 48
 JUDGED: tuple[packed.Part, ...] = ("test", "external")
 DETECTABLE, AREA, DIFFERENCE, OPERATING = "detectable", "area", "difference", ("sensitivity", "specificity")
 """What a row tells."""
-COLUMNS = "what", "finding", "group", "images", "patients", "positives", "of", "scale", "size", "epochs", "value", "low", "high"
+OF_MEAN = "mean logits"
+"""Of which seed, where it is of all of them."""
+COLUMNS = (
+    *("what", "finding", "group", "images", "patients", "positives", "of", "scale", "size", "epochs", "seed"),
+    *("value", "low", "high"),
+)
 
 
 class Judged(NamedTuple):
@@ -105,7 +111,7 @@ class Study:
             "device": self.device.type,
         }
         given = {part: self.known.shown[rows].tolist() for part, rows in self.rows.items()}
-        self.of_trainings = {**self.said, "data": digests, "shown": given, "settings": now[0]}
+        self.of_trainings: dict[str, Any] = {**self.said, "data": digests, "shown": given, "settings": now[0]}
 
     def originals(self) -> Judged:
         """Return what the detector of the workspace makes of the originals."""
@@ -189,8 +195,11 @@ def row(what: str, of: str, found: Estimate, given: Mapping[str, object]) -> dic
     return {**dict.fromkeys(COLUMNS), "what": what, "of": of, **given, **ends}
 
 
-def compared(scores: Mapping[str, Floats], thresholds: Mapping[str, float], design: Design) -> list[dict[str, object]]:
-    """Return rows of the logits (N,) by view, of which ORIGINAL and MADE are there: first what could be found."""
+def compared(scores: Mapping[str, Floats], design: Design, thresholds: Mapping[str, float]) -> list[dict[str, object]]:
+    """Return rows of the logits (N,) by view, of which ORIGINAL and MADE are there: first what could be found.
+
+    Sensitivity and specificity are those of the views that have `thresholds`.
+    """
     given = {"images": len(design.labels), "patients": len(set(design.patients)), "positives": int(design.labels.sum())}
     rows: list[dict[str, object]] = []
     for first, second in PAIRS:
@@ -198,43 +207,70 @@ def compared(scores: Mapping[str, Floats], thresholds: Mapping[str, float], desi
         rows.append({**dict.fromkeys(COLUMNS), "what": DETECTABLE, "of": f"{first}-{second}", **given, "value": least})
     for view in (ORIGINAL, *MADE):
         rows.append(row(AREA, view, area(scores[view], design), given))
-        told = operating(scores[view], design.labels, thresholds[view])
-        rows += [row(what, view, Estimate(told[what]), given) for what in OPERATING]
+        if view in thresholds:
+            told = operating(scores[view], design.labels, thresholds[view])
+            rows += [row(what, view, Estimate(told[what]), given) for what in OPERATING]
     differences = {pair: difference(scores[pair[0]], scores[pair[1]], design) for pair in PAIRS}
     return [*rows, *(row(DIFFERENCE, "-".join(pair), each, given) for pair, each in differences.items())]
 
 
-def measured(workspace: Path, restorers: Restorers) -> list[dict[str, object]]:
+def by_seed(studies: Sequence[Study]) -> dict[object, dict[str, Judged]]:
+    """Return by seed, and of the mean logits where there are several, what detectors make of each view.
+
+    Raises UserError where `studies` differ in more than the seed.
+    """
+    first = studies[0].of_trainings
+    for each in studies[1:]:
+        settings = {**each.of_trainings["settings"], "seed": first["settings"]["seed"]}
+        if {**each.of_trainings, "settings": settings} != first:
+            raise UserError(f"{each.folder.parent} differs from {studies[0].folder.parent} in more than train_detector.seed")
+    judged: dict[object, dict[str, Judged]] = {
+        each.learning.seed: {ORIGINAL: each.originals(), **each.made()} for each in studies
+    }
+    if len(judged) < len(studies):
+        raise UserError(f"{len(studies)} workspaces have {len(judged)} seeds; name each seed's once")
+    if len(studies) == 1:
+        return judged
+    means = {}
+    for view in (ORIGINAL, *MADE):
+        of_view = [each[view].logits for each in judged.values()]
+        means[view] = Judged({}, {group: np.mean([logits[group] for logits in of_view], axis=0) for group in of_view[0]})
+    return {OF_MEAN: means, **judged}
+
+
+def measured(workspaces: Sequence[Path], restorers: Restorers) -> list[dict[str, object]]:
     """Return the rows of the CSV, by COLUMNS, of each finding and group that has both classes.
 
-    Raises UserError where there is no detector, or one that learnt otherwise than the workspace now has it.
+    Raises UserError where there is no detector, or one that learnt otherwise than its workspace now has it, and where the
+    workspaces differ in more than the seed.
     """
-    study = Study(workspace, restorers)
-    judged = {ORIGINAL: study.originals(), **study.made()}
+    studies = [Study(each, restorers) for each in workspaces]
+    study = studies[0]
     patients = study.data.table["patient"].to_numpy(str)
     more = {"scale": SCALE, "size": study.trained.size, "epochs": study.learning.epochs}
     rows: list[dict[str, object]] = []
-    for number, finding in enumerate(study.known.names):
-        for group in judged[ORIGINAL].logits:
-            known = study.known.rows(finding, study.rows[group])
-            shown, there = study.known.of(finding)[known], np.isin(study.rows[group], known)
-            if shown.all() or not shown.any():
-                continue
-            scores = {view: each.logits[group][there, number] for view, each in judged.items()}
-            thresholds = {view: each.thresholds[finding] for view, each in judged.items()}
-            found = compared(scores, thresholds, Design(shown, patients[known]))
-            rows += [{**each, "finding": finding, "group": group, **more} for each in found]
+    for seed, judged in by_seed(studies).items():
+        for number, finding in enumerate(study.known.names):
+            for group in judged[ORIGINAL].logits:
+                known = study.known.rows(finding, study.rows[group])
+                shown, there = study.known.of(finding)[known], np.isin(study.rows[group], known)
+                if shown.all() or not shown.any():
+                    continue
+                scores = {view: each.logits[group][there, number] for view, each in judged.items()}
+                thresholds = {view: each.thresholds[finding] for view, each in judged.items() if each.thresholds}
+                found = compared(scores, Design(shown, patients[known]), thresholds)
+                rows += [{**each, "finding": finding, "group": group, "seed": seed, **more} for each in found]
     return sorted(rows, key=lambda each: each["what"] != DETECTABLE)
 
 
 def main() -> None:
     """Restore, train, print, and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("workspace", type=Path)
+    parser.add_argument("workspace", type=Path, nargs="+")
     parser.add_argument("-o", "--output", type=Path, required=True)
     given = parser.parse_args()
     keep_freed_memory()
-    device = choose_device(params.read(given.workspace / PARAMS, "runtime", Runtime).device)
+    device = choose_device(params.read(given.workspace[0] / PARAMS, "runtime", Runtime).device)
     rows = measured(given.workspace, Restorers(FOLDERS[-1], [Degradation(SCALE)], 0, device, RESTORED))
     for each in rows:
         print(", ".join(f"{name} {value}" for name, value in each.items() if value is not None))

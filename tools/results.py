@@ -44,7 +44,7 @@ WRITTEN_BY = {
     "unusual": "python -m benchmarks.unusual WORKSPACE -o {path}",
     **dict.fromkeys(("backbones", "tuning"), "python -m benchmarks.backbones WORKSPACE -o {path}"),
     **dict.fromkeys(("lesions", "lesion_differences"), "python -m benchmarks.lesions ARCHIVE -o {path}"),
-    **dict.fromkeys(("own_views", "own_view_differences"), "python -m benchmarks.own_views WORKSPACE -o {path}"),
+    **dict.fromkeys(("own_views", "own_view_differences"), "python -m benchmarks.own_views WORKSPACE... -o {path}"),
     "heat_maps": "python -m benchmarks.heat_maps WORKSPACE -o {path}",
     **dict.fromkeys(("natural", "matlab"), "python -m benchmarks.natural_images IMAGES [-o FOLDER] --keep {path}"),
 }
@@ -229,7 +229,7 @@ def backbones(rows: Rows) -> Lines:
     for what, network, seed in dict.fromkeys((row["what"], row["network"], row["seed"]) for row in told):
         found = [at.get((what, network, seed, group)) for group in groups]
         pair = network.replace("-", " - ")
-        seeds = f"seed {seed}" if seed.isdigit() else seed
+        seeds = _seed(seed)
         if what == DETECTABLE:
             lines.append([f"least {pair} found four times in five", *(_least(row) for row in found)])
         elif what == AREA:
@@ -272,30 +272,30 @@ def lesion_differences(rows: Rows, form: str) -> Lines:
 
 
 def own_views(rows: Rows) -> Lines:
-    """Return by view, and group, the AUC of the detector that learnt from it, and how often its own threshold is right."""
-    at = {(row["what"], row["of"], row["group"]): row for row in rows}
+    """Return by view, seed and group the AUC of detectors that learnt from it, and how often their own threshold is right."""
+    at = {(row["what"], row["of"], row["seed"], row["group"]): row for row in rows}
     groups = _groups(rows)
     lines = []
-    for view in dict.fromkeys(row["of"] for row in rows if row["what"] == AREA):
+    for view, seed in dict.fromkeys((row["of"], row["seed"]) for row in rows if row["what"] == AREA):
         cells = []
         for group in groups:
-            right = [_hundredths(at.get((what, view, group))) for what in OPERATING]
-            cells += [_area(at.get((AREA, view, group))), *right]
-        lines.append([_view(view), *cells])
+            right = [_hundredths(at.get((what, view, seed, group))) for what in OPERATING]
+            cells += [_area(at.get((AREA, view, seed, group))), *right]
+        lines.append([f"{_view(view)}, {_seed(seed)}", *cells])
     heads = [head for name in groups.values() for head in (f"{name}: AUC", *OPERATING)]
     return table(("learns from and is judged on", *heads), lines)
 
 
 def own_view_differences(rows: Rows) -> Lines:
-    """Return by pair of views, and group, the least difference in AUC that would be found four times in five, and what was."""
-    at = {(row["what"], row["of"], row["group"]): row for row in rows}
+    """Return by pair of views, seed and group the least difference in AUC found four times in five, and what was found."""
+    at = {(row["what"], row["of"], row["seed"], row["group"]): row for row in rows}
     groups = _groups(rows)
     lines = []
-    for pair in dict.fromkeys(row["of"] for row in rows if row["what"] == DIFFERENCE):
+    for pair, seed in dict.fromkeys((row["of"], row["seed"]) for row in rows if row["what"] == DIFFERENCE):
         first, second = map(_view, pair.split("-"))
-        found = [(_least(at.get((DETECTABLE, pair, group))), at.get((DIFFERENCE, pair, group))) for group in groups]
+        found = [(_least(at.get((DETECTABLE, pair, seed, group))), at.get((DIFFERENCE, pair, seed, group))) for group in groups]
         cells = [cell for least, row in found for cell in (least, interval(row, "value", 3))]
-        lines.append([f"{first} - {second}", *cells])
+        lines.append([f"{first} - {second}, {_seed(seed)}", *cells])
     heads = [head for name in groups.values() for head in (f"{name}: least found", "difference")]
     return table(("AUC", *heads), lines)
 
@@ -311,6 +311,11 @@ def heat_maps(rows: Rows) -> Lines:
         lines.append([finding, groups[group], found[HEAT[0]]["images"], *shares, _hundredths(found[HEAT[-1]])])
     heads = "detector", "random weights", "one place for all", "chance", "rank correlation with random weights"
     return table(("finding", "radiographs", "patients", *heads), lines)
+
+
+def _seed(seed: str) -> str:
+    """Return which seed, or what of several, a row is of."""
+    return f"seed {seed}" if seed.isdigit() else seed
 
 
 def _groups(rows: Rows) -> dict[str, str]:

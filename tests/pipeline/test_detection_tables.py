@@ -161,29 +161,29 @@ def test_lesions_are_told_by_view_and_diameter():
 
 
 def test_detectors_of_their_own_views_are_told_after_what_could_be_found():
-    columns = "what,finding,group,images,patients,positives,of,scale,size,epochs,value,low,high"
+    columns = "what,finding,group,images,patients,positives,of,scale,size,epochs,seed,value,low,high"
     lines = [
-        "detectable,A,test,9,9,4,vdsr-original,4,256,40,,,",
-        "detectable,A,external,9,9,4,vdsr-original,4,256,40,0.12,,",
-        "area,A,test,9,9,4,original,4,256,40,0.9,0.8,0.95",
-        "sensitivity,A,test,9,9,4,original,4,256,40,0.875,,",
-        "specificity,A,test,9,9,4,original,4,256,40,1,,",
-        "area,A,test,9,9,4,vdsr,4,256,40,0.91,,",
-        "area,A,external,9,9,4,original,4,256,40,0.6,,",
-        "difference,A,test,9,9,4,vdsr-original,4,256,40,0.01,,",
-        "difference,A,external,9,9,4,vdsr-original,4,256,40,-0.1,-0.22,0.02",
+        "detectable,A,test,9,9,4,vdsr-original,4,256,40,0,,,",
+        "detectable,A,external,9,9,4,vdsr-original,4,256,40,0,0.12,,",
+        "area,A,test,9,9,4,original,4,256,40,0,0.9,0.8,0.95",
+        "sensitivity,A,test,9,9,4,original,4,256,40,0,0.875,,",
+        "specificity,A,test,9,9,4,original,4,256,40,0,1,,",
+        "area,A,test,9,9,4,vdsr,4,256,40,0,0.91,,",
+        "area,A,external,9,9,4,original,4,256,40,0,0.6,,",
+        "difference,A,test,9,9,4,vdsr-original,4,256,40,0,0.01,,",
+        "difference,A,external,9,9,4,vdsr-original,4,256,40,0,-0.1,-0.22,0.02",
     ]
     rows = list(csv.DictReader([columns, *lines]))
     heads = "test: AUC | sensitivity | specificity | another source: AUC | sensitivity | specificity |"
     assert results.own_views(rows)[::2] == [
         f"| learns from and is judged on | {heads}",
-        "| original | 0.900 [0.800, 0.950] | 0.88 | 1.00 | 0.600 | - | - |",
+        "| original, seed 0 | 0.900 [0.800, 0.950] | 0.88 | 1.00 | 0.600 | - | - |",
     ]
-    assert results.own_views(rows)[3] == "| VDSR | 0.910 | - | - | - | - | - |"
+    assert results.own_views(rows)[3] == "| VDSR, seed 0 | 0.910 | - | - | - | - | - |"
     assert results.own_view_differences(rows) == [
         "| AUC | test: least found | difference | another source: least found | difference |",
         "| --- | --- | --- | --- | --- |",
-        "| VDSR - original | - | +0.010 | 0.120 | -0.100 [-0.220, +0.020] |",
+        "| VDSR - original, seed 0 | - | +0.010 | 0.120 | -0.100 [-0.220, +0.020] |",
     ]
 
 

@@ -33,7 +33,7 @@ def test_what_could_be_found_comes_before_what_was():
     good, poor = (source.normal(size=80) + by * shown for by in (3.0, 0.3))
     scores = {ORIGINAL: good, BICUBIC: poor, "vdsr": good, "edsr": poor}
     thresholds = {view: float(np.sort(each[shown])[4]) for view, each in scores.items()}
-    rows = tool.compared(scores, thresholds, design)
+    rows = tool.compared(scores, design, thresholds)
     assert {tuple(row) for row in rows} == {tool.COLUMNS}
     assert [row["what"] for row in rows[: len(tool.PAIRS)]] == [tool.DETECTABLE] * len(tool.PAIRS)
     at = {(row["what"], row["of"]): row for row in rows}
@@ -49,14 +49,14 @@ def test_each_view_has_a_detector_of_its_own_once(finished, tmp_path, monkeypatc
     workspace = tmp_path / "workspace"
     shutil.copytree(finished, workspace)
     with pytest.raises(UserError, match="holds no network"):
-        tool.measured(workspace, restorers)
+        tool.measured([workspace], restorers)
     write_params(workspace, TINY, SPLIT)
     for stage in (split, train_detector):
         stage.run(workspace)
     text = (workspace / "data/split.csv").read_text()
     first, _, last = text.rpartition(",test")
     (workspace / "data/split.csv").write_text(f"{first},external{last}")
-    rows = tool.measured(workspace, restorers)
+    rows = tool.measured([workspace], restorers)
     assert rows[0]["what"] == tool.DETECTABLE
     areas = {row["of"]: row["value"] for row in rows if row["what"] == tool.AREA and row["group"] == "test"}
     assert list(areas) == [ORIGINAL, *tool.MADE]
@@ -74,10 +74,33 @@ def test_each_view_has_a_detector_of_its_own_once(finished, tmp_path, monkeypatc
 
     monkeypatch.setattr(tool, "fit", again)
     monkeypatch.setattr(restorers, "restore", again)
-    assert tool.measured(workspace, restorers) == rows
+    assert tool.measured([workspace], restorers) == rows
+    with pytest.raises(UserError, match="2 workspaces have 1 seeds"):
+        tool.measured([workspace, workspace], restorers)
     write_params(workspace, TINY, SPLIT, {"train_detector": {"epochs": 3}})
     with pytest.raises(UserError, match="learnt otherwise than"):
-        tool.measured(workspace, restorers)
+        tool.measured([workspace], restorers)
+
+
+def test_seeds_are_told_with_their_mean_logits(finished, tmp_path, restorers):
+    workspaces = [tmp_path / f"seed{seed}" for seed in range(2)]
+    for seed, workspace in enumerate(workspaces):
+        shutil.copytree(finished, workspace)
+        write_params(workspace, TINY, SPLIT, {"train_detector": {"seed": seed}})
+        for stage in (split, train_detector):
+            stage.run(workspace)
+    rows = tool.measured(workspaces, restorers)
+    assert list(dict.fromkeys(row["seed"] for row in rows)) == [tool.OF_MEAN, 0, 1]
+    assert {row["seed"] for row in rows if row["what"] in tool.OPERATING} == {0, 1}
+    one, other = (tool.by_seed([tool.Study(each, restorers)]) for each in workspaces)
+    means = tool.by_seed([tool.Study(each, restorers) for each in workspaces])[tool.OF_MEAN]
+    expected = (one[0]["vdsr"].logits["test"] + other[1]["vdsr"].logits["test"]) / 2
+    assert means["vdsr"].logits["test"] == pytest.approx(expected)
+
+    write_params(workspaces[1], TINY, SPLIT, {"train_detector": {"seed": 1, "epochs": 3}})
+    train_detector.run(workspaces[1])
+    with pytest.raises(UserError, match=r"seed1 differs from .*seed0 in more than train_detector\.seed"):
+        tool.measured(workspaces, restorers)
 
 
 def test_a_view_is_learnt_from_that_view(finished, tmp_path, monkeypatch, restorers):
