@@ -280,7 +280,7 @@ def own_views(rows: Rows) -> Lines:
         cells = []
         for group in groups:
             right = [_hundredths(at.get((what, view, seed, group))) for what in OPERATING]
-            cells += [_area(at.get((AREA, view, seed, group))), *right]
+            cells += [area(at.get((AREA, view, seed, group))), *right]
         lines.append([f"{_view(view)}, {_seed(seed)}", *cells])
     heads = [head for name in groups.values() for head in (f"{name}: AUC", *OPERATING)]
     return table(("learns from and is judged on", *heads), lines)
@@ -307,7 +307,7 @@ def heat_maps(rows: Rows) -> Lines:
     lines = []
     for finding, group in dict.fromkeys((row["finding"], row["group"]) for row in rows):
         found = {of: at[finding, group, of] for of in HEAT}
-        shares = [_area(found[of]) for of in HEAT[:-1]]
+        shares = [area(found[of]) for of in HEAT[:-1]]
         lines.append([finding, groups[group], found[HEAT[0]]["images"], *shares, _hundredths(found[HEAT[-1]])])
     heads = "detector", "random weights", "one place for all", "chance", "rank correlation with random weights"
     return table(("finding", "radiographs", "patients", *heads), lines)
