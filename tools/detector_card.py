@@ -94,10 +94,9 @@ def answers(known: Known) -> dict[int, Lines]:
         12: ["What nobody has said of a radiograph is masked in training, and left out of the figures.", _complete(settings)],
         19: [
             "Patients are drawn at random into training, validation and test, with the findings in proportion.",
-            *_split(known),
         ],
         20: ["Patient: nobody is in two parts. The external radiographs are of another source."],
-        21: ["None was set beforehand; `detect` says which differences the sizes could have shown."],
+        21: ["None was set beforehand; `detect` says which differences the sizes could have shown, where views differ at all."],
         22: [f"`{network}`, in `cxr/detection/networks/`, with a linear layer for each finding."],
         23: ["The project's own code on torch; `environment.json` of a workspace names the versions.", *known.file],
         24: [
@@ -113,7 +112,7 @@ def answers(known: Known) -> dict[int, Lines]:
         29: ["95% intervals by patient, DeLong's on the logit for areas; none where simulation shows that none covers."],
         30: ["The same radiographs as each method of enhancement shows them; what is unlike those that it knows (39)."],
         31: _heat(known),
-        32: ["On test radiographs of patients of its own sources, that nothing was learnt from or chosen on (37)."],
+        32: ["On test radiographs of patients of its own sources, on which no weight, epoch or threshold was chosen (37)."],
         33: _external(known.rows),
         35: [*_counts(known.rows), *known.left_out],
         36: [f"- {part}: {line}" for part, told in known.people.items() for line in told],
@@ -123,7 +122,8 @@ def answers(known: Known) -> dict[int, Lines]:
         40: [*_limits(known.rows), "Labels, populations and devices beyond those named here were not tested."],
         41: [
             "For research. **It is not a medical device**, and not for the care of a patient.",
-            "`cxr detect` tells no bare probability, and nothing where it was not shown to do better outside than shortcuts.",
+            "`cxr detect` tells no probability without `--prevalence`.",
+            "Without `--even-so` it tells nothing where the detector was not shown to do better outside than shortcuts.",
         ],
         42: ["The project's own documentation: `docs/results.md`, `docs/guide.md` and `docs/log.md`."],
         43: ["The code is under the Apache License 2.0. No detector is bundled, and no radiograph is in the repository."],
@@ -212,7 +212,7 @@ def main() -> None:
 def _opening() -> Lines:
     return [
         "It answers CLAIM, the checklist for artificial intelligence in medical imaging, in its version of 2024, item by item.",
-        "Figures are of the files that the stages wrote. In brackets: 95% intervals; none where none is known to cover.",
+        "Figures are of files that stages and benchmarks wrote. In brackets: 95% intervals; none where none is known to cover.",
     ]
 
 
@@ -236,7 +236,7 @@ def _verdict(rows: Rows) -> str:
         area = next((row for row in found if row["what"] == kept.AREA and row["of"] == ORIGINAL), None)
         best = max((float(row["value"]) for row in found if row["what"] == kept.SHORTCUT), default=1.0)
         if area is None or not area["low"] or float(area["low"]) <= best:
-            return "**It is not shown to tell more on another source than a shortcut that knows nothing of disease.**"
+            return "**It is not shown to tell more on another source than the best shortcut, such as a tiny thumbnail.**"
     return "On another source the interval of its area lies above the areas of all shortcuts."
 
 
@@ -244,10 +244,6 @@ def _complete(settings: Mapping[str, Any]) -> str:
     if settings["complete"]:
         return "A radiograph with a label counts as without each finding that it does not name."
     return "A radiograph counts as without a finding only if it is labelled as normal."
-
-
-def _split(known: Known) -> Lines:
-    return [] if len(known.people) > 1 else ["How many radiographs chose the epoch and the threshold is not kept."]
 
 
 def _training(settings: Mapping[str, Any], fresh: bool) -> Lines:

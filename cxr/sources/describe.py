@@ -74,15 +74,17 @@ def describe(
 
 
 def _collections(origins: Sequence[str], patients: Sequence[str], settings: Download) -> list[str]:
-    """Return of which collection each image is, by the first folder of its path that names neither finding nor part.
+    """Return of which collection each image is: the outermost folder that names neither finding nor part, nor holds them all.
 
-    "" where no folder does, or one of fewer than _FEWEST patients; and of all, where there are not two collections.
+    "" where there is none, or one of fewer than _FEWEST patients; and of all, where there are not two collections.
     """
 
     def told(folder: str) -> bool:
         return folder not in settings.meanings and folder.casefold() not in _PARTS and not findings.is_known(folder)
 
-    named = [next(filter(told, PurePosixPath(origin).parts[:-1]), "") for origin in origins]
+    folders = [list(filter(told, PurePosixPath(origin).parts[:-1])) for origin in origins]
+    common = set.intersection(*map(set, folders)) if folders else set()
+    named = [next((folder for folder in each if folder not in common), "") for each in folders]
     of: dict[str, set[str]] = {}
     for name, patient, origin in zip(named, patients, origins, strict=True):
         of.setdefault(name, set()).add(patient or origin)

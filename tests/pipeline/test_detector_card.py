@@ -49,7 +49,7 @@ def test_the_committed_card_is_of_the_kept_figures():
     assert hits["hit"] < hits["chance"] < hits["one place"]  # as the card's verdict on heat maps has it
     assert "PNEUMONIA, test: of 42 with it 5 are missed; of 15 without it 0 are called ill." in text  # .881 and 1
     assert "451 radiographs of 342 patients" in text
-    assert "**It is not shown to tell more on another source than a shortcut that knows nothing of disease.**" in text
+    assert "**It is not shown to tell more on another source than the best shortcut, such as a tiny thumbnail.**" in text
 
 
 def test_every_item_is_answered_or_said_to_be_unknown():

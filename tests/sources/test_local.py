@@ -262,6 +262,12 @@ def test_collections_are_folders_of_ten_patients_or_more_that_name_neither_findi
     assert told["Meyer"] == ""  # a folder of one patient may have the patient's name
 
 
+def test_collections_may_lie_in_a_folder_of_both(tmp_path):
+    names = [(f"images/{clinic}/{number:08}_000.png", f"{clinic}{number}".encode()) for clinic in "ab" for number in range(10)]
+    fetch(make_folder(tmp_path / "source", names), tmp_path / "raw", patient=r"([ab]/\d{8})")
+    assert {row.patient: row.collection for row in listed(tmp_path / "raw").values()}["b/00000003"] == "b"
+
+
 def test_there_is_no_collection_where_all_are_of_one(tmp_path):
     names = [
         (f"set/{part}/NORMAL/person{number}_1.jpeg", f"{number}".encode()) for number, part in enumerate(["val", "test"] * 8)
