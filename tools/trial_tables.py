@@ -104,6 +104,13 @@ def trial_worth(rows: Rows) -> Lines:
     return table(("finding", "view", "share recovered", "worth a dose of", "worth a pixel of, mm"), lines)
 
 
+def trial_recovered(rows: Rows, observer: str) -> Lines:
+    """Return by view and finding the share that is won back of what bicubic interpolation loses, by `observer`."""
+    at = {(row["view"], row["finding"]): row for row in _usual(rows, RECOVERED, observer)}
+    lines = [[TITLES[view], *(_told(at.get((view, finding))) for finding in FINDINGS)] for view in LESS]
+    return table(("share won back", *FINDINGS), lines)
+
+
 def trial_spectrum(rows: Rows) -> Lines:
     """Return by people by how many decibels their spectrum differs from that of radiographs, at least and at most."""
     lines = []
@@ -115,7 +122,17 @@ def trial_spectrum(rows: Rows) -> Lines:
 
 def tables(folder: Path = RESULTS) -> Tables:
     """Return all tables of the trial, from the CSVs in `folder`."""
-    makers = (trial_gates, trial_areas, trial_gains, trial_settings, trial_people, trial_primary, trial_worth, trial_spectrum)
+    makers = (
+        trial_gates,
+        trial_areas,
+        trial_gains,
+        trial_settings,
+        trial_people,
+        trial_primary,
+        trial_worth,
+        trial_recovered,
+        trial_spectrum,
+    )
     return {each.__name__: from_file(each, WRITTEN_BY, folder) for each in makers}
 
 

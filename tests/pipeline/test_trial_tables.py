@@ -85,6 +85,10 @@ def test_what_prevents_an_equivalent_is_said(made):
     assert any("0.25 [0.10, 0.40] | above | 0.21 [0.20, 0.25]" in each for each in found)
 
 
+def test_shares_are_of_the_observer_that_is_named(made):
+    assert line(made["trial_recovered"]("trial", "hotelling"), "EDSR")[1] == "0.25 [0.10, 0.40]"
+
+
 def test_gates_and_spectrum_are_told(made):
     assert line(made["trial_gates"]("trial"), "order")[1:] == ["yes", "because"]
     assert line(made["trial_spectrum"]("trial"), "adults")[1:] == ["-3.0", "+1.0"]
