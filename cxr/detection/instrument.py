@@ -164,7 +164,10 @@ def look(path: Path, detector: Detector, evidence: Evidence, even_so: bool = Fal
         far = f"{distance:.2f}, and {USUAL:.0%} of its validation radiographs up to {detector.usual.farthest:.2f}"
         raise RefusedError(f"unlike the radiographs that the detector knows (distance {far}); nothing is told")
     told = tuple(_told(name, logits[number], detector, evidence) for number, name in enumerate(detector.findings))
-    return Seen(told, (*decoded.remarks, *(f"used even so: {doubt}" for doubt in doubts)), image[0, 0].numpy())
+    side = min(image.shape[-2:])
+    small = [f"its {side} pixels, of the shorter side, were enlarged to the {detector.size} that the detector sees"]
+    remarks = *decoded.remarks, *(small if side < detector.size else ()), *(f"used even so: {doubt}" for doubt in doubts)
+    return Seen(told, remarks, image[0, 0].numpy())
 
 
 def explain(image: npt.NDArray[np.float32], detector: Detector) -> dict[str, Maps]:

@@ -222,6 +222,17 @@ def test_remarks_on_a_file_are_told(folder):
     assert lines(found._replace(remarks=("its depth was guessed",)))[-1] == "its depth was guessed"
 
 
+def test_a_radiograph_smaller_than_what_the_detector_sees_is_told_to_be_enlarged(folder, tmp_path):
+    known = load_detector(folder / "detector.safetensors")
+    larger = known._replace(usual=known.usual._replace(farthest=np.inf))
+    with Image.open(folder / "0.png") as picture:
+        picture.resize((SIZE - 8, SIZE - 4)).save(tmp_path / "small.png")
+    evidence = Evidence.of(folder / "detect.json", known)
+    told = detect(tmp_path / "small.png", larger, evidence).remarks
+    assert f"its {SIZE - 8} pixels, of the shorter side, were enlarged to the {SIZE} that the detector sees" in told
+    assert not any("enlarged" in remark for remark in detect(folder / "0.png", larger, evidence).remarks)
+
+
 def test_a_heat_map_of_each_file_of_which_anything_is_told_says_what_it_is_worth(folder, tmp_path, capsys):
     outside = {**record("PNEUMONIA"), "heat_map": POINTING}
     inside = {
