@@ -103,18 +103,18 @@ def _trained(images: Tensor, findings: int, epochs: int, seed: int) -> Small:
     shown = F.one_hot(labels, findings + 1)[:, 1:].float()
     known = torch.maximum(shown, (labels == 0)[:, None].float())  # a region with none counts for every finding
     source = generator("trial", seed)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]):  # whose numbers dropout draws, too
         torch.manual_seed(int(torch.randint(2**62, (1,), generator=source)))
         model = Small(images.shape[-1], findings)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * -(-len(images) // BATCH))
-    for _ in range(epochs):
-        for rows in torch.randperm(len(images), generator=source).split(BATCH):  # type: ignore[no-untyped-call]
-            loss = F.binary_cross_entropy_with_logits(model(images[rows]), shown[rows], known[rows])
-            optimizer.zero_grad()
-            torch.autograd.backward(loss)
-            optimizer.step()
-            schedule.step()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * -(-len(images) // BATCH))
+        for _ in range(epochs):
+            for rows in torch.randperm(len(images), generator=source).split(BATCH):  # type: ignore[no-untyped-call]
+                loss = F.binary_cross_entropy_with_logits(model(images[rows]), shown[rows], known[rows])
+                optimizer.zero_grad()
+                torch.autograd.backward(loss)
+                optimizer.step()
+                schedule.step()
     return model.eval()
 
 

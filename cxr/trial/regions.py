@@ -14,12 +14,12 @@ from cxr.sources.phantom.tissues import attenuation
 from cxr.sources.phantom.view import FIELD, View
 from cxr.sources.phantom.volumes import lungs
 from cxr.superres.degradation.levels import WHITE
-from cxr.trial.protocol import EDGE, REACH, Protocol, Setting
+from cxr.trial.protocol import EDGE, Protocol, Setting
 
 Pixels = npt.NDArray[np.uint8]
 
 ADULT = 1.5  # times as large as a child's is an adult's body, in all directions
-DEEP = 15.0  # mm of lung, at least, wherever a finding may lie
+DEEP, AROUND = 15.0, 5.0  # mm of lung, at least, in the middle of a region and so many mm around it
 
 
 class Person(NamedTuple):
@@ -66,7 +66,7 @@ def _middles(protocol: Protocol, number: int, view: View, anatomy: Anatomy, larg
     random = stream(protocol.seed, number, "trial")
     margin = (protocol.side / 2 + EDGE + 1) * protocol.pixels[-1] / (FIELD * larger)  # of the height, so that all fit
     turns = np.linspace(0, 2 * np.pi, 9)[:8]
-    around = np.c_[np.r_[0, np.cos(turns)], np.r_[0, np.sin(turns)]] * REACH / larger
+    around = np.c_[np.r_[0, np.cos(turns)], np.r_[0, np.sin(turns)]] * AROUND / larger
     inverse = np.linalg.inv(np.vstack([view.to_pixels, [0, 0, 1]]))
     found = 0
     while found < protocol.regions:
