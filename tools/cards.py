@@ -104,8 +104,8 @@ def _learnt(described: Mapping[str, Any]) -> str:
     quanta, jpeg = ("{:,.0f} to {:,.0f}".format(*ranges[name]) for name in ("quanta", "jpeg"))
     way = "told what the estimator would find of noise and JPEG in each copy" if described.get("told") else "blind"
     return (
-        f"{way}: {ranges['clean']:.0%} of the copies are clean; others have, by chance, blur up to {ranges['blur']:g} pixels, "
-        f"noise of up to {ranges['noise']:g} grey levels or of {quanta} quanta at white, "
+        f"{way}: {ranges['clean']:.0%} of the copies are only reduced; others have, each by chance, "
+        f"blur up to {ranges['blur']:g} pixels, noise of up to {ranges['noise']:g} grey levels or of {quanta} quanta at white, "
         f"correlated by a Gaussian of up to {ranges['grain']:g} pixels, and JPEG of quality {jpeg}"
     )
 

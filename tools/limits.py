@@ -20,6 +20,7 @@ from cxr.foundation.place import ROOT
 from cxr.superres.estimation.expected import expected, expected_rough
 from cxr.superres.limits import FILE
 from cxr.superres.settings import NATIVE, Condition, Degradation, conditions
+from tools.results import share
 
 RESULTS = ROOT / "benchmarks/results"
 CONDITIONS, TWINS = ("conditions.csv", "clean_networks.csv"), ("twins.csv",)
@@ -102,7 +103,7 @@ def _no_gain(row: Mapping[str, str], where: str) -> str:
             return f"it is {-float(row['gain']):.2f} dB worse than bicubic interpolation {where}"
         return f"what it gains over bicubic interpolation may be nothing {where}"
     if float(row["worse"]) > MOST_WORSE:
-        return f"it makes {float(row['worse']):.0%} of images worse than bicubic interpolation {where}"
+        return f"it makes {share(row, 'worse')} of images worse than bicubic interpolation {where}"
     return ""
 
 
@@ -113,7 +114,7 @@ def _cap(cells: Iterable[Mapping[str, str]], where: str) -> tuple[float, str]:
         return 1.0, ""
     kind, pixels = MANY.get(worst["kind"], worst["kind"]), "1 pixel" if worst["size"] == "1" else f"{worst['size']} pixels"
     finding = f"{kind} of {pixels} and {worst['contrast']} grey levels"
-    return float(worst["cap"]), f"it harms small findings, most of all {finding}, {where}"
+    return float(worst["cap"]), f"it harms small findings, such as {finding}, {where}"
 
 
 def made() -> list[dict[str, Any]]:

@@ -382,7 +382,13 @@ def interval(row: Cells | None, value: str = "mean", decimals: int = 2) -> str:
 
 def gain(row: Cells | None) -> str:
     """Return the gain in `row`, of a condition, with its interval, and the share of images that are worse."""
-    return f"{interval(row, 'gain')}, {float(row['worse']):.0%}" if row else UNMEASURED
+    return f"{interval(row, 'gain')}, {share(row, 'worse')}" if row else UNMEASURED
+
+
+def share(row: Cells, name: str) -> str:
+    """Return the share `name` of the images of `row` in percent, rounded once: as many of them as its three digits mean."""
+    images = int(row["images"])
+    return f"{round(float(row[name]) * images) / images:.0%}"
 
 
 def _as_given(row: Cells | None) -> Cells | None:
@@ -394,7 +400,7 @@ def _given(row: Cells | None) -> str:
     """Return the gain that is given in `row`, of a condition, with its interval, how strong that is, and what is refused."""
     if row is None or not row.get("given"):
         return UNMEASURED
-    refused = f", {float(row['refused']):.0%} refused" if float(row["refused"]) else ""
+    refused = f", {share(row, 'refused')} refused" if float(row["refused"]) else ""
     return f"{interval(_as_given(row), 'gain')}, {float(row['strength']):.2f}{refused}"
 
 
@@ -511,7 +517,7 @@ def _estimate(row: Cells | None) -> str:
     if row is None:
         return UNMEASURED
     middle, least, greatest = (f"{float(row[name]):.3g}" for name in ("median", "least", "greatest"))
-    return f"{middle} ({least} to {greatest}), {float(row['near']):.0%}"
+    return f"{middle} ({least} to {greatest}), {share(row, 'near')}"
 
 
 def from_file(make: Callable[..., Lines], command: str, folder: Path) -> Callable[..., Lines]:
