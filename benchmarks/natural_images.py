@@ -47,8 +47,7 @@ MATLAB_BORDER = 4  # low-resolution pixels at the border, where MATLAB mirrors t
 BUDGETS = {"cuda": ("full", 15_000, 40_000, 64), "cpu": ("short", 2_000, 1_200, 8)}
 CHANGED = "changed"  # what a budget is called that is none of these
 
-# PSNR (dB) and SSIM on Set5. Bicubic and VDSR: Kim et al., CVPR 2016, table 2; SRCNN 9-5-5, trained on ImageNet: Dong et al.,
-# TPAMI 2016, table 3.
+# PSNR (dB) and SSIM on Set5: Kim et al., CVPR 2016, table 2. SRCNN is the 9-5-5 that learnt from ImageNet.
 PUBLISHED = {
     "bicubic": {2: (33.66, 0.9299), 3: (30.39, 0.8682), 4: (28.42, 0.8104)},
     "srcnn": {2: (36.66, 0.9542), 3: (32.75, 0.9090), 4: (30.48, 0.8628)},

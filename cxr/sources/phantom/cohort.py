@@ -32,8 +32,11 @@ BLOCKS = (
         *(Member(2, PNEUMONIA), Member(1, PNEUMONIA), Member(1, NODULE), Member(1, (*PNEUMONIA, *NODULE))),
     ),
 )
-"""Four blocks of eight patients and twelve images, in turn: 3 images of each twelve show no disease, 5 pneumonia, 2
-tuberculosis and 2 nodules, and each is found in patients with one image and with two."""
+"""Four blocks of eight patients and twelve images, in turn.
+
+In each 3 images show no disease, 5 pneumonia, 2 tuberculosis and 2 nodules; in the last two blocks 3 of these show a nodule as
+well. Each finding is found in patients with one image and with two.
+"""
 PATIENTS, IMAGES = 8, 12
 
 
