@@ -191,7 +191,7 @@ class Gate(NamedTuple):
 
 
 def gates(cells: Sequence[Cell], people: Floats, protocol: Protocol, deviations: Floats, upto: float) -> list[Gate]:
-    """Return the three gates: resolution matters in the literature's order, nothing beats the original, the spectrum is right.
+    """Return the three gates: resolution matters in the order expected, nothing beats the original, the spectrum is right.
 
     `deviations` (B,) are in decibels, of frequencies `upto` so many a mm. The order: what bicubic interpolation loses of the
     original's area is more for each finding than for the nodule, its 95% interval above zero, at the usual setting. Nothing

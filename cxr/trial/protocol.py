@@ -8,7 +8,7 @@ from cxr.foundation.params import SEED, Must, at_least, between
 from cxr.sources.phantom.detector import spread
 
 NODULE = "nodule"
-"""The finding that hardly depends on resolution: MacMahon et al., Radiology 158(1), 1986."""
+"""The finding that needs no pixels below 0.8 mm: Lams and Cocklin, Radiology 158(1), 1986."""
 FINDINGS = (NODULE, "miliary texture", "septal lines", "pneumothorax edge", "catheter tip")
 REACH = 5.2
 """How far findings reach from the middle of a region, mm."""

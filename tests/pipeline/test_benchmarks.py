@@ -297,6 +297,42 @@ def test_turns_between_slow_products_count_in_the_rounds_alone(capsys):
     assert "no turn of plain or ours" in capsys.readouterr().out
 
 
+def test_the_whole_benchmark_runs_beside_the_plain_recipe(monkeypatch):
+    class Side:
+        """What `speed.Side` is, in this process and without work."""
+
+        process = SimpleNamespace(shutdown=lambda: None)
+
+        def __init__(self, make, *what):
+            steps = {
+                speed.plain_training: speed.PLAIN_STEPS,
+                speed.our_training: speed.OUR_STEPS,
+                speed.our_share: speed.OUR_STEPS,
+            }
+            if make in steps:
+                assert what[0] in steps[make]
+
+        def measure(self):
+            return [speed.Turn(2, 1)]
+
+    written = []
+    for name, fake in {
+        "Side": Side,
+        "multiplies": lambda _: 1,
+        "_square": lambda _: np.zeros((4, 4), np.uint8),
+        "prepare_folder": lambda *_: None,
+        "idle_repro": lambda: None,
+    }.items():
+        monkeypatch.setattr(speed, name, fake)
+    monkeypatch.setattr(speed.history, "add", lambda figures, _: written.extend(figures))
+    monkeypatch.setattr("sys.argv", ["speed", "--rounds", "1"])
+    speed.main()
+    found = {name: value for name, value, _ in written if name.endswith("ours over plain")}
+    assert found == dict.fromkeys(
+        (f"{what} ours over plain" for what in ("train_srcnn", "train_vdsr", "evaluate", "preprocess")), 1
+    )
+
+
 def test_conditions_are_measured_as_the_stage_measures_them(finished, monkeypatch, tmp_path, capsys):
     models = [str(finished / f"models/{name}.safetensors") for name in ("vdsr", "edsr")]
     monkeypatch.setattr(conditions, "SIDE", 96)  # of native pixels, which the phantoms' files have 112 of
