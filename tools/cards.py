@@ -77,7 +77,7 @@ def card(model: Model) -> str:
         f"- {_learnt(described)}",
         f"- in {described['precision']} on {described['device']}, with torch {described['made_with']['torch']}",
         *("", "## How good it is", "", *_figures([row for path in CONDITIONS for row in rows_of(path, model)]), ""),
-        *("## Where it does harm", "", *_harm(rows_of(LIMITS, model))),
+        *("## Where it does harm", "", *_harm(rows_of(LIMITS, model), bool(described.get("told")))),
     ]
     return "\n".join(lines) + "\n"
 
@@ -140,21 +140,29 @@ def _of_native(rows: Iterable[Mapping[str, str]]) -> str:
     )
 
 
-def _harm(rows: Iterable[Mapping[str, str]]) -> list[str]:
+def _harm(rows: Iterable[Mapping[str, str]], told_noise: bool) -> list[str]:
     rows = list(rows)
     if not rows:
         return ["What it does to small findings was not measured."]
     harmed = [row for row in rows if float(row["cap"]) < 1]
     told, unknown = "On phantom twins, with and without findings of 1 to 12 pixels and 1 to 10 grey levels, and by PSNR", []
     if not any(int(row["findings"]) for row in rows if row["condition"] != NATIVE):
-        told, unknown = "By PSNR", ["", "What it does to small findings was not measured."]
+        told, unknown = "By PSNR", ["", "What it does to small findings was not measured on phantom twins."]
     if not harmed:
         return [f"{told}, no harm was found in any condition and scale that was measured.", *unknown]
     lines = [f"{told}, harm was found; there `cxr enhance` uses it less strongly, or not at all:", ""]
     told_each = (f"- x{row['scale']}, {row['condition']}: strength {row['cap']} at most; {row['why']}" for row in harmed)
     blurred = any(row["condition"] == BLURRED for row in rows)
     blur = f"so that `{BLURRED}` always may" if blurred else "and what it does with this network was not measured"
-    return [*lines, *told_each, "", f"Of several that may apply the least counts. Blur is never told, {blur}.", *unknown]
+    own = ["It was told their noise; in use it is told of none where that may be a detector's own, as in most of `noise1`."]
+    return [
+        *lines,
+        *told_each,
+        "",
+        *(own if told_noise else []),
+        f"Of several that may apply the least counts. Blur is never told, {blur}.",
+        *unknown,
+    ]
 
 
 def entry(workspace: Path) -> str:
